@@ -1,0 +1,1 @@
+"""Configuration files and label names (data only)."""

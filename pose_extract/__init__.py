@@ -1,0 +1,1 @@
+"""From video to skeleton sequences: decode, detect, estimate poses, track, cache."""
