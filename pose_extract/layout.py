@@ -32,8 +32,8 @@ class KeypointLayout:
         covered = sorted(i for part in self.parts.values() for i in part)
         if covered != list(range(self.num_keypoints)):
             raise ValueError(
-                f"layout {self.name}: parts must cover each of {self.num_keypoints} keypoints once, "
-                f"got {covered}"
+                f"layout {self.name}: expected parts that cover each of {self.num_keypoints} "
+                f"keypoints once, got {covered}"
             )
 
     @property
@@ -49,7 +49,7 @@ class KeypointLayout:
         return matrix
 
     def flip_inds(self) -> np.ndarray:
-        """Return the order (V,) int64 that exchanges left and right: ``keypoints[..., inds, :]``."""
+        """Return the order (V,) int64 that swaps left and right in ``keypoints[..., inds, :]``."""
         inds = np.arange(self.num_keypoints)
         for left, right in self.swap_pairs:
             inds[left], inds[right] = right, left

@@ -30,7 +30,7 @@ class SkeletonSequence:
         keypoint_scores: (M, T, V) float32, in [0, 1]; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
-        frame_inds: (T,) int64, source frame of each step, strictly increasing from the file's start.
+        frame_inds: (T,) int64, source frame of each step, counted from the file's start.
         img_shape: (height, width) of the source frame in pixels, after rotation flags.
         fps: Frame rate of the source, a fraction, in frames per second.
         layout: Name of the keypoint layout, such as ``"coco_17"``.
