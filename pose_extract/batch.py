@@ -1,0 +1,348 @@
+"""Extract many clips into a folder: resume, list failures, keep a manifest, split the work.
+
+The folder holds one cache entry per clip and ``manifest.jsonl`` with a line per clip. The manifest
+is appended to while the run goes on and written anew, in the order of the clips, when it ends; a
+run that is killed loses at most the clip it was in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .. import SkelactError
+from .cache import atomic_write, cache_path, load_sequence, read_config, save_sequence
+from .extract import ClipResult, Extractor, Progress
+from .skeleton import SkeletonSequence
+from .sources import ClipSource
+from .video import VideoError
+from .weights import sha256_of
+
+# Stands in a cache entry's config beside what makes it valid: a property of the result.
+_LOST = "lost_frames"
+
+
+@dataclass(frozen=True)
+class ManifestEntry:
+    """One line of the manifest.
+
+    Attributes:
+        video: The clip's id: its relative path, with the cut if it is one.
+        status: "done" or "failed".
+        frames: Frames that were decoded.
+        lost_frames: Frames that could not be decoded.
+        people: People kept.
+        seconds: Length of the decoded clip in seconds, frames over the frame rate.
+        athlete_share: Share of the frames in which person 0 was seen, 0 to 1.
+        mean_score: Mean keypoint score of person 0 where it was seen, 0 to 1.
+        error: What went wrong, for a failed clip.
+        error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
+            again while the file stays the same.
+        label: Label from the source list.
+        split: Split from the source list.
+        output: Cache entry, relative to the output folder.
+        video_sha256: Content of the video.
+        video_bytes: Size of the video; with ``video_mtime_ns`` it tells, without reading the
+            video again, that it is unchanged.
+        video_mtime_ns: When the video was changed last.
+        extraction: Hash of everything but the video that shaped the result.
+    """
+
+    video: str
+    status: str
+    frames: int = 0
+    lost_frames: int = 0
+    people: int = 0
+    seconds: float = 0.0
+    athlete_share: float = 0.0
+    mean_score: float = 0.0
+    error: str | None = None
+    error_kind: str | None = None
+    label: str | None = None
+    split: str | None = None
+    output: str | None = None
+    video_sha256: str | None = None
+    video_bytes: int | None = None
+    video_mtime_ns: int | None = None
+    extraction: str | None = None
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What a run over many clips came to.
+
+    Attributes:
+        entries: One per clip, in the order of the clips.
+        num_new: Clips worked on by this run; the others were there already.
+    """
+
+    entries: tuple[ManifestEntry, ...]
+    num_new: int
+
+    @property
+    def failed(self) -> list[ManifestEntry]:
+        """The clips that have no result."""
+        return [entry for entry in self.entries if entry.status != "done"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` of ``count`` of the work, counted from 1; parts differ by a clip at most."""
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise SkelactError(
+                f"shard: expected i/n with 1 <= i <= n, got {self.index}/{self.count}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``"2/8"``."""
+        try:
+            index, count = map(int, text.split("/"))
+        except ValueError:
+            raise SkelactError(f"shard: expected i/n such as 2/8, got {text!r}") from None
+        return cls(index, count)
+
+    def take(self, clips: Sequence[ClipSource]) -> list[ClipSource]:
+        """Return this part of ``clips``."""
+        return list(clips[self.index - 1 :: self.count])
+
+    def manifest_path(self, out: Path) -> Path:
+        """Return this part's manifest; shards may write to one folder at the same time."""
+        if self.count == 1:
+            return out / "manifest.jsonl"
+        return out / f"manifest-{self.index}-of-{self.count}.jsonl"
+
+
+def extract_clips(
+    clips: Sequence[ClipSource],
+    out: Path,
+    extractor: Extractor,
+    *,
+    shard: Shard | None = None,
+    retry_failed: bool = False,
+    on_plan: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_entry: Callable[[ManifestEntry], None] | None = None,
+) -> BatchSummary:
+    """Extract ``clips`` into the folder ``out``; what is there and valid is not done again.
+
+    Args:
+        clips: What to extract.
+        out: Folder of the results; made if missing.
+        extractor: The chain from video to skeletons.
+        shard: Work on this part of the clips alone.
+        retry_failed: Also try again the videos whose own fault was found before.
+        on_plan: Called once with (clips, clips to do).
+        on_progress: Called while a clip is read.
+        on_entry: Called with each new entry.
+
+    Returns:
+        The entries of all clips of this shard.
+    """
+    shard = shard or Shard()
+    mine = shard.take(clips)
+    known = _read_manifests(out)
+    identity = extractor.identity()
+    entries: dict[str, ManifestEntry] = {}
+    todo: list[ClipSource] = []
+    for clip in mine:
+        entry = _valid_entry(clip, out, identity, known.get(clip.clip_id), retry_failed)
+        if entry is None:
+            todo.append(clip)
+        else:
+            entries[clip.clip_id] = entry
+    if on_plan:
+        on_plan(len(mine), len(todo))
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = shard.manifest_path(out)
+    if todo:
+        for result in extractor.run(todo, on_progress):
+            entry = _store(result, out, identity)
+            entries[entry.video] = entry
+            with manifest.open("a", encoding="utf-8") as stream:
+                stream.write(_line(entry))
+            if on_entry:
+                on_entry(entry)
+    ordered = tuple(entries[clip.clip_id] for clip in mine)
+    _write_manifest(manifest, ordered)
+    return BatchSummary(ordered, len(todo))
+
+
+def load_done(summary: BatchSummary, out: Path) -> Iterator[tuple[ManifestEntry, SkeletonSequence]]:
+    """Yield the sequences of the clips that are done, one at a time."""
+    for entry in summary.entries:
+        if entry.output is not None:
+            yield entry, load_sequence(out / entry.output)
+
+
+def _hash_json(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _video_sha256(path: Path) -> str:
+    stat = path.stat()
+    return _hash_file(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash_file(path: Path, num_bytes: int, mtime_ns: int) -> str:
+    # Size and time are part of the cache's key: many clips may be cuts of one long video.
+    return sha256_of(path)
+
+
+def _cut(clip: ClipSource) -> dict[str, Any]:
+    return {
+        "seconds": [clip.start_seconds, clip.end_seconds],
+        "frames": [clip.start_frame, clip.end_frame],
+    }
+
+
+def _entry_config(clip: ClipSource, video_sha256: str, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return what a cache entry's ``config`` must say for the entry to be valid."""
+    config = {"video_sha256": video_sha256, "cut": _cut(clip), "extraction": identity}
+    # As it comes back from the file: tuples are lists there.
+    result: dict[str, Any] = json.loads(json.dumps(config))
+    return result
+
+
+def _extraction_hash(clip: ClipSource, identity: dict[str, Any]) -> str:
+    return _hash_json({"cut": _cut(clip), "extraction": identity})
+
+
+def _valid_entry(
+    clip: ClipSource,
+    out: Path,
+    identity: dict[str, Any],
+    known: ManifestEntry | None,
+    retry_failed: bool,
+) -> ManifestEntry | None:
+    """Return the entry of a clip that needs no work, or None."""
+    try:
+        stat = clip.path.stat()
+    except OSError:
+        return None
+    path = cache_path(out, clip.clip_id)
+    if known is None or known.extraction != _extraction_hash(clip, identity):
+        # Not in the manifest (a run killed between the two writes) or made by another chain.
+        config = read_config(path) or {}
+        num_lost = config.pop(_LOST, 0)
+        if config != _entry_config(clip, _video_sha256(clip.path), identity):
+            return None
+        return _done_entry(clip, out, load_sequence(path), identity, num_lost)
+    if known.status == "done" and not path.is_file():
+        return None
+    if known.status != "done" and (retry_failed or known.error_kind != VideoError.__name__):
+        return None
+    unchanged = (known.video_bytes, known.video_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    if not unchanged and known.video_sha256 != _video_sha256(clip.path):
+        return None
+    changes = {
+        "video_bytes": stat.st_size,
+        "video_mtime_ns": stat.st_mtime_ns,
+        "label": clip.label,
+        "split": clip.split,
+    }
+    return ManifestEntry(**(asdict(known) | changes))
+
+
+def _store(result: ClipResult, out: Path, identity: dict[str, Any]) -> ManifestEntry:
+    clip = result.clip
+    if result.sequence is None:
+        return _failed_entry(clip, result.error, identity)
+    try:
+        config = _entry_config(clip, _video_sha256(clip.path), identity)
+        path = cache_path(out, clip.clip_id)
+        save_sequence(path, result.sequence, config | {_LOST: result.num_lost})
+        return _done_entry(clip, out, result.sequence, identity, result.num_lost)
+    except OSError as error:
+        return _failed_entry(clip, error, identity)
+
+
+def _video_fields(clip: ClipSource, identity: dict[str, Any]) -> dict[str, Any]:
+    stat = clip.path.stat()
+    return {
+        "video_sha256": _video_sha256(clip.path),
+        "video_bytes": stat.st_size,
+        "video_mtime_ns": stat.st_mtime_ns,
+        "extraction": _extraction_hash(clip, identity),
+        "label": clip.label,
+        "split": clip.split,
+    }
+
+
+def _done_entry(
+    clip: ClipSource,
+    out: Path,
+    sequence: SkeletonSequence,
+    identity: dict[str, Any],
+    num_lost: int,
+) -> ManifestEntry:
+    present = sequence.is_present()
+    seen = present[0] if sequence.num_person else present.any(axis=0)
+    return ManifestEntry(
+        video=clip.clip_id,
+        status="done",
+        frames=sequence.num_frames,
+        lost_frames=num_lost,
+        people=sequence.num_person,
+        seconds=round(float(sequence.num_frames / sequence.fps), 3),
+        athlete_share=round(float(seen.mean()), 4) if len(seen) else 0.0,
+        mean_score=round(float(sequence.keypoint_scores[0][seen].mean()), 4) if seen.any() else 0.0,
+        output=cache_path(out, clip.clip_id).relative_to(out).as_posix(),
+        **_video_fields(clip, identity),
+    )
+
+
+def _failed_entry(
+    clip: ClipSource, error: Exception | None, identity: dict[str, Any]
+) -> ManifestEntry:
+    fields: dict[str, Any] = {"label": clip.label, "split": clip.split}
+    if clip.path.is_file():
+        fields = _video_fields(clip, identity)
+    return ManifestEntry(
+        video=clip.clip_id,
+        status="failed",
+        error=str(error) or type(error).__name__,
+        error_kind=type(error).__name__,
+        **fields,
+    )
+
+
+def _line(entry: ManifestEntry) -> str:
+    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+
+
+def _write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
+    text = "".join(map(_line, entries))
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read_manifests(out: Path) -> dict[str, ManifestEntry]:
+    """Return the last line of each clip over all manifests of the folder.
+
+    A line that cannot be read was cut off by a kill, or comes from another version: its clip is
+    judged by its cache entry instead.
+    """
+    entries: dict[str, ManifestEntry] = {}
+    for path in sorted(out.glob("manifest*.jsonl"), key=os.path.getmtime):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = ManifestEntry(**json.loads(line))
+            except (json.JSONDecodeError, TypeError):
+                continue
+            entries[entry.video] = entry
+    return entries
