@@ -189,26 +189,20 @@ class Extractor:
 
     Args:
         config: What to run and how.
+        detector: A detector of your own, in place of the one that ``config`` names.
+        pose: A pose estimator that is already there, in place of the one that ``config`` names.
     """
 
-    def __init__(self, config: ExtractConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: ExtractConfig | None = None,
+        *,
+        detector: PersonDetector | None = None,
+        pose: PoseEstimator | None = None,
+    ) -> None:
         self.config = config or ExtractConfig()
-        self._detector: PersonDetector = build_detector(
-            self.config.detector,
-            boxes=self.config.boxes,
-            score_thr=self.config.det_score_thr,
-            max_det=self.config.max_det,
-            device=self.config.device,
-            num_threads=self.config.num_threads,
-        )
-        self._pose = PoseEstimator(
-            self.config.pose,
-            checkpoint=self.config.pose_checkpoint,
-            device=self.config.device,
-            precision=self.config.precision,
-            flip_test=self.config.flip_test,
-            num_threads=self.config.num_threads,
-        )
+        self._detector = detector or _build_detector(self.config)
+        self._pose = pose or _build_pose(self.config)
 
     def identity(self) -> dict[str, Any]:
         """Return all that shapes the skeletons, JSON-able, without loading a network.
@@ -324,6 +318,28 @@ class Extractor:
             layout=layout.name,
             video_id=work.clip.clip_id,
         )
+
+
+def _build_detector(config: ExtractConfig) -> PersonDetector:
+    return build_detector(
+        config.detector,
+        boxes=config.boxes,
+        score_thr=config.det_score_thr,
+        max_det=config.max_det,
+        device=config.device,
+        num_threads=config.num_threads,
+    )
+
+
+def _build_pose(config: ExtractConfig) -> PoseEstimator:
+    return PoseEstimator(
+        config.pose,
+        checkpoint=config.pose_checkpoint,
+        device=config.device,
+        precision=config.precision,
+        flip_test=config.flip_test,
+        num_threads=config.num_threads,
+    )
 
 
 def _prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:

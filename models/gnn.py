@@ -1,0 +1,152 @@
+"""Graph layers over the joints of one skeleton, with a dense adjacency.
+
+GIN is the paper's layer; GCN and attention of the same width are there for its comparison.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..pose_extract.layout import KeypointLayout
+
+GNNName = Literal["gin", "gcn", "gat"]
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch norm over all axes but the last: (..., D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+class GINLayer(nn.Module):
+    """Graph isomorphism layer: MLP((1 + eps) h + A h) (Xu et al. 2019, Eq. 4.1), eps learnt.
+
+    Args:
+        layout: Gives A, the bones.
+        in_dim: D_in.
+        out_dim: D_out, also the width inside the MLP.
+    """
+
+    adjacency: Tensor
+
+    def __init__(self, layout: KeypointLayout, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("adjacency", torch.from_numpy(layout.adjacency()), persistent=False)
+        self.eps = nn.Parameter(torch.zeros(()))
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, out_dim),
+            _BatchNorm(out_dim),
+            nn.PReLU(),
+            nn.Linear(out_dim, out_dim),
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (..., V, D_in) to (..., V, D_out)."""
+        # (1 + eps) h + A h as one product with A + (1 + eps) I over the joints.
+        identity = torch.eye(len(self.adjacency), dtype=h.dtype, device=h.device)
+        mixed = torch.matmul(self.adjacency.to(h.dtype) + (1 + self.eps) * identity, h)
+        out: Tensor = self.mlp(mixed)
+        return out
+
+
+class GCNLayer(nn.Module):
+    """Graph convolution: D^-1/2 (A + I) D^-1/2 h W (Kipf and Welling 2017)."""
+
+    adjacency: Tensor
+
+    def __init__(self, layout: KeypointLayout, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        with_self = torch.from_numpy(layout.adjacency()) + torch.eye(layout.num_keypoints)
+        scale = with_self.sum(dim=1).rsqrt()
+        normalised = scale[:, None] * with_self * scale
+        self.register_buffer("adjacency", normalised, persistent=False)
+        self.linear = nn.Linear(in_dim, out_dim)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (..., V, D_in) to (..., V, D_out)."""
+        return torch.matmul(self.adjacency.to(h.dtype), self.linear(h))
+
+
+class GATLayer(nn.Module):
+    """Graph attention over bones and self with additive scores (Velickovic et al. 2018)."""
+
+    blocked: Tensor
+
+    def __init__(
+        self, layout: KeypointLayout, in_dim: int, out_dim: int, num_heads: int = 4
+    ) -> None:
+        super().__init__()
+        if out_dim % num_heads:
+            raise ValueError(f"out_dim: expected a multiple of {num_heads} heads, got {out_dim}")
+        joined = torch.from_numpy(layout.adjacency()) + torch.eye(layout.num_keypoints)
+        self.register_buffer("blocked", joined == 0, persistent=False)
+        self.num_heads = num_heads
+        self.linear = nn.Linear(in_dim, out_dim)
+        self.source = nn.Parameter(torch.randn(num_heads, out_dim // num_heads) * 0.1)
+        self.target = nn.Parameter(torch.randn(num_heads, out_dim // num_heads) * 0.1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (..., V, D_in) to (..., V, D_out)."""
+        value = self.linear(h).unflatten(-1, (self.num_heads, -1))  # (..., V, K, D/K)
+        to = (value * self.target).sum(-1).transpose(-1, -2)  # (..., K, V)
+        of = (value * self.source).sum(-1).transpose(-1, -2)
+        score = F.leaky_relu(to.unsqueeze(-1) + of.unsqueeze(-2), 0.2)  # (..., K, V, V)
+        weight = score.masked_fill(self.blocked, float("-inf")).softmax(dim=-1)
+        mixed = torch.matmul(weight, value.transpose(-2, -3))  # (..., K, V, D/K)
+        return mixed.transpose(-2, -3).flatten(-2)
+
+
+_LAYERS: dict[str, type[nn.Module]] = {"gin": GINLayer, "gcn": GCNLayer, "gat": GATLayer}
+
+
+class GraphStack(nn.Module):
+    """Layers of one kind, each followed by batch norm and PReLU.
+
+    The encoder G_E is a stack of L_D layers; the decoder G_D one layer whose output is left free.
+
+    Args:
+        layout: Gives the bones.
+        in_dim: Width of the input.
+        hidden_dim: Width between the layers.
+        out_dim: Width of the output.
+        depth: Number of layers.
+        gnn: Kind of layer.
+        last_activation: Whether batch norm and PReLU follow the last layer too.
+
+    Raises:
+        ValueError: for another kind of layer, or a depth under 1.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        in_dim: int,
+        hidden_dim: int,
+        out_dim: int,
+        depth: int,
+        gnn: GNNName = "gin",
+        last_activation: bool = True,
+    ) -> None:
+        super().__init__()
+        if gnn not in _LAYERS:
+            raise ValueError(f"gnn: expected one of {', '.join(_LAYERS)}, got {gnn!r}")
+        if depth < 1:
+            raise ValueError(f"depth: expected at least 1 layer, got {depth}")
+        widths = [in_dim] + [hidden_dim] * (depth - 1) + [out_dim]
+        layers: list[nn.Module] = []
+        for i, (width_in, width_out) in enumerate(pairwise(widths)):
+            layers.append(_LAYERS[gnn](layout, width_in, width_out))
+            if last_activation or i < depth - 1:
+                layers += [_BatchNorm(width_out), nn.PReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (..., V, D_in) to (..., V, D_out)."""
+        out: Tensor = self.layers(h)
+        return out

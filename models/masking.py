@@ -1,0 +1,99 @@
+"""Which joints a masked autoencoder hides: whole body parts (the paper's way) or random joints."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import SkelactError
+from ..pose_extract.layout import KeypointLayout
+
+
+def _part_matrix(layout: KeypointLayout, device: torch.device | str) -> Tensor:
+    """Return (R, V) bool: which keypoints each body part holds."""
+    matrix = torch.zeros(len(layout.parts), layout.num_keypoints, dtype=torch.bool, device=device)
+    for row, inds in enumerate(layout.parts.values()):
+        matrix[row, list(inds)] = True
+    return matrix
+
+
+def _part_rows(layout: KeypointLayout, parts: Sequence[str]) -> list[int]:
+    names = list(layout.parts)
+    for part in parts:
+        if part not in names:
+            close = difflib.get_close_matches(part, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SkelactError(f"unknown body part {part!r}; known: {', '.join(names)}{hint}")
+    if not 0 < len(set(parts)) < len(names):
+        raise SkelactError(
+            f"masked parts: expected 1 to {len(names) - 1} of {', '.join(names)}, "
+            f"got {', '.join(parts) or 'none'}"
+        )
+    return [names.index(part) for part in parts]
+
+
+def part_mask(
+    batch_size: int,
+    layout: KeypointLayout,
+    *,
+    parts: Sequence[str] = (),
+    num_parts: tuple[int, int] = (1, 3),
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Hide whole body parts; never all of them.
+
+    Args:
+        batch_size: B, number of masks.
+        layout: Whose ``parts`` are V0..V5 of the paper.
+        parts: Names of the parts to hide in every sample; empty draws them at random.
+        num_parts: Least and greatest number of parts drawn per sample, where ``parts`` is empty.
+        generator: Random state; on ``device``.
+        device: Where the mask lies.
+
+    Returns:
+        (B, V) bool, True where hidden.
+
+    Raises:
+        SkelactError: for an unknown part, or if no part or all parts would be hidden.
+    """
+    matrix = _part_matrix(layout, device)
+    total = len(matrix)
+    if parts:
+        hidden = matrix[_part_rows(layout, parts)].any(dim=0)
+        return hidden.expand(batch_size, -1).clone()
+    least, greatest = num_parts
+    if not 1 <= least <= greatest < total:
+        raise SkelactError(
+            f"num_parts: expected 1 <= least <= greatest < {total}, got {least} to {greatest}"
+        )
+    count = torch.randint(least, greatest + 1, (batch_size, 1), generator=generator, device=device)
+    order = torch.rand(batch_size, total, generator=generator, device=device).argsort(dim=1)
+    chosen = order.argsort(dim=1) < count  # (B, R): the parts whose rank is under the count
+    return (chosen.float() @ matrix.float()) > 0
+
+
+def joint_mask(
+    batch_size: int,
+    num_keypoints: int,
+    ratio: float,
+    *,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Hide ``round(ratio * V)`` random joints, at least one and never all.
+
+    Returns:
+        (B, V) bool, True where hidden.
+
+    Raises:
+        SkelactError: unless 0 < ratio < 1.
+    """
+    if not 0 < ratio < 1:
+        raise SkelactError(f"mask ratio: expected a share between 0 and 1, got {ratio}")
+    count = min(max(round(ratio * num_keypoints), 1), num_keypoints - 1)
+    noise = torch.rand(batch_size, num_keypoints, generator=generator, device=device)
+    return noise.argsort(dim=1).argsort(dim=1) < count

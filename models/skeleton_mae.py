@@ -1,0 +1,84 @@
+"""SkeletonMAE: a graph masked autoencoder over single skeletons (Yan et al. 2023, Sec. 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..pose_extract.layout import KeypointLayout
+from .gnn import GNNName, GraphStack
+
+
+class SkeletonMAE(nn.Module):
+    """Hides joints of a skeleton and rebuilds their embedded features.
+
+    Args:
+        layout: Keypoints, bones and body parts.
+        in_channels: C, 2 for x and y, 3 with the score.
+        embed_dim: D, width of the embedded joints and of the encoder's output.
+        hidden_dim: D_h, width inside encoder and decoder (the paper does not give it).
+        encoder_depth: L_D, number of encoder layers; 3 is the paper's best.
+        decoder_depth: Number of decoder layers; the paper has 1.
+        gnn: Kind of graph layer; the paper has "gin".
+        detach_target: Take no gradient through the target. The embedding is both input and target:
+            with a gradient through both, making all joints' features alike lowers the loss. The
+            paper does not say.
+        remask: Set hidden joints to zero again between encoder and decoder, as GraphMAE does; the
+            paper does not mention it.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        *,
+        in_channels: int = 2,
+        embed_dim: int = 64,
+        hidden_dim: int = 64,
+        encoder_depth: int = 3,
+        decoder_depth: int = 1,
+        gnn: GNNName = "gin",
+        detach_target: bool = True,
+        remask: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.detach_target = detach_target
+        self.remask = remask
+        self.embed = nn.Linear(in_channels, embed_dim)
+        self.mask_token = nn.Parameter(torch.zeros(embed_dim))
+        nn.init.normal_(self.mask_token, std=0.02)
+        self.encoder = GraphStack(layout, embed_dim, hidden_dim, embed_dim, encoder_depth, gnn)
+        self.decoder = GraphStack(
+            layout, embed_dim, hidden_dim, embed_dim, decoder_depth, gnn, last_activation=False
+        )
+
+    def encode(self, features: Tensor, mask: Tensor) -> Tensor:
+        """H = G_E(A, Xbar): replace hidden features by [MASK], then encode.
+
+        Args:
+            features: (B, V, D) embedded joints X.
+            mask: (B, V) bool, True where hidden.
+
+        Returns:
+            (B, V, D) encoding H.
+        """
+        masked = torch.where(mask.unsqueeze(-1), self.mask_token.to(features.dtype), features)
+        out: Tensor = self.encoder(masked)
+        return out
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Rebuild the hidden joints' features.
+
+        Args:
+            x: (B, V, C) coordinates of single-frame skeletons.
+            mask: (B, V) bool, True where hidden.
+
+        Returns:
+            Reconstruction Y = G_D(A, H) and target X, each (B, V, D).
+        """
+        features = self.embed(x)
+        encoded = self.encode(features, mask)
+        if self.remask:
+            encoded = encoded.masked_fill(mask.unsqueeze(-1), 0.0)
+        reconstruction: Tensor = self.decoder(encoded)
+        return reconstruction, features.detach() if self.detach_target else features

@@ -1,0 +1,205 @@
+"""SSL: the pre-trained encoder inside STRL and a classifier (Yan et al. 2023, Sec. 3.3).
+
+STRL is the paper's Spatial-Temporal Representation Learning.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .. import SkelactError
+from ..pose_extract.layout import KeypointLayout
+from .gnn import GNNName, GraphStack, _BatchNorm
+from .skeleton_mae import SkeletonMAE
+from .temporal import MultiScaleTemporalConv
+
+
+class STRLLayer(nn.Module):
+    """One layer of STRL: H' = ReLU(SM(H) W) (Eq. 4), with SM of Eq. 3.
+
+    SM pools the encoded joints by a sum and joins the result, the same for every joint, to the
+    layer's input; the output is tied to the input by a residual, a 1x1 convolution where widths
+    differ. Persons have encoders of their own and share W.
+
+    Args:
+        layout: Gives the bones.
+        dim: D, width of input and output.
+        hidden_dim: D_h, width inside the encoders.
+        encoder_depth: L_D.
+        num_person: P, number of encoders.
+        gnn: Kind of graph layer.
+        combine: How Eq. 3 joins the pooled encoding to the input: "concat" along the channels, or
+            "add" after a 1x1 convolution of the input. The paper leaves it open.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        dim: int,
+        hidden_dim: int,
+        encoder_depth: int,
+        num_person: int,
+        gnn: GNNName,
+        combine: Literal["concat", "add"],
+    ) -> None:
+        super().__init__()
+        if combine not in ("concat", "add"):
+            raise ValueError(f"combine: expected 'concat' or 'add', got {combine!r}")
+        self.combine = combine
+        self.encoders = nn.ModuleList(
+            GraphStack(layout, dim, hidden_dim, dim, encoder_depth, gnn) for _ in range(num_person)
+        )
+        # A linear layer over the last axis is a 1x1 convolution over time and joints.
+        self.input_weight = nn.Linear(dim, dim, bias=False)
+        self.pooled_weight = nn.Linear(dim, dim, bias=False)
+        self.norm = _BatchNorm(dim)
+
+    def forward(self, h: Tensor, person: int) -> Tensor:
+        """Map (B, V, D), frames of one person, to (B, V, D).
+
+        Args:
+            h: Features of the joints.
+            person: Index of the person, 0 to P - 1: whose encoder to use.
+        """
+        # A mean over the joints is the paper's sum, over the number of joints: the same up to a
+        # constant that W takes up, and of the size of the input it is joined to.
+        pooled = self.encoders[person](h).mean(dim=-2, keepdim=True)  # (B, 1, D)
+        if self.combine == "concat":
+            # [H, Repeat(S)] W, without writing the repetition out: H W_1 + S W_2.
+            mixed = self.input_weight(h) + self.pooled_weight(pooled)
+        else:
+            mixed = self.pooled_weight(self.input_weight(h) + pooled)
+        return torch.relu(self.norm(mixed) + h)
+
+
+class SSLClassifier(nn.Module):
+    """Skeleton sequence to action: embedding, M STRL layers, temporal pooling, classifier.
+
+    A person who is absent, all zeros, is left out: of the batch statistics while training, and of
+    the pooling always.
+
+    Args:
+        layout: Keypoints and bones.
+        num_classes: Number of actions.
+        in_channels: C, 2 for x and y, 3 with the score.
+        embed_dim: D, width of the embedding and of all STRL layers.
+        hidden_dim: D_h, width inside the encoders.
+        num_person: P, persons per clip, each with encoders of its own.
+        clip_len: T, frames per clip; the temporal position embedding has one vector each.
+        num_layers: M, number of STRL layers; 3 is the paper's best.
+        encoder_depth: L_D, layers of each encoder.
+        gnn: Kind of graph layer.
+        combine: See :class:`STRLLayer`.
+        temporal: "last" has multi-scale temporal convolution after the last layer (the paper's
+            text); "every" has one after each layer.
+        temporal_dim: Width of the last temporal convolution (the paper does not give it).
+        dropout: Share of pooled features dropped while training.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        num_classes: int,
+        *,
+        in_channels: int = 2,
+        embed_dim: int = 64,
+        hidden_dim: int = 64,
+        num_person: int = 2,
+        clip_len: int = 64,
+        num_layers: int = 3,
+        encoder_depth: int = 3,
+        gnn: GNNName = "gin",
+        combine: Literal["concat", "add"] = "concat",
+        temporal: Literal["last", "every"] = "last",
+        temporal_dim: int = 128,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if temporal not in ("last", "every"):
+            raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
+        self.layout = layout
+        self.input_shape = (num_person, clip_len, layout.num_keypoints, in_channels)
+        self.embed = nn.Linear(in_channels, embed_dim)
+        self.position = nn.Parameter(torch.zeros(clip_len, 1, embed_dim))
+        nn.init.trunc_normal_(self.position, std=0.02)
+        self.layers = nn.ModuleList(
+            STRLLayer(layout, embed_dim, hidden_dim, encoder_depth, num_person, gnn, combine)
+            for _ in range(num_layers)
+        )
+        # After layer i; the last one widens.
+        self.temporal = nn.ModuleList(
+            MultiScaleTemporalConv(embed_dim, temporal_dim if i == num_layers - 1 else embed_dim)
+            if temporal == "every" or i == num_layers - 1
+            else nn.Identity()
+            for i in range(num_layers)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(temporal_dim, temporal_dim),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(temporal_dim, num_classes),
+        )
+
+    def load_pretrained(self, mae: SkeletonMAE) -> None:
+        """Copy the embedding, and the encoder into every layer and person.
+
+        Raises:
+            SkelactError: if the shapes differ: the two were configured differently.
+        """
+        pairs: list[tuple[nn.Module, nn.Module]] = [(self.embed, mae.embed)]
+        for layer in self.layers:
+            assert isinstance(layer, STRLLayer)
+            pairs += [(encoder, mae.encoder) for encoder in layer.encoders]
+        for mine, theirs in pairs:
+            try:
+                mine.load_state_dict(theirs.state_dict())
+            except RuntimeError as error:
+                raise SkelactError(
+                    "the pre-trained encoder does not fit this classifier: expected the same "
+                    "in_channels, embed_dim, hidden_dim, encoder_depth and gnn in both configs; "
+                    f"{error}"
+                ) from None
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pooled features (N, M, D') per person and their presence (N, M) bool."""
+        present = (x != 0).flatten(2).any(dim=-1)  # (N, M)
+        h = self.embed(x) + self.position.to(x.dtype)  # (N, M, T, V, D)
+        pooled = [self._person(h[:, p], p, present[:, p]) for p in range(x.shape[1])]
+        return torch.stack(pooled, dim=1), present
+
+    def _person(self, h: Tensor, person: int, present: Tensor) -> Tensor:
+        """Pool one person's features: (N, T, V, D) to (N, D'); zeros where absent."""
+        if not self.training:
+            return self._pooled(h, person) * present.unsqueeze(-1)
+        # Absent persons would bend the batch statistics: only those present go through.
+        out = h.new_zeros(len(h), self.head[0].in_features)
+        if not present.any():
+            return out
+        pooled = self._pooled(h[present], person)
+        return out.to(pooled.dtype).index_put((present.nonzero().squeeze(1),), pooled)
+
+    def _pooled(self, h: Tensor, person: int) -> Tensor:
+        for layer, temporal in zip(self.layers, self.temporal):
+            h = layer(h.flatten(0, 1), person).unflatten(0, h.shape[:2])
+            if not isinstance(temporal, nn.Identity):
+                # (N, T, V, D) -> (N, D, T, V) and back; channels-last memory, so nothing moves.
+                h = temporal(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return h.mean(dim=(1, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
+
+        Returns:
+            (N, num_classes) logits; finite also where nobody is present.
+        """
+        pooled, present = self.features(x)
+        weight = present.to(pooled.dtype).unsqueeze(-1)  # (N, M, 1)
+        clip = (pooled * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        logits: Tensor = self.head(clip)
+        return logits
