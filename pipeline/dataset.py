@@ -1,0 +1,94 @@
+"""All clips of a split in memory, and batches of them made at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .annotations import Annotation
+from .preprocess import PreprocessConfig, clip_positions, normalize, sample_steps
+
+
+class ClipStore:
+    """The normalised frames of many clips in one tensor.
+
+    A batch is one gather; no Python runs per clip. The frames move to the device of the first
+    batch asked for and stay there.
+
+    Args:
+        annotations: The clips; those without a frame become one frame of zeros.
+        config: How they are normalised and sampled.
+    """
+
+    def __init__(self, annotations: Sequence[Annotation], config: PreprocessConfig) -> None:
+        blank = np.zeros((config.num_person, 1, *config.tensor_shape[2:]), np.float32)
+        clips = [normalize(annotation, config) for annotation in annotations]
+        clips = [clip if clip.shape[1] else blank for clip in clips]
+        self.config = config
+        self.names = [annotation.frame_dir for annotation in annotations]
+        self.labels = torch.tensor([annotation.label for annotation in annotations])
+        self._lengths = np.array([clip.shape[1] for clip in clips])
+        self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
+        # (total frames, M, V, C): a clip's frames lie together.
+        self._frames = torch.from_numpy(
+            np.ascontiguousarray(np.concatenate(clips, axis=1).swapaxes(0, 1))
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ClipStore:
+        # Read-only data: an averaged copy of a model shares it.
+        return self
+
+    def batch(
+        self,
+        inds: Tensor,
+        device: torch.device,
+        position: Tensor | float = 0.5,
+    ) -> Tensor:
+        """Return (N, M, T, V, C) float32 on ``device``.
+
+        Args:
+            inds: (N,) clip numbers, on the CPU.
+            device: Where the batch is wanted.
+            position: See :func:`sample_steps`; a tensor (N, T) gives each frame its own.
+        """
+        if self._frames.device != device:
+            self._frames = self._frames.to(device)
+        chosen = inds.numpy()
+        where = position.cpu().numpy() if isinstance(position, Tensor) else position
+        steps = sample_steps(self._lengths[chosen], self.config.clip_len, where)
+        rows = torch.from_numpy(self._starts[chosen][:, None] + steps).to(device)
+        return self._frames[rows].transpose(1, 2)  # (N, T, M, V, C) -> (N, M, T, V, C)
+
+    def test_batch(self, inds: Tensor, device: torch.device, num_clips: int) -> Tensor:
+        """Return (N, num_clips, M, T, V, C): what :func:`preprocess` gives for each clip."""
+        clips = [self.batch(inds, device, position) for position in clip_positions(num_clips)]
+        return torch.stack(clips, dim=1)
+
+
+class IndexDataset(Dataset[int]):
+    """The numbers 0 to n - 1; a data loader over it hands out batches of clip numbers."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def __getitems__(self, indices: list[int]) -> list[int]:
+        return indices
+
+
+def collate_inds(inds: list[int]) -> dict[str, list[int]]:
+    """Return the batch as MMEngine's loops hand it on: the numbers stay on the CPU."""
+    return {"inds": inds}

@@ -1,0 +1,156 @@
+"""How well a classifier does on labelled skeletons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import SkelactError
+from .annotations import Annotation, load_annotations
+from .checkpoint import CheckpointMeta, load_classifier
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..models.strl import SSLClassifier
+    from .dataset import ClipStore
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a classifier on a set of clips.
+
+    Attributes:
+        num_clips: Clips measured.
+        top1: Share of clips whose label scores highest, in per cent.
+        top5: Share of clips whose label is among the five highest, in per cent.
+        mean_class_accuracy: Mean over the classes that occur of their share of right answers, in
+            per cent: FineGym's figure.
+        confusion_matrix: Clips by true class (row) and predicted class (column).
+    """
+
+    num_clips: int
+    top1: float
+    top5: float
+    mean_class_accuracy: float
+    confusion_matrix: list[list[int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def measure(scores: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Compute the figures.
+
+    Args:
+        scores: (N, num_classes), higher is likelier; ties go to the lower class.
+        labels: (N,) int, class indices.
+
+    Raises:
+        SkelactError: if there is no clip, or a label is none of the classes.
+    """
+    num_classes = scores.shape[1]
+    if len(labels) == 0:
+        raise SkelactError("nothing to measure: expected labelled clips, got none")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise SkelactError(
+            f"labels: expected 0 to {num_classes - 1}, the classes of this classifier, got "
+            f"{labels.min()} to {labels.max()}; was it trained on another data set?"
+        )
+    order = np.argsort(-scores, axis=1, kind="stable")
+    hits = order == labels[:, None]
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (labels, order[:, 0]), 1)
+    totals = confusion.sum(axis=1)
+    recalls = np.diag(confusion)[totals > 0] / totals[totals > 0]
+    return Evaluation(
+        num_clips=len(labels),
+        top1=100 * float(hits[:, 0].mean()),
+        top5=100 * float(hits[:, :5].any(axis=1).mean()),
+        mean_class_accuracy=100 * float(recalls.mean()),
+        confusion_matrix=confusion.tolist(),
+    )
+
+
+def predict_scores(
+    model: SSLClassifier,
+    store: ClipStore,
+    inds: Sequence[int],
+    device: torch.device,
+    num_clips: int = 1,
+) -> torch.Tensor:
+    """Return class probabilities (N, num_classes), averaged over ``num_clips`` test clips."""
+    import torch
+
+    x = store.test_batch(torch.as_tensor(inds), device, num_clips)
+    scores: torch.Tensor = model(x.flatten(0, 1)).float().softmax(dim=1)
+    return scores.unflatten(0, (len(inds), num_clips)).mean(dim=1)
+
+
+def classify(
+    model: SSLClassifier,
+    meta: CheckpointMeta,
+    annotations: Sequence[Annotation],
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    num_clips: int = 1,
+) -> np.ndarray:
+    """Return class probabilities of each clip, (N, num_classes) float32.
+
+    Args:
+        model: Classifier on ``device``, in eval mode.
+        meta: Its checkpoint's JSON: gives the preprocessing.
+        annotations: The clips.
+        device: Where to compute.
+        batch_size: Clips per batch.
+        num_clips: Test clips per video.
+    """
+    import torch
+
+    from .dataset import ClipStore
+
+    store = ClipStore(annotations, meta.preprocess)
+    scores = []
+    with torch.inference_mode():
+        for start in range(0, len(store), batch_size):
+            inds = range(start, min(start + batch_size, len(store)))
+            scores.append(predict_scores(model, store, inds, device, num_clips).cpu())
+    result: np.ndarray = torch.cat(scores).numpy()
+    return result
+
+
+def evaluate_checkpoint(
+    checkpoint: Path | None,
+    ann_file: Path,
+    split: str,
+    *,
+    device: str = "auto",
+    num_clips: int | None = None,
+) -> Evaluation:
+    """Measure a classifier on a split of an annotation file.
+
+    Args:
+        checkpoint: The classifier; None for the shipped one.
+        ann_file: PYSKL annotation file.
+        split: Split of it.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_clips: Test clips per video; None takes what the classifier was measured with.
+
+    Raises:
+        SkelactError: if the checkpoint, the file or the split cannot be used.
+    """
+    from ..pose_extract.device import choose_device
+
+    model, meta = load_classifier(checkpoint)
+    annotations = load_annotations(ann_file).select(split)
+    chosen = choose_device(device)
+    if num_clips is None:
+        num_clips = int(meta.config.get("runtime", {}).get("num_test_clips", 1))
+    scores = classify(model.to(chosen), meta, annotations, device=chosen, num_clips=num_clips)
+    return measure(scores, np.array([annotation.label for annotation in annotations]))

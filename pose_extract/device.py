@@ -1,0 +1,56 @@
+"""Which device and how many threads the networks get."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import SkelactError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that ``name`` asks for; "auto" takes CUDA where there is any.
+
+    Raises:
+        SkelactError: if it is no device, or is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SkelactError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SkelactError(
+            f"device: {name} is not there, torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices; use --device cpu, or `skelact doctor`"
+        )
+    return device
+
+
+def free_cores() -> int:
+    """Return the processor cores that this process may use, at least 1.
+
+    Libraries take one thread per core of the machine; inside a container with a quota the surplus
+    threads wait for each other and a run slows by orders of magnitude.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    quota = _cgroup_quota()
+    return max(1, min(cores, int(quota) if quota else cores))
+
+
+def _cgroup_quota() -> float | None:
+    """Return the container's processor quota in cores (cgroup 2), or None where there is none."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if limit == "max" else max(1.0, float(limit) / float(period))
+    except (OSError, ValueError):
+        return None
