@@ -1,0 +1,208 @@
+"""Read video: batches of upright RGB frames in constant memory, by decord or PyAV.
+
+decord is the faster one and seeks exactly. PyAV reads what decord refuses, gets past damaged
+packets, and tells the facts about the file: decord rounds the frame rate and gives no usable times
+for AVI and MPEG files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from .. import SkelactError
+
+
+class VideoError(SkelactError):
+    """A file from which no frame can be had."""
+
+
+class DecodeError(Exception):
+    """A decoder cannot go on with a file; another one may."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The facts about a video file.
+
+    Attributes:
+        path: The file.
+        fps: Frame rate, a fraction, in frames per second.
+        num_frames: Frames that the file announces, or None where it does not say.
+        height: Rows of an upright frame.
+        width: Columns of an upright frame.
+        start_seconds: Presentation time of the first frame in the file.
+        duration_seconds: Length that the file announces, or None.
+        rotation_degrees: Counter-clockwise turn that makes the stored picture upright: 0, 90, 180
+            or 270. Frames are given upright.
+        codec: Name of the codec.
+        decoder: Which decoder was taken.
+    """
+
+    path: Path
+    fps: Fraction
+    num_frames: int | None
+    height: int
+    width: int
+    start_seconds: float
+    duration_seconds: float | None
+    rotation_degrees: int
+    codec: str
+    decoder: Literal["decord", "pyav"]
+
+
+class Frame(NamedTuple):
+    """One frame: its number from the file's start, its time from the first frame, its picture."""
+
+    index: int
+    seconds: float
+    rgb: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBatch:
+    """Successive frames.
+
+    Attributes:
+        frames: (B, H, W, 3) uint8, RGB, upright.
+        frame_inds: (B,) int64, counted from the file's start; a lost frame leaves a gap.
+        pts_seconds: (B,) float64, presentation time from the file's first frame.
+    """
+
+    frames: np.ndarray
+    frame_inds: np.ndarray
+    pts_seconds: np.ndarray
+
+
+class VideoReader:
+    """A video opened for reading; use it in a ``with`` block.
+
+    Attributes:
+        info: The facts about the file.
+        num_lost: Frames of the range read that could not be decoded; known when the range is read.
+    """
+
+    def __init__(self, info: VideoInfo, allow_other: bool, num_threads: int) -> None:
+        self.info = info
+        self.num_lost = 0
+        self._allow_other = allow_other
+        self._num_threads = num_threads
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave; the decoder's handles live in the iterators of :meth:`batches`."""
+
+    def batches(
+        self, batch_size: int, start_frame: int = 0, stop_frame: int | None = None
+    ) -> Iterator[FrameBatch]:
+        """Yield the frames ``start_frame <= index < stop_frame``, the last batch maybe shorter.
+
+        A damaged file gives the frames that can be had; ``num_lost`` then says how many were not.
+
+        Raises:
+            VideoError: if not one frame of the range can be decoded.
+        """
+        if batch_size < 1 or start_frame < 0:
+            raise ValueError(
+                f"expected batch_size >= 1 and start_frame >= 0, got {batch_size}, {start_frame}"
+            )
+        pending: list[Frame] = []
+        count, last = 0, start_frame - 1
+        for frame in self._frames(start_frame, stop_frame):
+            pending.append(frame)
+            count, last = count + 1, frame.index
+            if len(pending) == batch_size:
+                yield _stack(pending)
+                pending = []
+        if pending:
+            yield _stack(pending)
+        end = self._expected_end(last, stop_frame)
+        self.num_lost = max(end - start_frame - count, 0)
+        if count == 0:
+            raise VideoError(
+                f"{self.info.path}: expected frames from {start_frame} on, none could be decoded "
+                f"(the file announces {self.info.num_frames})"
+            )
+
+    def _expected_end(self, last: int, stop_frame: int | None) -> int:
+        announced = self.info.num_frames
+        if announced is None:
+            return last + 1
+        return announced if stop_frame is None else min(stop_frame, announced)
+
+    def _frames(self, start: int, stop: int | None) -> Iterator[Frame]:
+        """Yield frames; where decord breaks off, PyAV goes on from there if that is allowed."""
+        position = start
+        if self.info.decoder == "decord":
+            from .decode_decord import read_frames as read_with_decord
+
+            try:
+                for frame in read_with_decord(self.info, start, stop, self._num_threads):
+                    yield frame
+                    position = frame.index + 1
+                return
+            except DecodeError:
+                if not self._allow_other:
+                    return
+        from .decode_pyav import read_frames
+
+        yield from read_frames(self.info, position, stop, self._num_threads)
+
+
+def open_video(
+    path: Path,
+    decoder: Literal["auto", "decord", "pyav"] = "auto",
+    num_threads: int = 0,
+) -> VideoReader:
+    """Open a video.
+
+    Args:
+        path: The file.
+        decoder: "auto" takes decord, and PyAV where decord refuses the file or breaks off.
+        num_threads: Threads of the decoder; 0 lets it choose.
+
+    Raises:
+        VideoError: if the file is missing, is no video, or has no frame that can be decoded.
+    """
+    from .decode_pyav import probe
+
+    if decoder not in ("auto", "decord", "pyav"):
+        raise ValueError(f"decoder: expected 'auto', 'decord' or 'pyav', got {decoder!r}")
+    path = Path(path)
+    if not path.exists():
+        raise VideoError(f"no video at {path}")
+    if path.is_dir():
+        raise VideoError(f"{path}: expected a video file, got a folder")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty")
+    info = probe(path)
+    if decoder != "pyav":
+        from .decode_decord import check
+
+        try:
+            info = check(info)
+        except DecodeError as error:
+            if decoder == "decord":
+                raise VideoError(f"{path}: decord cannot read it ({error}); try pyav") from None
+    return VideoReader(info, decoder == "auto", num_threads)
+
+
+def _stack(frames: list[Frame]) -> FrameBatch:
+    return FrameBatch(
+        frames=np.stack([frame.rgb for frame in frames]),
+        frame_inds=np.array([frame.index for frame in frames], dtype=np.int64),
+        pts_seconds=np.array([frame.seconds for frame in frames], dtype=np.float64),
+    )
