@@ -9,15 +9,21 @@ from typing import Any
 import decord
 import numpy as np
 
+from .device import free_cores
 from .video import DecodeError, Frame, VideoInfo
+
+# More threads do not decode faster, and each holds frames.
+_MOST_THREADS = 4
 
 # What it has to say comes as an exception too.
 decord.logging.set_level(decord.logging.QUIET)
 
 
 def _open(info: VideoInfo, num_threads: int) -> Any:
+    # Never 0 threads: left to choose, decord breaks off in VP9 files with hidden frames.
+    threads = num_threads or min(free_cores(), _MOST_THREADS)
     try:
-        return decord.VideoReader(str(info.path), ctx=decord.cpu(0), num_threads=num_threads)
+        return decord.VideoReader(str(info.path), ctx=decord.cpu(0), num_threads=threads)
     except (decord.DECORDError, RuntimeError, OSError) as error:
         raise DecodeError(_reason(error)) from None
 

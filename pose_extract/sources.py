@@ -15,28 +15,12 @@ from .. import SkelactError
 from .video import VideoInfo
 
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".gif",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    ]
-)
+    f".{name}"
+    for name in (
+        "3gp", "asf", "avi", "flv", "gif", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg",
+        "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv",
+    )
+)  # fmt: skip
 
 _COLUMNS = (
     "path", "label", "split", "start_seconds", "end_seconds", "start_frame", "end_frame",

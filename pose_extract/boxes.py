@@ -1,0 +1,60 @@
+"""Geometry of boxes and poses: overlap, and the likeness of two poses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Falloff of each keypoint in COCO's object keypoint similarity (cocodataset.org, keypoints eval).
+COCO_SIGMAS = np.array(
+    [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
+     0.087, 0.087, 0.089, 0.089],
+    np.float32,
+)  # fmt: skip
+
+
+def box_areas(bboxes: np.ndarray) -> np.ndarray:
+    """Return (...,) areas in square pixels of (..., 4) xyxy boxes."""
+    sides = np.clip(bboxes[..., 2:] - bboxes[..., :2], 0, None)
+    areas: np.ndarray = sides[..., 0] * sides[..., 1]
+    return areas
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (A, B) intersection over union of (A, 4) and (B, 4) xyxy boxes."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(high - low, 0, None)
+    both = sides[..., 0] * sides[..., 1]
+    union = box_areas(first)[:, None] + box_areas(second)[None] - both
+    iou: np.ndarray = both / np.maximum(union, 1e-6)
+    return iou
+
+
+def pairwise_oks(
+    first: np.ndarray,
+    second: np.ndarray,
+    weights_first: np.ndarray,
+    weights_second: np.ndarray,
+    areas: np.ndarray,
+    falloff: np.ndarray = COCO_SIGMAS,
+) -> np.ndarray:
+    """Return (A, B) object keypoint similarity of poses, 1 for equal ones.
+
+    ``mean_v w_v exp(-d_v^2 / (2 area (2 sigma_v)^2))`` over the keypoints, each weighted by how
+    surely both poses have it.
+
+    Args:
+        first: (A, V, 2) keypoints in pixels.
+        second: (B, V, 2) keypoints in pixels.
+        weights_first: (A, V) scores or visibility.
+        weights_second: (B, V) scores or visibility.
+        areas: (A,) or (A, B) size of the person in square pixels.
+        falloff: (V,) sigmas.
+    """
+    squared = ((first[:, None] - second[None]) ** 2).sum(axis=-1)  # (A, B, V)
+    areas = areas[:, None] if areas.ndim == 1 else areas
+    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * falloff) ** 2
+    weight = weights_first[:, None] * weights_second[None]
+    likeness = (weight * np.exp(-squared / variance)).sum(axis=-1)
+    oks: np.ndarray = likeness / np.maximum(weight.sum(axis=-1), 1e-6)
+    return oks

@@ -1,0 +1,415 @@
+"""MMPose top-down heatmap models, many people per batch.
+
+The arithmetic is MMPose's own (affine crop, network, heatmap codec, flip test); what is ours is
+that crops of any frames and clips share a batch, and that nothing is built anew per call.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .. import SkelactError
+from .device import choose_device, free_cores
+from .layout import COCO_17, KeypointLayout
+from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
+from .weights import WEIGHTS, cache_folder, download, find_weights, locate_weights, sha256_of
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def _lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
+    """Return the MMPose config of the Lite-HRNet-18 weights (wider, NAIVE modules)."""
+    width, height = input_wh
+    stages = {
+        "num_modules": (2, 4, 2),
+        "num_branches": (2, 3, 4),
+        "num_blocks": (2, 2, 2),
+        "module_type": ("NAIVE",) * 3,
+        "with_fuse": (True,) * 3,
+        "reduce_ratios": (1, 1, 1),
+        "num_channels": ((40, 80), (40, 80, 160), (40, 80, 160, 320)),
+    }
+    codec = {
+        "type": "MSRAHeatmap",
+        "input_size": (width, height),
+        "heatmap_size": (width // 4, height // 4),
+        "sigma": 2,
+    }
+    model = {
+        "type": "TopdownPoseEstimator",
+        "data_preprocessor": {
+            "type": "PoseDataPreprocessor",
+            "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375],
+            "bgr_to_rgb": True,
+        },
+        "backbone": {
+            "type": "LiteHRNet",
+            "in_channels": 3,
+            "extra": {
+                "stem": {"stem_channels": 32, "out_channels": 32, "expand_ratio": 1},
+                "num_stages": 3,
+                "stages_spec": stages,
+                "with_head": True,
+            },
+        },
+        "head": {
+            "type": "HeatmapHead",
+            "in_channels": 40,
+            "out_channels": COCO_17.num_keypoints,
+            "deconv_out_channels": None,
+            "loss": {"type": "KeypointMSELoss", "use_target_weight": True},
+            "decoder": codec,
+        },
+        "test_cfg": {"flip_mode": "heatmap", "shift_heatmap": True},
+    }
+    return {"model": model, "codec": codec, "padding": 1.25, "use_udp": False}
+
+
+class PoseEstimator:
+    """A top-down pose net: person crops in, COCO-17 keypoints out.
+
+    Args:
+        name: A pose net of the weights table, the name of an MMPose model (looked up in the
+            installed package's model index, its published weights fetched), or a path to an MMPose
+            config file.
+        checkpoint: Weights for a config given by path: a path or an address.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto" takes bf16 on processors that have it, fp16 on CUDA, else fp32.
+        flip_test: Average the heatmaps with those of the mirrored crop.
+        num_threads: Threads on the CPU; 0 takes the free cores.
+
+    Raises:
+        SkelactError: for a name that is none of these.
+    """
+
+    layout: KeypointLayout = COCO_17
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        checkpoint: str | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        flip_test: bool = False,
+        num_threads: int = 0,
+    ) -> None:
+        self._name = name
+        self._checkpoint = checkpoint
+        self._device_name = device
+        self._precision = precision
+        self._flip_test = flip_test
+        self._num_threads = num_threads
+        self._model: Any = None
+        if name in WEIGHTS and WEIGHTS[name].kind == "pose":
+            return
+        if name.endswith(".py"):
+            if not Path(name).is_file():
+                raise SkelactError(f"no MMPose config at {name}")
+            if checkpoint is None:
+                raise SkelactError(f"pose config {name}: expected --pose-checkpoint with weights")
+            return
+        _find_mmpose_model(name)
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that shapes the keypoints, JSON-able, without loading the network."""
+        return {
+            "name": self._name if not self._name.endswith(".py") else _text_hash(Path(self._name)),
+            "weights": self._weights_identity(),
+            "precision": self._precision,
+            "flip_test": self._flip_test,
+        }
+
+    def _weights_identity(self) -> str:
+        if self._name in WEIGHTS:
+            path = locate_weights(self._name)
+            return sha256_of(path) if path else WEIGHTS[self._name].sha256
+        if self._checkpoint is None:
+            return _find_mmpose_model(self._name)["Weights"]
+        path = Path(self._checkpoint)
+        return sha256_of(path) if path.is_file() else self._checkpoint
+
+    def load(self) -> None:
+        """Build the network and load its weights; only the first call does anything.
+
+        Raises:
+            SkelactError: if MMPose or the weights are missing, or the model is not a top-down
+                heatmap model with COCO-17 keypoints.
+        """
+        if self._model is not None:
+            return
+        import torch
+
+        self.device = choose_device(self._device_name)
+        torch.set_num_threads(self._num_threads or free_cores())
+        config, checkpoint = self._resolve()
+        model = build_pose_model(config["model"])
+        _check_model(model, self._name)
+        _load_checkpoint(model, checkpoint)
+        self._prepare(model.eval(), config)
+
+    def _resolve(self) -> tuple[dict[str, Any], Path]:
+        """Return the config and the weights file."""
+        if self._name in WEIGHTS:
+            size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
+            assert size is not None  # every pose net of the table names its input
+            height, width = map(int, size.groups())
+            return _lite_hrnet_config((width, height)), find_weights(self._name)
+        if self._name.endswith(".py"):
+            path, weights = Path(self._name), str(self._checkpoint)
+        else:
+            entry = _find_mmpose_model(self._name)
+            path = _mmpose_folder() / ".mim" / entry["Config"]
+            weights = self._checkpoint or entry["Weights"]
+        import_mmpose("mmpose.models")
+        return _read_mmpose_config(path), _fetch(weights)
+
+    def _prepare(self, model: Any, config: dict[str, Any]) -> None:
+        import torch
+        from mmcv.cnn.utils import fuse_conv_bn
+        from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix
+
+        self.input_wh: tuple[int, int] = tuple(config["codec"]["input_size"])
+        self._padding = config["padding"]
+        self._warp_matrix = get_udp_warp_matrix if config["use_udp"] else get_warp_matrix
+        self._dtype = _choose_dtype(self._precision, self.device)
+        normalise = config["model"]["data_preprocessor"]
+        # Crops are RGB; a net that is fed MMPose's BGR as it comes wants the other order.
+        self._reverse = not normalise.get("bgr_to_rgb", False)
+        self._mean = torch.tensor(normalise["mean"], device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(normalise["std"], device=self.device).view(1, 3, 1, 1)
+        test_cfg = config["model"].get("test_cfg", {})
+        self._flip_mode = test_cfg.get("flip_mode", "heatmap")
+        self._shift_heatmap = test_cfg.get("shift_heatmap", False)
+        model = fuse_conv_bn(model).to(self.device, memory_format=torch.channels_last)
+        self._model = model
+
+    def crop(
+        self, frame: np.ndarray, bboxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cut people out of a frame, as MMPose's GetBBoxCenterScale and TopdownAffine do.
+
+        Args:
+            frame: (H, W, 3) uint8, RGB.
+            bboxes: (N, 4), xyxy in pixels; at least one.
+
+        Returns:
+            Crops (N, h, w, 3) uint8 RGB, their centers (N, 2) and scales (N, 2) float32 in pixels
+            of the frame.
+        """
+        import cv2
+
+        self.load()
+        width, height = self.input_wh
+        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
+        centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
+        scales = (bboxes[:, 2:] - bboxes[:, :2]) * self._padding
+        aspect = width / height
+        wide = scales[:, 0] > scales[:, 1] * aspect
+        scales[wide, 1] = scales[wide, 0] / aspect
+        scales[~wide, 0] = scales[~wide, 1] * aspect
+        crops = np.stack(
+            [
+                cv2.warpAffine(
+                    frame,
+                    self._warp_matrix(center, scale, 0.0, output_size=(width, height)),
+                    (width, height),
+                    flags=cv2.INTER_LINEAR,
+                )
+                for center, scale in zip(centers, scales)
+            ]
+        )
+        return crops, centers, scales
+
+    def predict(
+        self, crops: np.ndarray, centers: np.ndarray, scales: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate the poses in a batch of crops.
+
+        Args:
+            crops: (N, h, w, 3) uint8 RGB, as :meth:`crop` gives them.
+            centers: (N, 2) their centers in the frame.
+            scales: (N, 2) their scales in the frame.
+
+        Returns:
+            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32 in [0, 1].
+        """
+        self.load()
+        heatmaps = self._heatmaps(crops)
+        decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
+        keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
+        scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
+        in_frame = keypoints / np.float32(self.input_wh) * scales[:, None]
+        in_frame += (centers - 0.5 * scales)[:, None]
+        return in_frame.astype(np.float32), scores.clip(0.0, 1.0)
+
+    def _heatmaps(self, crops: np.ndarray) -> np.ndarray:
+        """Return (N, V, h', w') float32."""
+        import torch
+
+        with torch.inference_mode():
+            x = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+            if self._reverse:
+                x = x.flip(1)
+            x = (x - self._mean) / self._std
+            x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(
+                self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
+            ):
+                heatmaps = self._model.head(self._model.extract_feat(x))
+                if self._flip_test:
+                    heatmaps = 0.5 * (heatmaps + self._flipped(x))
+            result: np.ndarray = heatmaps.float().cpu().numpy()
+        return result
+
+    def _flipped(self, x: torch.Tensor) -> torch.Tensor:
+        from mmpose.models.utils.tta import flip_heatmaps
+
+        heatmaps: torch.Tensor = flip_heatmaps(
+            self._model.head(self._model.extract_feat(x.flip(-1))),
+            flip_mode=self._flip_mode,
+            flip_indices=self.layout.flip_inds().tolist(),
+            shift_heatmap=self._shift_heatmap,
+        )
+        return heatmaps
+
+
+def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    import torch
+
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.float16
+        return torch.bfloat16 if has_bf16() else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def has_bf16() -> bool:
+    """Return whether the processor multiplies bfloat16 in hardware."""
+    import torch
+
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def _check_model(model: Any, name: str) -> None:
+    head = getattr(model, "head", None)
+    decoder = getattr(head, "decoder", None)
+    channels = getattr(head, "out_channels", None)
+    if decoder is None or not hasattr(decoder, "heatmap_size") or channels is None:
+        raise SkelactError(
+            f"pose model {name}: expected an MMPose top-down heatmap model, got "
+            f"{type(model).__name__} with head {type(head).__name__}"
+        )
+    if channels != COCO_17.num_keypoints:
+        raise SkelactError(f"pose model {name}: expected 17 COCO keypoints, got {channels}")
+
+
+def _load_checkpoint(model: Any, path: Path) -> None:
+    import torch
+
+    # Published checkpoints hold numpy arrays in their data-set facts; nothing else is let in.
+    reconstruct = np.array(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
+    torch.serialization.add_safe_globals([reconstruct, np.ndarray, np.dtype, *dtypes])
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise SkelactError(
+            f"{path}: expected plain weights, torch refuses to load it safely: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    try:
+        model.load_state_dict(loaded.get("state_dict", loaded), strict=True)
+    except RuntimeError as error:
+        raise SkelactError(f"{path}: the weights do not fit the config: {error}") from None
+
+
+def _read_mmpose_config(path: Path) -> dict[str, Any]:
+    """Return what is needed of an MMPose config: model, codec, padding, use_udp."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(path)
+    model = config.model.to_dict()
+    # Weights come from the checkpoint: nothing is fetched to start a backbone from.
+    model["backbone"].pop("init_cfg", None)
+    head = model.get("head") or {}
+    codec = head.get("decoder") or config.get("codec") or {}
+    if "input_size" not in codec:
+        raise SkelactError(
+            f"{path}: expected a top-down heatmap config with a codec, got head "
+            f"{head.get('type')!r}"
+        )
+    padding, use_udp = 1.25, False
+    for step in config.val_pipeline:
+        if step["type"] == "GetBBoxCenterScale":
+            padding = step.get("padding", padding)
+        if step["type"] == "TopdownAffine":
+            use_udp = step.get("use_udp", use_udp)
+    return {"model": model, "codec": codec, "padding": padding, "use_udp": use_udp}
+
+
+def _mmpose_folder() -> Path:
+    spec = importlib.util.find_spec("mmpose")
+    if spec is None or spec.origin is None:
+        raise SkelactError(f"MMPose is not installed; install it with: {MMPOSE_INSTALL}")
+    return Path(spec.origin).parent
+
+
+@lru_cache(maxsize=1)
+def _mmpose_models() -> dict[str, dict[str, str]]:
+    """Return MMPose's model index, name to entry, without importing MMPose."""
+    import yaml
+
+    folder = _mmpose_folder() / ".mim"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    models: dict[str, dict[str, str]] = {}
+    index = yaml.load((folder / "model-index.yml").read_text(encoding="utf-8"), loader)
+    for name in index["Import"]:
+        if "topdown_heatmap" not in name:
+            continue
+        metafile = yaml.load((folder / name).read_text(encoding="utf-8"), loader)
+        for entry in metafile["Models"]:
+            models[entry["Name"]] = entry
+    return models
+
+
+def _find_mmpose_model(name: str) -> dict[str, str]:
+    models = _mmpose_models()
+    if name in models:
+        return models[name]
+    ours = [file.name for file in WEIGHTS.values() if file.kind == "pose"]
+    close = difflib.get_close_matches(name, [*ours, *models], n=3, cutoff=0.4)
+    raise SkelactError(
+        f"no pose net called {name!r}; expected one of {', '.join(ours)}, a top-down heatmap model "
+        f"of MMPose, or a path to an MMPose config (.py). Close: {', '.join(close) or 'none'}"
+    )
+
+
+def _fetch(weights: str) -> Path:
+    if "://" not in weights:
+        path = Path(weights)
+        if not path.is_file():
+            raise SkelactError(f"no pose weights at {path}")
+        return path
+    target = cache_folder() / "weights" / weights.rsplit("/", 1)[-1]
+    if target.is_file():
+        return target
+    # OpenMMLab's file names end in the first digits of their hash and a date.
+    digits = re.search(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$", target.name)
+    return download(weights, target, digits.group(1) if digits else None)
+
+
+def _text_hash(path: Path) -> str:
+    return f"{path.name}:{sha256_of(path)[:16]}"
