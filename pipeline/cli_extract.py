@@ -197,6 +197,7 @@ class _ProgressTable:
         )
         self._bars.start()
         self._clip: ClipSource | None = None
+        self._num_failed = 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,8 +224,6 @@ class _ProgressTable:
         )
 
     def entry(self, entry: ManifestEntry) -> None:
-        self._bars.advance(self._all)
-        if entry.status != "done":
-            self._bars.console.print(
-                f"failed: {entry.video}: {entry.error}", markup=False, highlight=False
-            )
+        self._num_failed += entry.status != "done"
+        note = f", {self._num_failed} failed" if self._num_failed else ""
+        self._bars.update(self._all, advance=1, description=f"clips{note}")

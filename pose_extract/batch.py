@@ -313,10 +313,15 @@ def _failed_entry(
     return ManifestEntry(
         video=clip.clip_id,
         status="failed",
-        error=str(error) or type(error).__name__,
+        error=_first_line(error),
         error_kind=type(error).__name__,
         **fields,
     )
+
+
+def _first_line(error: Exception | None) -> str:
+    # Engines add pages of stack to their messages.
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _line(entry: ManifestEntry) -> str:

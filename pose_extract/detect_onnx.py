@@ -83,7 +83,8 @@ class ONNXDetector:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._num_threads or free_cores()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        # Failures come as exceptions.
+        options.log_severity_level = 4
         path = self._path()
         providers = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
@@ -107,8 +108,17 @@ class ONNXDetector:
         self._num_outputs = len(names)
         fixed = isinstance(shape[2], int) and isinstance(shape[3], int)
         self._size_wh = (shape[3], shape[2]) if fixed else _DEFAULT_SIZE_WH[self._family]
-        # A file exported for one picture gets one at a time.
-        self._many = not isinstance(shape[0], int)
+        self._many = not isinstance(shape[0], int) and self._takes_two()
+
+    def _takes_two(self) -> bool:
+        """Return whether a batch runs: some files say they take any batch, and take one picture."""
+        width, height = self._size_wh
+        try:
+            self._session.run(None, {self._input: np.zeros((2, 3, height, width), np.float32)})
+        except Exception:
+            # ONNX Runtime raises classes of its own for what a graph does not bear.
+            return False
+        return True
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
