@@ -1,0 +1,155 @@
+"""From a clip to its action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pose_extract.device import choose_device
+from ..pose_extract.extract import ClipResult, Extractor, Progress
+from ..pose_extract.skeleton import SkeletonSequence
+from ..pose_extract.sources import ClipSource
+from .annotations import Annotation
+from .checkpoint import find_checkpoint, load_classifier
+from .evaluate import classify
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class PersonPrediction:
+    """What one person does, judged alone.
+
+    Attributes:
+        track_id: Id of the person's track.
+        top_k: The likeliest labels, best first.
+    """
+
+    track_id: int
+    top_k: tuple[LabelScore, ...]
+
+
+@dataclass(frozen=True)
+class ActionPrediction:
+    """What happens in a clip.
+
+    Attributes:
+        video: The clip's id.
+        label: The likeliest label; None if nobody was found, or the clip could not be read.
+        score: Its probability.
+        top_k: The likeliest labels, best first.
+        persons: Each person judged alone, the athlete first.
+        checkpoint: The classifier.
+        error: Why there is no label, or None.
+    """
+
+    video: str
+    label: str | None
+    score: float | None
+    top_k: tuple[LabelScore, ...]
+    persons: tuple[PersonPrediction, ...]
+    checkpoint: str
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+class Predictor:
+    """Labels clips; preprocessing comes from the classifier's checkpoint.
+
+    Args:
+        checkpoint: The classifier; None for the shipped one.
+        extractor: The chain from video to skeletons; needed for videos alone.
+        device: Where the classifier runs: "auto", "cpu", "cuda" or "cuda:N".
+        top_k: Labels to give.
+
+    Raises:
+        SkelactError: if the checkpoint cannot be used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path | None = None,
+        extractor: Extractor | None = None,
+        *,
+        device: str = "auto",
+        top_k: int = 5,
+    ) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k: expected at least 1, got {top_k}")
+        self._device = choose_device(device)
+        model, self.meta = load_classifier(checkpoint)
+        self._model = model.to(self._device)
+        self._num_clips = int(self.meta.config.get("runtime", {}).get("num_test_clips", 1))
+        self._name = find_checkpoint(checkpoint).stem
+        self._extractor = extractor
+        self._top_k = top_k
+
+    def predict_clips(
+        self,
+        clips: Iterable[ClipSource],
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Iterator[tuple[ClipResult, ActionPrediction]]:
+        """Yield each clip's skeletons and label, in order; a broken clip gives its error."""
+        extractor = self._extractor or Extractor()
+        for result in extractor.run(clips, on_progress):
+            if result.sequence is None:
+                reason = (str(result.error).splitlines() or [type(result.error).__name__])[0]
+                yield result, self._empty(result.clip.clip_id, reason)
+            else:
+                yield result, self.predict_sequence(result.sequence)
+
+    def predict_sequence(self, sequence: SkeletonSequence) -> ActionPrediction:
+        """Label a skeleton sequence."""
+        if not sequence.is_present().any():
+            return self._empty(sequence.video_id, "no person was found")
+        annotations = [Annotation.from_sequence(sequence)]
+        annotations += [_alone(annotations[0], person) for person in range(sequence.num_person)]
+        scores = classify(
+            self._model,
+            self.meta,
+            annotations,
+            device=self._device,
+            num_clips=self._num_clips,
+        )
+        best = self._best(scores[0])
+        return ActionPrediction(
+            video=sequence.video_id,
+            label=best[0].label,
+            score=best[0].score,
+            top_k=best,
+            persons=tuple(
+                PersonPrediction(int(track_id), self._best(row))
+                for track_id, row in zip(sequence.track_ids, scores[1:])
+            ),
+            checkpoint=self._name,
+        )
+
+    def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
+        order = np.argsort(-scores, kind="stable")[: self._top_k]
+        return tuple(
+            LabelScore(self.meta.label_names[i], round(float(scores[i]), 4)) for i in order
+        )
+
+    def _empty(self, video: str, error: str) -> ActionPrediction:
+        return ActionPrediction(video, None, None, (), (), self._name, error)
+
+
+def _alone(annotation: Annotation, person: int) -> Annotation:
+    return replace(
+        annotation,
+        keypoints=annotation.keypoints[person : person + 1],
+        keypoint_scores=annotation.keypoint_scores[person : person + 1],
+    )
