@@ -41,7 +41,7 @@ from ..models.masking import joint_mask, part_mask
 from ..models.skeleton_mae import SkeletonMAE
 from ..models.strl import SSLClassifier
 from ..pose_extract.cache import atomic_write
-from ..pose_extract.device import choose_device, free_cores
+from ..pose_extract.device import choose_device, free_cores, keep_freed_memory
 from ..pose_extract.weights import shared_folder
 from .annotations import Annotation, AnnotationFile, load_annotations
 from .augment import AugmentConfig, augment
@@ -436,6 +436,7 @@ def _run(
     optim, runtime = config.optim, config.runtime
     chosen = choose_device(device)
     torch.set_num_threads(free_cores())
+    keep_freed_memory()
     launcher = "pytorch" if "LOCAL_RANK" in os.environ else "none"
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
     wrapper = _optim_wrapper(module, optim, runtime.precision)
