@@ -122,6 +122,7 @@ class SSLClassifier(nn.Module):
             raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
         self.layout = layout
         self.input_shape = (num_person, clip_len, layout.num_keypoints, in_channels)
+        self.feature_dim = temporal_dim
         self.embed = nn.Linear(in_channels, embed_dim)
         self.position = nn.Parameter(torch.zeros(clip_len, 1, embed_dim))
         nn.init.trunc_normal_(self.position, std=0.02)
@@ -175,7 +176,7 @@ class SSLClassifier(nn.Module):
         if not self.training:
             return self._pooled(h, person) * present.unsqueeze(-1)
         # Absent persons would bend the batch statistics: only those present go through.
-        out = h.new_zeros(len(h), self.head[0].in_features)
+        out = h.new_zeros(len(h), self.feature_dim)
         if not present.any():
             return out
         pooled = self._pooled(h[present], person)

@@ -137,7 +137,7 @@ def _annotation(record: Mapping[str, Any]) -> Annotation:
         keypoints, scores = _jhmdb_to_coco(keypoints, scores)
     if keypoints.shape[2] != COCO_17.num_keypoints:
         raise ValueError(f"keypoint: expected 17 COCO keypoints, got {keypoints.shape[2]}")
-    seen = np.isfinite(keypoints).all(axis=-1)
+    seen = np.asarray(np.isfinite(keypoints).all(axis=-1))
     img_shape = record.get("img_shape")
     return Annotation(
         frame_dir=str(record["frame_dir"]),

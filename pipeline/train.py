@@ -113,7 +113,7 @@ class PretrainModule(_TrainingModule):
         scored = hidden & observed
         keep = scored.any(dim=1)
         if not keep.any():
-            return {"loss": sum(p.sum() for p in self.parameters()) * 0.0}  # type: ignore[dict-item]
+            return {"loss": sum(p.sum() for p in self.parameters()) * 0.0}
         reconstruction, target = self.mae(x[keep], (hidden | ~observed)[keep])
         loss = reconstruction_loss(
             reconstruction,
@@ -166,8 +166,8 @@ class FinetuneModule(_TrainingModule):
             scores = predict_scores(
                 self.classifier, self.val_store, inds, device, self.num_test_clips
             )
-            labels = self.val_store.labels[torch.as_tensor(inds)].numpy()
-            return list(zip(scores.cpu().numpy(), labels))
+            targets = self.val_store.labels[torch.as_tensor(inds)].numpy()
+            return list(zip(scores.cpu().numpy(), targets))
         x, _ = self._training_batch(inds)
         labels = self.store.labels[torch.as_tensor(inds)].to(x.device)
         loss = F.cross_entropy(
@@ -441,19 +441,18 @@ def _run(
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
     wrapper = _optim_wrapper(module, optim, runtime.precision)
     val_store = getattr(module, "val_store", None)
-    has_val = val_store is not None
     runner = _Runner(
         model=module,
         work_dir=str(work_dir),
         train_dataloader=_loader(len(module.store), optim.batch_size, seed, shuffle=True),
-        val_dataloader=_loader(len(val_store), 64, seed, shuffle=False) if has_val else None,
+        val_dataloader=_loader(len(val_store), 64, seed, shuffle=False) if val_store else None,
         train_cfg={
             "by_epoch": True,
             "max_epochs": optim.epochs,
-            "val_interval": runtime.val_every if has_val else optim.epochs + 1,
+            "val_interval": runtime.val_every if val_store else optim.epochs + 1,
         },
-        val_cfg={} if has_val else None,
-        val_evaluator=Evaluator([figures]) if has_val and figures else None,
+        val_cfg={} if val_store else None,
+        val_evaluator=Evaluator([figures]) if val_store and figures else None,
         optim_wrapper=wrapper,
         param_scheduler=_schedulers(wrapper, optim) or None,
         default_hooks={

@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import SkelactError
 from .cache import atomic_write, cache_path, load_sequence, read_config, save_sequence
 from .extract import ClipResult, Extractor, Progress
@@ -289,7 +291,8 @@ def _done_entry(
     num_lost: int,
 ) -> ManifestEntry:
     present = sequence.is_present()
-    seen = present[0] if sequence.num_person else present.any(axis=0)
+    # Without people there is no row 0: nobody is seen in any frame.
+    seen = np.asarray(present[:1].any(axis=0))
     return ManifestEntry(
         video=clip.clip_id,
         status="done",

@@ -250,7 +250,7 @@ class PoseEstimator:
         decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
         keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
         scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
-        in_frame = keypoints / np.float32(self.input_wh) * scales[:, None]
+        in_frame = keypoints / np.asarray(self.input_wh, np.float32) * scales[:, None]
         in_frame += (centers - 0.5 * scales)[:, None]
         return in_frame.astype(np.float32), scores.clip(0.0, 1.0)
 
@@ -322,7 +322,8 @@ def _load_checkpoint(model: Any, path: Path) -> None:
     # Published checkpoints hold numpy arrays in their data-set facts; nothing else is let in.
     reconstruct = np.array(0).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
-    torch.serialization.add_safe_globals([reconstruct, np.ndarray, np.dtype, *dtypes])
+    allowed: list[Any] = [reconstruct, np.ndarray, np.dtype, *dtypes]
+    torch.serialization.add_safe_globals(allowed)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

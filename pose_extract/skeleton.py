@@ -85,5 +85,4 @@ class SkeletonSequence:
 
     def is_present(self) -> np.ndarray:
         """Return (M, T) bool: whether each person is seen in each frame."""
-        present: np.ndarray = (self.keypoint_scores > 0).any(axis=-1)
-        return present
+        return np.asarray((self.keypoint_scores > 0).any(axis=-1))

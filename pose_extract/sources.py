@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
 from .. import SkelactError
 from .video import VideoInfo
@@ -21,6 +22,8 @@ VIDEO_SUFFIXES = frozenset(
         "mts", "mxf", "ogv", "ts", "vob", "webm", "wmv",
     )
 )  # fmt: skip
+
+N = TypeVar("N", int, float)
 
 _COLUMNS = (
     "path", "label", "split", "start_seconds", "end_seconds", "start_frame", "end_frame",
@@ -165,8 +168,8 @@ def _clip_of_row(row: dict[str, str | None], path: Path, root: Path) -> ClipSour
     if not values["path"]:
         raise SkelactError("expected a path, got nothing")
     video = path.parent / values["path"]
-    seconds = [_number(float, name, values[name]) for name in _COLUMNS[3:5]]
-    frames = [_number(int, name, values[name]) for name in _COLUMNS[5:7]]
+    seconds = [_number(float, column, values[column]) for column in _COLUMNS[3:5]]
+    frames = [_number(int, column, values[column]) for column in _COLUMNS[5:7]]
     name = _name(video, root)
     if any(value is not None for value in seconds):
         end = "end" if seconds[1] is None else f"{seconds[1]:.3f}s"
@@ -174,16 +177,22 @@ def _clip_of_row(row: dict[str, str | None], path: Path, root: Path) -> ClipSour
     if any(value is not None for value in frames):
         name += f"@f{frames[0] or 0}-{'end' if frames[1] is None else frames[1]}"
     return ClipSource(
-        video, name, *seconds, *frames, values["label"] or None, values["split"] or None
+        video,
+        name,
+        start_seconds=seconds[0],
+        end_seconds=seconds[1],
+        start_frame=frames[0],
+        end_frame=frames[1],
+        label=values["label"] or None,
+        split=values["split"] or None,
     )
 
 
-def _number(kind: type, name: str, text: str) -> float | int | None:
+def _number(kind: Callable[[str], N], name: str, text: str) -> N | None:
     if not text:
         return None
     try:
-        value: float | int = kind(text)
+        return kind(text)
     except ValueError:
         what = "a whole number" if kind is int else "a number"
         raise SkelactError(f"{name}: expected {what}, got {text!r}") from None
-    return value

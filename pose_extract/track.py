@@ -245,8 +245,8 @@ def select_persons(
         presence = mine.sum() / max(num_frames, 1)
         size = np.sqrt(np.median(box_areas(bboxes)) / (height * width))
         surety = detections.keypoint_scores[mine].mean()
-        path = np.linalg.norm(np.diff(centers, axis=0), axis=1).sum() / diagonal
-        off_center = np.linalg.norm(np.median(centers, axis=0) - middle) / (diagonal / 2)
+        path = float(np.linalg.norm(np.diff(centers, axis=0), axis=1).sum()) / diagonal
+        off_center = float(np.linalg.norm(np.median(centers, axis=0) - middle)) / (diagonal / 2)
         weights[track_id] = float(
             presence * size * surety * (1 + min(path, 1.0)) * (2 - min(off_center, 1.0))
         )

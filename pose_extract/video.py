@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class VideoInfo:
     decoder: Literal["decord", "pyav"]
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frame:
     """One frame: its number from the file's start, its time from the first frame, its picture."""
 
     index: int

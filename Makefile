@@ -1,0 +1,40 @@
+# `make demo` and `make test` do all the set-up themselves: a virtual environment in .venv.
+# With your own environment: make test VENV=/path/to/it (nothing is installed if it has skelact).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.skelact-installed
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test lint check install clean
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mmpose==1.3.2 -e .
+	touch $@
+
+# Labels a real clip (a band; from the package iscc-samples, CC BY 4.0) and draws over it.
+DEMO_CLIP = $$($(BIN)/python -c "import iscc_samples; print(iscc_samples.videos('mp4')[0])")
+demo: $(STAMP)
+	$(BIN)/skelact predict "$(DEMO_CLIP)" --json demo_out/prediction.json --overlay demo_out/overlay.mp4
+	cat demo_out/prediction.json
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# mypy has to find the root folder under the package's name, whatever the clone is called.
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(VENV)/typed && ln -sfn $(CURDIR) $(VENV)/typed/skelact
+	MYPYPATH=$(VENV)/typed $(BIN)/mypy -p skelact.pipeline -p skelact.models -p skelact.pose_extract
+	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
+
+check: lint test
+
+clean:
+	rm -rf .venv demo_out build dist *.egg-info
