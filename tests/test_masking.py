@@ -1,0 +1,71 @@
+"""What a masked autoencoder hides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skelact import SkelactError
+from skelact.models.masking import joint_mask, part_mask
+from skelact.pose_extract.layout import COCO_17
+
+
+def parts_hidden(mask):
+    """Return the names of the parts that are hidden whole; a part hidden in part fails."""
+    names = []
+    for name, inds in COCO_17.parts.items():
+        hidden = mask[list(inds)]
+        assert hidden.all() or not hidden.any()
+        if hidden.all():
+            names.append(name)
+    return names
+
+
+def test_named_parts_are_hidden_in_every_sample():
+    mask = part_mask(3, COCO_17, parts=["left_arm", "right_leg"])
+    for row in mask:
+        assert row.nonzero().flatten().tolist() == [7, 9, 14, 16]
+
+
+def test_random_parts_are_whole_and_of_every_number():
+    mask = part_mask(400, COCO_17, num_parts=(1, 3), generator=torch.Generator().manual_seed(0))
+    counts = [len(parts_hidden(row)) for row in mask]
+    assert set(counts) == {1, 2, 3}
+    assert mask.any(dim=0).all()
+    assert (~mask).any(dim=0).all()
+
+
+def test_random_joints_hide_the_share_asked_for():
+    mask = joint_mask(200, 17, 0.5, generator=torch.Generator().manual_seed(0))
+    assert (mask.sum(dim=1) == 8).all()
+    assert mask.any(dim=0).all()
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.999])
+def test_never_none_and_never_all(ratio):
+    hidden = joint_mask(5, 17, ratio).sum(dim=1)
+    assert ((hidden > 0) & (hidden < 17)).all()
+
+
+def test_same_generator_same_mask():
+    draws = [part_mask(9, COCO_17, generator=torch.Generator().manual_seed(4)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"parts": ["left_am"]}, "did you mean 'left_arm'"),
+        ({"parts": list(COCO_17.parts)}, "expected 1 to 5"),
+        ({"num_parts": (0, 2)}, "num_parts"),
+        ({"num_parts": (3, 6)}, "num_parts"),
+    ],
+)
+def test_masks_that_cannot_be(arguments, message):
+    with pytest.raises(SkelactError, match=message):
+        part_mask(2, COCO_17, **arguments)
+
+
+def test_a_ratio_that_cannot_be():
+    with pytest.raises(SkelactError, match="between 0 and 1"):
+        joint_mask(2, 17, 1.5)
