@@ -211,9 +211,10 @@ class _Reproducible(Hook):
         hub = checkpoint["message_hub"]
         checkpoint["message_hub"] = {**hub, "log_scalars": {}, "resumed_keys": {}}
         checkpoint["message_hub"]["runtime_info"] = {
-            name: value
+            # NumPy's numbers would need its code to be loaded again.
+            name: value.item() if isinstance(value, np.generic) else value
             for name, value in hub["runtime_info"].items()
-            if isinstance(value, (int, float, str, bool))
+            if isinstance(value, (int, float, str, bool, np.generic))
         }
 
 
@@ -486,6 +487,7 @@ def _set_log_level(logger: logging.Logger, quiet: bool) -> None:
         "save_param_scheduler",
         "Exp name",
         "Checkpoints will",
+        "has no metainfo",
     )
     for handler in logger.handlers:
         handler.addFilter(lambda record: not any(text in record.getMessage() for text in noise))

@@ -1,0 +1,146 @@
+"""Training: it learns, it repeats, it resumes, and it stops at a loss that is no number."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from skeletons import make_annotations, write_annotations
+
+from skelact import SkelactError
+from skelact.pipeline.checkpoint import load_classifier, load_mae, load_meta
+from skelact.pipeline.config import FinetuneConfig, PretrainConfig, build_config
+from skelact.pipeline.train import finetune, pretrain
+
+
+@pytest.fixture(scope="module")
+def ann_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "actions.pkl"
+    return write_annotations(
+        path, make_annotations(8), make_annotations(4, seed=1), label_names=["wave", "turn", "jump"]
+    )
+
+
+def make_config(cls, ann_file, **changes):
+    values = {
+        "data": {"dataset": "actions", "ann_file": str(ann_file)},
+        "preprocess": {"clip_len": 16, "num_person": 1},
+        "encoder": {"embed_dim": 16, "hidden_dim": 16},
+        "optim": {"kind": "adam", "lr": 3e-3, "batch_size": 8, "epochs": 4},
+        "runtime": {"save_every": 1},
+    }
+    if cls is FinetuneConfig:
+        values["data"]["val_split"] = "val"
+        values["classifier"] = {"temporal_dim": 32, "dropout": 0.1}
+    for name, change in changes.items():
+        values[name] = values.get(name, {}) | change
+    return build_config(cls, values, "test")
+
+
+def weights(info):
+    load = load_mae if load_meta(info).kind == "pretrain" else load_classifier
+    return load(info)[0].state_dict()
+
+
+def same(one, two):
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_whole_path_learns_the_actions(ann_file, tmp_path):
+    first = pretrain(make_config(PretrainConfig, ann_file), tmp_path / "pre", quiet=True)
+    config = make_config(FinetuneConfig, ann_file, optim={"epochs": 25, "ema_momentum": 0.05})
+    info = finetune(config, tmp_path / "fin", pretrained=first, quiet=True)
+    meta = load_meta(info)
+    assert meta.figures["top1"] >= 90
+    assert meta.label_names == ("wave", "turn", "jump")
+    assert meta.data["pretrained_on"]["dataset"] == "actions"
+    assert meta.config["optim"]["epochs"] == 25
+    metrics = json.loads((tmp_path / "fin" / "metrics.json").read_text())
+    assert np.sum(metrics["confusion_matrix"]) == 12
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind):
+    run, cls = (pretrain, PretrainConfig) if kind == "pretrain" else (finetune, FinetuneConfig)
+    changes = {"optim": {"ema_momentum": 0.1}} if kind == "finetune" else {}
+    config = make_config(cls, ann_file, **changes)
+    whole = weights(run(config, tmp_path / "whole", quiet=True))
+    assert same(whole, weights(run(config, tmp_path / "again", quiet=True)))
+    other = weights(run(config, tmp_path / "other", seed=1, quiet=True))
+    assert not same(whole, other)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.epoch == 2 and batch_idx == 1:
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skelact.pipeline.train._Reproducible.after_train_iter", kill)
+        with pytest.raises(KilledError):
+            run(config, tmp_path / "broken", quiet=True)
+    assert not list((tmp_path / "broken").glob("*.safetensors"))
+    resumed = weights(run(config, tmp_path / "broken", resume=True, quiet=True))
+    assert same(whole, resumed)
+
+
+def test_a_resume_state_holds_plain_data(ann_file, tmp_path):
+    pretrain(make_config(PretrainConfig, ann_file, optim={"epochs": 1}), tmp_path, quiet=True)
+    state = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
+    assert state["meta"]["epoch"] == 1
+
+
+def test_pretraining_learns(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, optim={"epochs": 8})
+    pretrain(config, tmp_path)
+    lines = next(tmp_path.glob("*/*.log")).read_text().splitlines()
+    losses = [float(line.rsplit("loss: ", 1)[1]) for line in lines if "Epoch(train)" in line]
+    assert len(losses) == 8
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_clips(ann_file, tmp_path):
+    config = make_config(FinetuneConfig, ann_file, optim={"kind": "sgd", "lr": 1e30})
+    with pytest.raises(SkelactError, match=r"the loss is (nan|inf) in the batch of clips .*_0_"):
+        finetune(config, tmp_path, quiet=True)
+
+
+def test_a_share_of_the_labels(ann_file, tmp_path):
+    config = make_config(
+        FinetuneConfig, ann_file, data={"val_split": "val", "label_fraction": 0.25}
+    )
+    meta = load_meta(finetune(config, tmp_path, quiet=True))
+    assert meta.data["num_clips"] == 6
+
+
+def test_tensorboard_events(ann_file, tmp_path):
+    pytest.importorskip("tensorboard")
+    config = make_config(
+        PretrainConfig, ann_file, optim={"epochs": 1}, runtime={"tensorboard": True}
+    )
+    pretrain(config, tmp_path, quiet=True)
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"ann_file": "nowhere.pkl"}, "no annotation file at nowhere.pkl.*--ann-file"),
+        ({"train_split": "trian"}, "has no split 'trian'"),
+        ({"labels": "penn_action", "label_fraction": 2.0}, "label_fraction"),
+    ],
+)
+def test_data_that_cannot_be(ann_file, tmp_path, data, message):
+    config = make_config(FinetuneConfig, ann_file, data=data)
+    with pytest.raises(SkelactError, match=message):
+        finetune(config, tmp_path, quiet=True)
+
+
+def test_an_encoder_of_another_shape(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, encoder={"embed_dim": 8}, optim={"epochs": 1})
+    first = pretrain(config, tmp_path / "pre", quiet=True)
+    with pytest.raises(SkelactError, match="does not fit this classifier"):
+        finetune(make_config(FinetuneConfig, ann_file), tmp_path, pretrained=first, quiet=True)
