@@ -23,7 +23,7 @@ _POSE_OPTIONS = [
     ),
     click.option(
         "--detector",
-        metavar="NAME|FILE",
+        metavar="NAME|FILE|URL",
         help="rtmdet-nano [default], whole-frame, mmdet-faster-rcnn, or an ONNX file.",
     ),
     click.option(

@@ -13,6 +13,8 @@ from .video import Frame, VideoError, VideoInfo
 
 # A file that lost its frame rate plays at this one in common players.
 _FALLBACK_FPS = Fraction(25)
+# A decoder may still hold this many earlier frames when it meets a damaged packet.
+_MOST_REORDERED = 16
 
 
 def probe(path: Path) -> VideoInfo:
@@ -67,14 +69,17 @@ def read_frames(info: VideoInfo, start: int, stop: int | None, num_threads: int)
         stream.thread_type = "AUTO"
         if num_threads:
             stream.codec_context.thread_count = num_threads
-        index, seconds = -1, -1.0
+        index, seconds, doubtful = -1, -1.0, 0
         damage: list[str] = []
         for frame in _decode(container, stream, damage):
             time = None if frame.time is None else float(frame.time) - info.start_seconds
             index += 1
-            if damage and time is not None:
-                index = max(index, round(time * info.fps))
+            if damage:
+                doubtful = _MOST_REORDERED
                 damage.clear()
+            if doubtful and time is not None:
+                index = max(index, round(time * info.fps))
+            doubtful = max(doubtful - 1, 0)
             if time is None or time <= seconds:
                 time = max(index / float(info.fps), seconds + 0.5 / float(info.fps))
             seconds = time

@@ -13,7 +13,7 @@ import numpy as np
 from .. import SkelactError
 from .restricted_pickle import load_pickle
 from .video import FrameBatch
-from .weights import WEIGHTS, sha256_of
+from .weights import WEIGHTS, is_url, sha256_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ def build_detector(
 
     Args:
         name: A detector of the weights table ("rtmdet-nano"), "whole-frame", "mmdet-faster-rcnn"
-            (the paper's, where MMDetection is installed), or a path to an ONNX file.
+            (the paper's, where MMDetection is installed), or a path or address of an ONNX file.
         boxes: A file of ground-truth boxes, used in place of a detector; see BoxesFromFile.
         score_thr: Leave out people with a lower score.
         max_det: At most this many people per frame.
@@ -190,11 +190,11 @@ def build_detector(
 
         return FasterRCNN(score_thr, max_det, device)
     known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
-    if name in known or name.endswith(".onnx"):
+    if name in known or name.endswith(".onnx") or is_url(name):
         from .detect_onnx import ONNXDetector
 
         return ONNXDetector(name, score_thr, max_det, device, num_threads)
     raise SkelactError(
         f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
-        "mmdet-faster-rcnn, or a path to an .onnx file"
+        "mmdet-faster-rcnn, or a path or address of an .onnx file"
     )

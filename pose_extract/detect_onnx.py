@@ -12,7 +12,7 @@ from .. import SkelactError
 from .detect import Detections
 from .device import free_cores
 from .video import FrameBatch
-from .weights import WEIGHTS, find_weights, locate_weights, sha256_of
+from .weights import WEIGHTS, fetch_file, find_weights, is_url, locate_weights, sha256_of
 
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
 _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
@@ -30,7 +30,7 @@ class ONNXDetector:
     the word in the file's name.
 
     Args:
-        name: Name in the weights table, or a path.
+        name: Name in the weights table, a path, or an address (.onnx, or a .zip that holds one).
         score_thr: Leave out people with a lower score.
         max_det: At most this many people per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -54,21 +54,14 @@ class ONNXDetector:
             path = locate_weights(self._name)
             sha256 = sha256_of(path) if path else WEIGHTS[self._name].sha256
         else:
-            sha256 = sha256_of(self._path())
+            # What an address gives is known when it is fetched; until then it goes by its name.
+            sha256 = self._name if is_url(self._name) else sha256_of(fetch_file(self._name))
         return {
             "name": Path(self._name).name,
             "sha256": sha256,
             "score_thr": self._score_thr,
             "max_det": self._max_det,
         }
-
-    def _path(self) -> Path:
-        if self._name in WEIGHTS:
-            return find_weights(self._name)
-        path = Path(self._name)
-        if not path.is_file():
-            raise SkelactError(f"no detector file at {path}")
-        return path
 
     def load(self) -> None:
         """Load the network.
@@ -85,7 +78,7 @@ class ONNXDetector:
         options.inter_op_num_threads = 1
         # Failures come as exceptions.
         options.log_severity_level = 4
-        path = self._path()
+        path = find_weights(self._name) if self._name in WEIGHTS else fetch_file(self._name)
         providers = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")

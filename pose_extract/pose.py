@@ -19,7 +19,7 @@ from .. import SkelactError
 from .device import choose_device, free_cores
 from .layout import COCO_17, KeypointLayout
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
-from .weights import WEIGHTS, cache_folder, download, find_weights, locate_weights, sha256_of
+from .weights import WEIGHTS, fetch_file, find_weights, locate_weights, sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -173,7 +173,7 @@ class PoseEstimator:
             path = _mmpose_folder() / ".mim" / entry["Config"]
             weights = self._checkpoint or entry["Weights"]
         import_mmpose("mmpose.models")
-        return _read_mmpose_config(path), _fetch(weights)
+        return _read_mmpose_config(path), fetch_file(weights)
 
     def _prepare(self, model: Any, config: dict[str, Any]) -> None:
         import torch
@@ -396,20 +396,6 @@ def _find_mmpose_model(name: str) -> dict[str, str]:
         f"no pose net called {name!r}; expected one of {', '.join(ours)}, a top-down heatmap model "
         f"of MMPose, or a path to an MMPose config (.py). Close: {', '.join(close) or 'none'}"
     )
-
-
-def _fetch(weights: str) -> Path:
-    if "://" not in weights:
-        path = Path(weights)
-        if not path.is_file():
-            raise SkelactError(f"no pose weights at {path}")
-        return path
-    target = cache_folder() / "weights" / weights.rsplit("/", 1)[-1]
-    if target.is_file():
-        return target
-    # OpenMMLab's file names end in the first digits of their hash and a date.
-    digits = re.search(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$", target.name)
-    return download(weights, target, digits.group(1) if digits else None)
 
 
 def _text_hash(path: Path) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +193,54 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
     except (urllib.error.URLError, OSError, EOFError) as error:
         raise WeightsError(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from None
     return target
+
+
+def is_url(name: str) -> bool:
+    """Return whether a name on the command line is an address rather than a path."""
+    return "://" in name
+
+
+def fetch_file(name: str) -> Path:
+    """Return the local file behind a path or an address; an address is fetched once into the cache.
+
+    OpenMMLab ships its ONNX files in archives: from a .zip the one .onnx file is taken.
+
+    Raises:
+        WeightsError: if the file is missing, cannot be fetched, or is not what its name says.
+    """
+    if not is_url(name):
+        path = Path(name)
+        if not path.is_file():
+            raise WeightsError(f"no weights at {path}")
+        return path
+    target = cache_folder() / "weights" / name.rsplit("/", 1)[-1]
+    wanted = target.with_suffix(".onnx") if target.suffix == ".zip" else target
+    if wanted.is_file():
+        return wanted
+    # OpenMMLab's checkpoints are called after the first digits of their hash and a date.
+    digits = re.search(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$", target.name)
+    download(name, target, digits.group(1) if digits else None)
+    if wanted != target:
+        _take_onnx(target, wanted)
+    return wanted
+
+
+def _take_onnx(archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as members:
+            names = [name for name in members.namelist() if name.endswith(".onnx")]
+            if len(names) != 1:
+                raise WeightsError(f"{archive}: expected one .onnx file inside, got {len(names)}")
+            with (
+                members.open(names[0]) as source,
+                atomic_write(target) as temporary,
+                temporary.open("wb") as stream,
+            ):
+                shutil.copyfileobj(source, stream)
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{archive}: expected a zip archive: {error}") from None
+    finally:
+        archive.unlink(missing_ok=True)
 
 
 def _fetch(url: str, label: str) -> Iterator[bytes]:
