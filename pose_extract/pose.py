@@ -243,7 +243,8 @@ class PoseEstimator:
             scales: (N, 2) their scales in the frame.
 
         Returns:
-            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32 in [0, 1].
+            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks of
+            the heatmaps: 0 and up, a little above 1 where a net is very sure.
         """
         self.load()
         heatmaps = self._heatmaps(crops)
@@ -252,7 +253,7 @@ class PoseEstimator:
         scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
         in_frame = keypoints / np.asarray(self.input_wh, np.float32) * scales[:, None]
         in_frame += (centers - 0.5 * scales)[:, None]
-        return in_frame.astype(np.float32), scores.clip(0.0, 1.0)
+        return in_frame.astype(np.float32), np.maximum(scores, 0.0)
 
     def _heatmaps(self, crops: np.ndarray) -> np.ndarray:
         """Return (N, V, h', w') float32."""

@@ -27,7 +27,7 @@ class SkeletonSequence:
 
     Attributes:
         keypoints: (M, T, V, 2) float32, pixels of the upright source frame, x then y.
-        keypoint_scores: (M, T, V) float32, in [0, 1]; 0 where not seen.
+        keypoint_scores: (M, T, V) float32, 0 and up, about 1 for a sure joint; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
         frame_inds: (T,) int64, source frame of each step, counted from the file's start.
