@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 
+from .. import SkelactError
 from ..pose_extract.cache import atomic_write
 from ..pose_extract.skeleton import SkeletonSequence
 from ..pose_extract.sources import ClipSource
@@ -158,6 +159,9 @@ def write_overlay(
         out: Target, ending in .mp4.
         lines: Text for the panel at the top left.
         person_labels: Text for a person's box, by index.
+
+    Raises:
+        SkelactError: if the clip cannot be read, or its frames are not those of the skeletons.
     """
     steps = {int(frame): step for step, frame in enumerate(sequence.frame_inds)}
     with open_video(source.path) as reader, atomic_write(out) as temporary:
@@ -169,6 +173,11 @@ def write_overlay(
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = 1 / sequence.fps
             for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
+                if batch.frames.shape[1:3] != (height, width):
+                    raise SkelactError(
+                        f"{source.path}: expected frames of {height}x{width} as in its skeletons, "
+                        f"got {batch.frames.shape[1]}x{batch.frames.shape[2]}"
+                    )
                 for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
                     picture = frame
                     if index in steps:

@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from .. import SkelactError
-from .cache import atomic_write, cache_path, load_sequence, read_config, save_sequence
+from .cache import (
+    atomic_write,
+    cache_path,
+    discard_leftovers,
+    load_sequence,
+    read_config,
+    save_sequence,
+)
 from .extract import ClipResult, Extractor, Progress
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
@@ -168,6 +175,8 @@ def extract_clips(
         on_plan(len(mine), len(todo))
     out.mkdir(parents=True, exist_ok=True)
     manifest = shard.manifest_path(out)
+    for clip in todo:
+        discard_leftovers(cache_path(out, clip.clip_id))
     if todo:
         for result in extractor.run(todo, on_progress):
             entry = _store(result, out, identity)

@@ -7,6 +7,7 @@ or absent.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -35,6 +36,12 @@ def cache_path(root: Path, clip_id: str) -> Path:
     The video's own suffix stays, so that ``a.mp4`` and ``a.avi`` are two entries.
     """
     return root / f"{clip_id}.npz"
+
+
+def discard_leftovers(path: Path) -> None:
+    """Remove what writes to ``path`` left behind that were killed; nobody may be writing to it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        leftover.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -243,8 +243,8 @@ class PoseEstimator:
             scales: (N, 2) their scales in the frame.
 
         Returns:
-            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks of
-            the heatmaps: 0 and up, a little above 1 where a net is very sure.
+            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks
+            of the heatmaps: 0 and up, a little above 1 where a net is very sure.
         """
         self.load()
         heatmaps = self._heatmaps(crops)

@@ -1,0 +1,179 @@
+"""Detectors: real people, given boxes, and files that are no detector."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from pycocotools.coco import COCO
+
+from skelact import SkelactError
+from skelact.pose_extract.boxes import pairwise_iou
+from skelact.pose_extract.detect import Detections, build_detector
+from skelact.pose_extract.video import FrameBatch
+
+
+def batch_of(*frames):
+    return FrameBatch(np.stack(frames), np.arange(len(frames)), np.arange(len(frames)) / 25)
+
+
+BLANK = np.zeros((100, 200, 3), np.uint8)
+
+
+def test_boxes_are_clipped_cleaned_and_sorted():
+    bboxes = np.array([[0, 0, 10, 10], [-5, 5, 300, 50], [9, 9, 9.5, 20], [1, 1, 9, 9]])
+    found = Detections.clean(bboxes, np.array([0.5, 0.9, 0.8, 0.1]), (100, 200), score_thr=0.3)
+    assert found.bboxes.tolist() == [[0, 5, 200, 50], [0, 0, 10, 10]]
+    assert found.scores.tolist() == pytest.approx([0.9, 0.5])
+    one = Detections.clean(bboxes, np.array([0.5, 0.9, 0.8, 0.1]), (100, 200), max_det=1)
+    assert len(one.bboxes) == 1
+
+
+def test_the_whole_frame_is_one_person():
+    found = build_detector("whole-frame").detect(batch_of(BLANK, BLANK), "a.mp4")
+    assert [f.bboxes.tolist() for f in found] == [[[0, 0, 200, 100]]] * 2
+
+
+def test_rtmdet_finds_all_annotated_people(shared):
+    folder = shared / "data" / "pose_gt" / "coco"
+    index = COCO(str(folder / "test_coco.json"))
+    detector = build_detector("rtmdet-nano")
+    detector.load()
+    found_people, false_boxes = 0, 0
+    for image in index.loadImgs(index.getImgIds()):
+        people = [a for a in index.loadAnns(index.getAnnIds(image["id"])) if a["num_keypoints"]]
+        picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
+        found = detector.detect(batch_of(picture), "a.mp4")[0]
+        truth = np.array([a["bbox"] for a in people], np.float32)
+        truth[:, 2:] += truth[:, :2]
+        overlap = pairwise_iou(truth, found.bboxes)
+        found_people += int((overlap.max(axis=1) >= 0.5).sum())
+        false_boxes += int((overlap.max(axis=0) < 0.5).sum())
+    assert found_people == 12
+    assert false_boxes <= 2
+
+
+def test_rtmdet_does_not_mind_the_batch(shared):
+    folder = shared / "data" / "pose_gt" / "coco"
+    picture = cv2.imread(str(folder / "000000000785.jpg"))[..., ::-1]
+    other = np.ascontiguousarray(picture[:, ::-1])
+    detector = build_detector("rtmdet-nano")
+    together = detector.detect(batch_of(picture, other), "a.mp4")
+    alone = [detector.detect(batch_of(p), "a.mp4")[0] for p in (picture, other)]
+    for one, two in zip(together, alone):
+        assert np.allclose(one.bboxes, two.bboxes, atol=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pkl"])
+def test_boxes_from_a_file(tmp_path, suffix):
+    path = tmp_path / f"boxes{suffix}"
+    if suffix == ".json":
+        path.write_text(json.dumps({"v.mp4": {"1": [[10, 10, 20, 30, 0.5], [5, 5, 9, 9, 0.9]]}}))
+    else:
+        # PYSKL's gym_gt_bboxes: one box per frame, zeros where the athlete is not seen.
+        boxes = np.array([[0, 0, 0, 0], [10, 10, 20, 30]], np.float32)
+        path.write_bytes(pickle.dumps({"v": boxes}))
+    detector = build_detector("rtmdet-nano", boxes=path)
+    first, second, third = detector.detect(batch_of(BLANK, BLANK, BLANK), "day1/v.mp4@1.000-2.000s")
+    assert len(first.bboxes) == 0
+    assert [10, 10, 20, 30] in second.bboxes.tolist()
+    assert len(third.bboxes) == 0
+    with pytest.raises(SkelactError, match="has no boxes for clip 'w.mp4'"):
+        detector.detect(batch_of(BLANK), "w.mp4")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "expected a mapping"),
+        ('{"a": {"0": [[1, 2, 3]]}}', "expected boxes of 4 or 5 numbers"),
+        ('{"a": {"first": []}}', "expected boxes of 4 or 5 numbers"),
+        ("{", "expected boxes as JSON"),
+    ],
+)
+def test_files_that_hold_no_boxes(tmp_path, content, message):
+    path = tmp_path / "boxes.json"
+    path.write_text(content)
+    with pytest.raises(SkelactError, match=message):
+        build_detector("whole-frame", boxes=path)
+
+
+def write_net(path, batch="B"):
+    """Write a detector that finds one box where the input's mean says: two classes, person first.
+
+    It stands for files of OpenMMLab's zoo that cannot be had here: same inputs and outputs.
+    """
+    dets = np.array([[[8, 16, 24, 32, 0.9], [0, 0, 4, 4, 0.8]]], np.float32)
+    labels = np.array([[0, 7]], np.int64)
+    nodes = [
+        helper.make_node("Shape", ["input"], ["shape"], start=0, end=1),
+        helper.make_node("Concat", ["shape", "rest3"], ["size3"], axis=0),
+        helper.make_node("Concat", ["shape", "rest2"], ["size2"], axis=0),
+        helper.make_node("Expand", ["one_dets", "size3"], ["dets"]),
+        helper.make_node("Expand", ["one_labels", "size2"], ["labels"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, 64, 64])],
+        [
+            helper.make_tensor_value_info("dets", TensorProto.FLOAT, [batch, 2, 5]),
+            helper.make_tensor_value_info("labels", TensorProto.INT64, [batch, 2]),
+        ],
+        [
+            onnx.numpy_helper.from_array(dets, "one_dets"),
+            onnx.numpy_helper.from_array(labels, "one_labels"),
+            onnx.numpy_helper.from_array(np.array([2, 5]), "rest3"),
+            onnx.numpy_helper.from_array(np.array([2]), "rest2"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize("batch", ["B", 1])
+def test_an_onnx_file_by_path_people_alone_in_the_frames_pixels(tmp_path, batch):
+    detector = build_detector(str(write_net(tmp_path / "yolox_tiny.onnx", batch)))
+    found = detector.detect(batch_of(*[BLANK] * 3), "a.mp4")
+    # 200x100 becomes 64x32: the factor back is 3.125.
+    assert [f.bboxes.tolist() for f in found] == [[[25, 50, 75, 100]]] * 3
+    assert detector.identity()["name"] == "yolox_tiny.onnx"
+
+
+def test_an_onnx_file_that_is_no_detector(tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    graph = helper.make_graph([node], "net", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(tmp_path / "relu.onnx"))
+    with pytest.raises(SkelactError, match="with non-maximum suppression inside"):
+        build_detector(str(tmp_path / "relu.onnx")).load()
+    (tmp_path / "text.onnx").write_text("not a net")
+    with pytest.raises(SkelactError, match="ONNX Runtime cannot load it"):
+        build_detector(str(tmp_path / "text.onnx")).load()
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(SkelactError, match="expected one of rtmdet-nano, whole-frame"):
+        build_detector("yolo")
+
+
+def test_faster_rcnn_without_mmdet_says_how_to_install_it():
+    import importlib.util
+
+    if importlib.util.find_spec("mmdet"):
+        pytest.skip("mmdet is installed here")
+    with pytest.raises(SkelactError, match="mim install mmcv mmdet"):
+        build_detector("mmdet-faster-rcnn")
+
+
+def test_iou_by_hand():
+    first = np.array([[0, 0, 10, 10]], np.float32)
+    second = np.array([[5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 10, 10]], np.float32)
+    assert pairwise_iou(first, second)[0].tolist() == pytest.approx([1 / 3, 0, 1])
