@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
-def _lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
+def lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
     """Return the MMPose config of the Lite-HRNet-18 weights (wider, NAIVE modules)."""
     width, height = input_wh
     stages = {
@@ -165,7 +165,7 @@ class PoseEstimator:
             size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
             assert size is not None  # every pose net of the table names its input
             height, width = map(int, size.groups())
-            return _lite_hrnet_config((width, height)), find_weights(self._name)
+            return lite_hrnet_config((width, height)), find_weights(self._name)
         if self._name.endswith(".py"):
             path, weights = Path(self._name), str(self._checkpoint)
         else:

@@ -98,7 +98,7 @@ def mmpose_model(flip_test):
     from skelact.pose_extract.weights import find_weights
 
     apis = import_mmpose("mmpose.apis").apis
-    config = pose_module._lite_hrnet_config((192, 256))
+    config = pose_module.lite_hrnet_config((192, 256))
     model = build_pose_model(config["model"] | {"test_cfg": {"flip_test": flip_test,
                              "flip_mode": "heatmap", "shift_heatmap": True}})  # fmt: skip
     state = torch.load(find_weights(NET), weights_only=True)["state_dict"]

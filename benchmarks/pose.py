@@ -1,0 +1,101 @@
+"""People per second of our batched pose stage against MMPose's inference_topdown.
+
+Same net, same weights, same boxes, same frames; MMPose is called frame by frame, as its demos do.
+
+    python benchmarks/pose.py ../shared/videos/people/mmpose_demo.mp4
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from interleave import interleave, report
+
+from skelact.pose_extract.detect import build_detector
+from skelact.pose_extract.device import free_cores
+from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
+from skelact.pose_extract.pose import PoseEstimator, lite_hrnet_config
+from skelact.pose_extract.video import open_video
+from skelact.pose_extract.weights import find_weights
+
+NET = "litehrnet18-coco-256x192"
+BATCH_SIZE = 16
+
+
+def find_people(video: Path, max_frames: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (frame, boxes) of the frames in which somebody is found."""
+    detector = build_detector("rtmdet-nano", num_threads=free_cores())
+    detector.load()
+    people = []
+    with open_video(video) as reader:
+        for batch in reader.batches(16, 0, max_frames):
+            for frame, found in zip(batch.frames, detector.detect(batch, video.name)):
+                if len(found.bboxes):
+                    people.append((frame, found.bboxes))
+    return people
+
+
+def mmpose_model() -> tuple[Any, Any]:
+    """Return mmpose.apis and the net as its functions expect it."""
+    from mmengine.config import Config
+
+    apis = import_mmpose("mmpose.apis").apis
+    model = build_pose_model(lite_hrnet_config((192, 256))["model"])
+    model.load_state_dict(torch.load(find_weights(NET), weights_only=True)["state_dict"])
+    pipeline = [
+        {"type": "LoadImage"},
+        {"type": "GetBBoxCenterScale"},
+        {"type": "TopdownAffine", "input_size": (192, 256)},
+        {"type": "PackPoseInputs"},
+    ]
+    model.cfg = Config(
+        {
+            "default_scope": "mmpose",
+            "test_dataloader": {"dataset": {"pipeline": pipeline}},
+        }
+    )
+    model.dataset_meta = {"dataset_name": "coco"}
+    return apis, model.eval()
+
+
+def run_ours(estimator: PoseEstimator, people: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Estimate all poses, crops of many frames in one batch."""
+    parts = [estimator.crop(frame, boxes) for frame, boxes in people]
+    crops, centers, scales = (np.concatenate(part) for part in zip(*parts))
+    for start in range(0, len(crops), BATCH_SIZE):
+        stop = start + BATCH_SIZE
+        estimator.predict(crops[start:stop], centers[start:stop], scales[start:stop])
+
+
+@click.command()
+@click.argument("video", type=click.Path(exists=True, path_type=Path))
+@click.option("--frames", default=40, show_default=True, help="Frames of the video to use.")
+@click.option("--rounds", default=5, show_default=True)
+def main(video: Path, frames: int, rounds: int) -> None:
+    """Time both on the people of VIDEO."""
+    people = find_people(video, frames)
+    count = sum(len(boxes) for _, boxes in people)
+    apis, model = mmpose_model()
+    pictures = [(np.ascontiguousarray(frame[..., ::-1]), boxes) for frame, boxes in people]
+    torch.set_num_threads(free_cores())
+
+    def run_mmpose() -> None:
+        with torch.no_grad():
+            for picture, boxes in pictures:
+                apis.inference_topdown(model, picture, boxes)
+
+    ways: dict[str, Any] = {"MMPose inference_topdown": run_mmpose}
+    for precision in ("fp32", "auto"):
+        estimator = PoseEstimator(NET, device="cpu", precision=precision)  # type: ignore[arg-type]
+        estimator.load()
+        ways[f"skelact, {precision}"] = lambda net=estimator: run_ours(net, people)
+    seconds = interleave(ways, rounds)
+    report(f"{video.name}: {count} people in {len(people)} frames", seconds, count, "people")
+
+
+if __name__ == "__main__":
+    main()
