@@ -1,6 +1,6 @@
 """Frames per second of the decoders, against OpenCV's VideoCapture, on one file.
 
-    python benchmarks/decode.py ../shared/videos/people/mmpose_demo.mp4
+python benchmarks/decode.py ../shared/videos/people/mmpose_demo.mp4
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _write_overlay(path: Path, result: ClipResult, prediction: ActionPrediction)
     from .overlay import write_overlay
 
     assert result.sequence is not None  # checked by the caller
-    lines = [f"{item.label}  {100 * item.score:.1f} %" for item in prediction.top_k]
+    lines = [f"{item.label}  {100 * item.score:.1f} %" for item in prediction.top_k[:3]]
     labels = {
         i: f"{person.top_k[0].label} {100 * person.top_k[0].score:.0f} %"
         for i, person in enumerate(prediction.persons)

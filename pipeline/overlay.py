@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import av
@@ -20,6 +22,8 @@ _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 _BOX, _TEXT, _PANEL = (0, 158, 115), (255, 255, 255), (20, 20, 24)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FRAMES_PER_BATCH = 16
+# Text cannot be read on a smaller picture: it is enlarged by a whole number.
+_LEAST_SIDE = 320
 
 
 def draw_people(
@@ -150,8 +154,9 @@ def write_overlay(
 ) -> None:
     """Write the clip with its people and some text drawn on it.
 
-    H.264 at the source's own frame rate, in constant memory, whole or not at all. Browsers play
-    even sizes alone: an odd one loses its last row or column.
+    H.264 at the source's own frame rate, in constant memory, whole or not at all. A small picture
+    is enlarged, so that text can be read. Browsers play even sizes alone: an odd one loses its last
+    row or column.
 
     Args:
         sequence: The skeletons of the clip.
@@ -167,9 +172,10 @@ def write_overlay(
     with open_video(source.path) as reader, atomic_write(out) as temporary:
         start, stop = source.frame_range(reader.info)
         height, width = sequence.img_shape
+        enlarged = _enlarged(sequence)
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as file:
             stream = file.add_stream("libx264", rate=sequence.fps, options={"crf": "20"})
-            stream.width, stream.height = max(width // 2 * 2, 2), max(height // 2 * 2, 2)
+            stream.height, stream.width = (side // 2 * 2 for side in enlarged.img_shape)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = 1 / sequence.fps
             for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
@@ -179,10 +185,12 @@ def write_overlay(
                         f"got {batch.frames.shape[1]}x{batch.frames.shape[2]}"
                     )
                 for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
-                    picture = frame
+                    picture = cv2.resize(
+                        frame, enlarged.img_shape[::-1], interpolation=cv2.INTER_CUBIC
+                    )
                     if index in steps:
                         picture = draw_people(
-                            frame, sequence, steps[index], person_labels=person_labels
+                            picture, enlarged, steps[index], person_labels=person_labels
                         )
                     picture = draw_panel(picture, lines)[: stream.height, : stream.width]
                     encoded = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
@@ -190,3 +198,14 @@ def write_overlay(
                     encoded.time_base = 1 / sequence.fps
                     file.mux(stream.encode(encoded))
             file.mux(stream.encode())
+
+
+def _enlarged(sequence: SkeletonSequence) -> SkeletonSequence:
+    factor = max(1, ceil(_LEAST_SIDE / min(sequence.img_shape)))
+    height, width = sequence.img_shape
+    return replace(
+        sequence,
+        keypoints=sequence.keypoints * np.float32(factor),
+        bboxes=sequence.bboxes * np.float32(factor),
+        img_shape=(height * factor, width * factor),
+    )
