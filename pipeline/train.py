@@ -13,16 +13,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import DefaultSampler
+from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook, EMAHook, Hook, LoggerHook
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import (
     AmpOptimWrapper,
     CosineAnnealingLR,
@@ -267,7 +268,7 @@ def pretrain(
         seed=seed,
         figures={},
     )
-    return save_checkpoint(work_dir / "skeleton_mae", best.mae, meta)
+    return _save_once(work_dir / "skeleton_mae", best.mae, meta)
 
 
 def finetune(
@@ -333,10 +334,10 @@ def finetune(
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
     )
-    if measured:
+    if measured and is_main_process():
         with atomic_write(work_dir / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    return save_checkpoint(work_dir / "classifier", best.classifier, meta, half=half)
+    return _save_once(work_dir / "classifier", best.classifier, meta, half)
 
 
 def _load_data(ann_file: str) -> AnnotationFile:
@@ -438,12 +439,12 @@ def _run(
     chosen = choose_device(device)
     torch.set_num_threads(free_cores())
     keep_freed_memory()
-    launcher = "pytorch" if "LOCAL_RANK" in os.environ else "none"
+    launcher = _join_processes(chosen)
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
     wrapper = _optim_wrapper(module, optim, runtime.precision)
     val_store = getattr(module, "val_store", None)
     runner = _Runner(
-        model=module,
+        model=_distribute(module.to(chosen), chosen) if launcher == "pytorch" else module,
         work_dir=str(work_dir),
         train_dataloader=_loader(len(module.store), optim.batch_size, seed, shuffle=True),
         val_dataloader=_loader(len(val_store), 64, seed, shuffle=False) if val_store else None,
@@ -470,13 +471,41 @@ def _run(
         experiment_name=f"{work_dir.name}_{uuid4().hex[:8]}",
     )
     _set_log_level(runner.logger, quiet)
-    if chosen.type != "cuda" or launcher == "none":
-        runner.model.to(chosen)
+    runner.model.to(chosen)
     with _only_plain_states():
         runner.train()
     trained = ema.ema_model.module if ema else runner.model
     trained = trained.module if hasattr(trained, "module") else trained
     return trained.cpu()
+
+
+def _join_processes(device: torch.device) -> Literal["none", "pytorch"]:
+    """Join the processes that torchrun started; return MMEngine's name of the launcher."""
+    if "LOCAL_RANK" not in os.environ:
+        return "none"
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return "pytorch"
+
+
+def _distribute(module: nn.Module, device: torch.device) -> MMDistributedDataParallel:
+    return MMDistributedDataParallel(
+        module,
+        device_ids=[int(os.environ["LOCAL_RANK"])] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        # A batch without second persons leaves their encoders out.
+        find_unused_parameters=True,
+    )
+
+
+def _save_once(path: Path, module: nn.Module, meta: CheckpointMeta, half: bool = False) -> Path:
+    """Save by the first process alone; the others wait until the pair is there."""
+    if is_main_process():
+        save_checkpoint(path, module, meta, half=half)
+    barrier()
+    return path.with_name(f"{path.name}.json")
 
 
 def _set_log_level(logger: logging.Logger, quiet: bool) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -144,3 +147,23 @@ def test_an_encoder_of_another_shape(ann_file, tmp_path):
     first = pretrain(config, tmp_path / "pre", quiet=True)
     with pytest.raises(SkelactError, match="does not fit this classifier"):
         finetune(make_config(FinetuneConfig, ann_file), tmp_path, pretrained=first, quiet=True)
+
+
+def test_two_processes_share_the_work(ann_file, tmp_path):
+    """torchrun, here on the CPU: one checkpoint, trained on halves of each batch."""
+    (tmp_path / "fin.yaml").write_text(
+        f"data: {{dataset: actions, ann_file: {ann_file}, val_split: val}}\n"
+        "preprocess: {clip_len: 16, num_person: 2}\n"
+        "encoder: {embed_dim: 16, hidden_dim: 16}\n"
+        "classifier: {temporal_dim: 32}\n"
+        "optim: {kind: adam, lr: 3.0e-3, batch_size: 4, epochs: 20}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+         "-m", "skelact.pipeline.cli", "finetune", "fin.yaml", "--work-dir", "out", "--quiet",
+         "--device", "cpu"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert load_meta(tmp_path / "out").figures["top1"] > 60
