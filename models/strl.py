@@ -5,6 +5,7 @@ STRL is the paper's Spatial-Temporal Representation Learning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -97,7 +98,14 @@ class SSLClassifier(nn.Module):
             text); "every" has one after each layer.
         temporal_dim: Width of the last temporal convolution (the paper does not give it).
         dropout: Share of pooled features dropped while training.
+        streams: What is embedded beside the coordinates, the paper's only input: "bone", the way
+            from the parent joint, and "motion", the way from the frame before.
+
+    Raises:
+        ValueError: for an unknown stream.
     """
+
+    parents: Tensor
 
     def __init__(
         self,
@@ -116,14 +124,22 @@ class SSLClassifier(nn.Module):
         temporal: Literal["last", "every"] = "last",
         temporal_dim: int = 128,
         dropout: float = 0.0,
+        streams: Sequence[Literal["bone", "motion"]] = (),
     ) -> None:
         super().__init__()
+        if not set(streams) <= {"bone", "motion"}:
+            raise ValueError(f"streams: expected 'bone' and 'motion', got {tuple(streams)}")
         if temporal not in ("last", "every"):
             raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
         self.layout = layout
         self.input_shape = (num_person, clip_len, layout.num_keypoints, in_channels)
         self.feature_dim = temporal_dim
         self.embed = nn.Linear(in_channels, embed_dim)
+        self.stream_embeds = nn.ModuleDict(
+            {name: nn.Linear(2, embed_dim, bias=False) for name in streams}
+        )
+        parents = torch.from_numpy(layout.parents())
+        self.register_buffer("parents", parents, persistent=False)
         self.position = nn.Parameter(torch.zeros(clip_len, 1, embed_dim))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.layers = nn.ModuleList(
@@ -168,8 +184,19 @@ class SSLClassifier(nn.Module):
         """Return pooled features (N, M, D') per person and their presence (N, M) bool."""
         present = (x != 0).flatten(2).any(dim=-1)  # (N, M)
         h = self.embed(x) + self.position.to(x.dtype)  # (N, M, T, V, D)
+        for name, embed in self.stream_embeds.items():
+            h = h + embed(self._stream(name, x[..., :2]))
         pooled = [self._person(h[:, p], p, present[:, p]) for p in range(x.shape[1])]
         return torch.stack(pooled, dim=1), present
+
+    def _stream(self, name: str, points: Tensor) -> Tensor:
+        """Return bones or motion (N, M, T, V, 2); zero where either end is missing."""
+        if name == "bone":
+            other = points[..., self.parents, :]
+        else:
+            other = torch.cat([points[:, :, :1], points[:, :, :-1]], dim=2)
+        both = ((points != 0).any(-1) & (other != 0).any(-1)).unsqueeze(-1)
+        return (points - other) * both
 
     def _person(self, h: Tensor, person: int, present: Tensor) -> Tensor:
         """Pool one person's features: (N, T, V, D) to (N, D'); zeros where absent."""

@@ -98,6 +98,7 @@ class ClassifierConfig:
     temporal: Literal["last", "every"] = "last"
     temporal_dim: int = 128
     dropout: float = 0.0
+    streams: tuple[Literal["bone", "motion"], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,20 @@ class KeypointLayout:
             matrix[i, j] = matrix[j, i] = 1.0
         return matrix
 
+    def parents(self) -> np.ndarray:
+        """Return each keypoint's parent (V,) int64 on the way from keypoint 0; 0 is its own."""
+        found = np.zeros(self.num_keypoints, dtype=np.int64)
+        seen, ring = {0}, [0]
+        while ring:
+            joint = ring.pop(0)
+            for edge in self.edges:
+                for child in set(edge) - {joint} if joint in edge else ():
+                    if child not in seen:
+                        seen.add(child)
+                        ring.append(child)
+                        found[child] = joint
+        return found
+
     def flip_inds(self) -> np.ndarray:
         """Return the order (V,) int64 that swaps left and right in ``keypoints[..., inds, :]``."""
         inds = np.arange(self.num_keypoints)

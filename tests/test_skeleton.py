@@ -59,3 +59,12 @@ def test_unknown_names_list_the_known_ones():
         get_layout("coco_133")
     with pytest.raises(SkelactError, match="left_knee"):
         COCO_17.index("knee")
+
+
+def test_parents_lead_to_the_nose():
+    parents = COCO_17.parents()
+    assert parents[[0, 9, 7, 5, 16, 14]].tolist() == [0, 7, 5, 0, 14, 12]
+    joints = np.arange(17)
+    for _ in range(5):
+        joints = parents[joints]
+    assert (joints == 0).all()

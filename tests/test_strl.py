@@ -133,3 +133,17 @@ def test_widths_that_branches_cannot_share_are_refused():
 def test_unknown_options_list_the_known_ones(option):
     with pytest.raises(ValueError, match="expected '"):
         SSLClassifier(COCO_17, 5, **option)
+
+
+def test_streams_by_hand():
+    model = SSLClassifier(COCO_17, 5, streams=("bone", "motion"), **SMALL)
+    x = clips(1)[..., :2]
+    x[0, 0, 3, 7] = 0  # the left elbow is missing in one frame
+    bone, motion = model._stream("bone", x), model._stream("motion", x)
+    assert torch.allclose(bone[0, 0, 5, 9], x[0, 0, 5, 9] - x[0, 0, 5, 7])  # elbow to wrist
+    assert torch.allclose(motion[0, 0, 5, 9], x[0, 0, 5, 9] - x[0, 0, 4, 9])
+    assert (bone[0, 0, 3, [7, 9]] == 0).all()
+    assert (motion[0, 0, 3:5, 7] == 0).all()
+    assert (motion[:, :, 0] == 0).all()
+    assert (bone[..., 0, :] == 0).all()
+    assert model.eval()(x).shape == (1, 5)
