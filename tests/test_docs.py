@@ -1,0 +1,73 @@
+"""What README and docs say can be typed, and what they point at is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import click
+import pytest
+
+from skelact.pipeline.cli import main
+
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md"]
+
+
+def code_lines(text):
+    """Return the lines of indented blocks and of fences without a language."""
+    fenced = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    indented = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    return [line.strip() for line in [*indented, *"\n".join(fenced).splitlines()] if line.strip()]
+
+
+def commands(repository):
+    for page in PAGES:
+        for line in code_lines((repository / page).read_text()):
+            found = re.search(r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|"
+                              r"predict|doctor) .*)$", line)  # fmt: skip
+            if found and (line.startswith("skelact ") or "docker compose" in line):
+                yield page, found.group(1).removeprefix("skelact ").split("  #")[0]
+
+
+def test_every_skelact_command_in_the_docs_is_one(repository):
+    """Its options exist and take what they are given; the files it names are made up."""
+    checked = 0
+    for page, line in commands(repository):
+        name, *arguments = shlex.split(line)
+        command = main.get_command(click.Context(main), name)
+        assert command is not None, f"{page}: {line}"
+        with click.Context(command, info_name=name) as context:
+            try:
+                command.make_parser(context).parse_args(arguments)
+            except click.UsageError as error:
+                pytest.fail(f"{page}: {line}: {error.message}")
+        checked += 1
+    assert checked >= 10
+
+
+def test_make_targets_and_pip_lines_are_those_of_the_makefile(repository):
+    makefile, readme = (repository / "Makefile").read_text(), (repository / "README.md").read_text()
+    for target in re.findall(r"^    make (\w+)", readme, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    pip_lines = re.findall(r"^    pip install (.*)$", readme, re.M)
+    assert len(pip_lines) == 3
+    wanted = ["torch==2.13.0", "-r requirements.txt", "--no-deps mmpose==1.3.2 -e ."]
+    assert pip_lines == wanted
+    for part in ("torch==2.13.0", "-r requirements.txt", "--no-deps mmpose==1.3.2 -e ."):
+        assert part in makefile
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(repository, page):
+    path = repository / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_files_that_the_docs_name_exist(repository):
+    for page in PAGES:
+        text = (repository / page).read_text()
+        for name in re.findall(r"`((?:configs|pipeline|models|pose_extract|docker|benchmarks|docs)/"
+                               r"[\w./-]+)`", text):  # fmt: skip
+            assert (repository / name).exists(), f"{page}: {name}"
