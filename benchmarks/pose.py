@@ -18,7 +18,7 @@ from interleave import interleave, report
 from skelact.pose_extract.detect import build_detector
 from skelact.pose_extract.device import free_cores
 from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
-from skelact.pose_extract.pose import PoseEstimator, lite_hrnet_config
+from skelact.pose_extract.pose import Crops, PoseEstimator, lite_hrnet_config
 from skelact.pose_extract.video import open_video
 from skelact.pose_extract.weights import find_weights
 
@@ -65,10 +65,9 @@ def mmpose_model() -> tuple[Any, Any]:
 def run_ours(estimator: PoseEstimator, people: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Estimate all poses, crops of many frames in one batch."""
     parts = [estimator.crop(frame, boxes) for frame, boxes in people]
-    crops, centers, scales = (np.concatenate(part) for part in zip(*parts))
+    crops = Crops.concatenate(parts)
     for start in range(0, len(crops), BATCH_SIZE):
-        stop = start + BATCH_SIZE
-        estimator.predict(crops[start:stop], centers[start:stop], scales[start:stop])
+        estimator.predict(crops.take(slice(start, start + BATCH_SIZE)))
 
 
 @click.command()

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from .detect import PersonDetector, build_detector
-from .pose import PoseEstimator
+from .pose import Crops, PoseEstimator
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .track import PoseDetections, TrackConfig, select_persons, track_persons
@@ -150,12 +150,13 @@ class _PoseQueue:
     def __init__(self, pose: PoseEstimator, batch_size: int) -> None:
         self._pose = pose
         self._batch_size = batch_size
-        self._items: deque[tuple[_ClipWork, np.ndarray, np.ndarray, np.ndarray]] = deque()
+        self._items: deque[tuple[_ClipWork, Crops]] = deque()
         self.people_done = 0
 
     def add(self, work: _ClipWork, frame: np.ndarray, bboxes: np.ndarray) -> None:
         work.waiting += len(bboxes)
-        self._items.extend((work, *parts) for parts in zip(*self._pose.crop(frame, bboxes)))
+        crops = self._pose.crop(frame, bboxes)
+        self._items.extend((work, crops.take([i])) for i in range(len(crops)))
         while len(self._items) >= self._batch_size:
             self._run(self._batch_size)
 
@@ -168,17 +169,16 @@ class _PoseQueue:
         # The last batch is filled up with its first crop: its shape, and with it the order of the
         # net's sums, stays the same.
         filled = items + items[:1] * (self._batch_size - count)
-        _, crops, centers, scales = zip(*filled)
         try:
             keypoints, scores = self._pose.predict(
-                np.stack(crops), np.stack(centers), np.stack(scales)
+                Crops.concatenate([crops for _, crops in filled])
             )
         except Exception as error:
-            for work, *_ in items:
+            for work, _ in items:
                 work.error = error
             return
         self.people_done += count
-        for (work, *_), points, point_scores in zip(items, keypoints, scores):
+        for (work, _), points, point_scores in zip(items, keypoints, scores):
             work.keypoints.append(points)
             work.keypoint_scores.append(point_scores)
             work.waiting -= 1

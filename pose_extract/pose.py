@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,6 +76,48 @@ def lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
         "test_cfg": {"flip_mode": "heatmap", "shift_heatmap": True},
     }
     return {"model": model, "codec": codec, "padding": 1.25, "use_udp": False}
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """People cut out of frames.
+
+    Attributes:
+        images: (N, h, w, 3) uint8, RGB.
+        centers: (N, 2) float32, their middles in pixels of the frame.
+        scales: (N, 2) float32, width and height of what the crop shows, pixels of the frame.
+        angles: (N,) float32, degrees by which the crop's axes are turned in the frame, clockwise.
+    """
+
+    images: np.ndarray
+    centers: np.ndarray
+    scales: np.ndarray
+    angles: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, inds: Sequence[int] | slice) -> Crops:
+        """Return some of the crops."""
+        return Crops(self.images[inds], self.centers[inds], self.scales[inds], self.angles[inds])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Crops]) -> Crops:
+        """Return the crops of all parts as one."""
+        return Crops(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.centers for part in parts]),
+            np.concatenate([part.scales for part in parts]),
+            np.concatenate([part.angles for part in parts]),
+        )
+
+
+def turn(points: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
+    """Turn points (..., 2) about the origin, clockwise as seen in a picture (y is down)."""
+    radians = np.deg2rad(np.asarray(degrees, np.float32))
+    cos, sin = np.cos(radians), np.sin(radians)
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
 class PoseEstimator:
@@ -182,6 +226,7 @@ class PoseEstimator:
 
         self.input_wh: tuple[int, int] = tuple(config["codec"]["input_size"])
         self._padding = config["padding"]
+        self._use_udp = config["use_udp"]
         self._warp_matrix = get_udp_warp_matrix if config["use_udp"] else get_warp_matrix
         self._dtype = _choose_dtype(self._precision, self.device)
         normalise = config["model"]["data_preprocessor"]
@@ -195,64 +240,72 @@ class PoseEstimator:
         model = fuse_conv_bn(model).to(self.device, memory_format=torch.channels_last)
         self._model = model
 
-    def crop(
-        self, frame: np.ndarray, bboxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def crop(self, frame: np.ndarray, bboxes: np.ndarray) -> Crops:
         """Cut people out of a frame, as MMPose's GetBBoxCenterScale and TopdownAffine do.
 
         Args:
             frame: (H, W, 3) uint8, RGB.
             bboxes: (N, 4), xyxy in pixels; at least one.
+        """
+        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
+        centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
+        sizes = bboxes[:, 2:] - bboxes[:, :2]
+        return self.crop_turned(frame, centers, sizes, np.zeros(len(bboxes), np.float32))
 
-        Returns:
-            Crops (N, h, w, 3) uint8 RGB, their centers (N, 2) and scales (N, 2) float32 in pixels
-            of the frame.
+    def crop_turned(
+        self, frame: np.ndarray, centers: np.ndarray, sizes: np.ndarray, angles: np.ndarray
+    ) -> Crops:
+        """Cut people out of a frame along axes of their own.
+
+        Args:
+            frame: (H, W, 3) uint8, RGB.
+            centers: (N, 2) middles of the people, pixels of the frame.
+            sizes: (N, 2) width and height of the people along their own axes, without padding.
+            angles: (N,) degrees by which their axes are turned, clockwise as seen: a person who
+                stands on the hands is at 180 and upright in the crop.
         """
         import cv2
 
         self.load()
         width, height = self.input_wh
-        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
-        centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
-        scales = (bboxes[:, 2:] - bboxes[:, :2]) * self._padding
+        scales = np.asarray(sizes, np.float32) * self._padding
         aspect = width / height
         wide = scales[:, 0] > scales[:, 1] * aspect
         scales[wide, 1] = scales[wide, 0] / aspect
         scales[~wide, 0] = scales[~wide, 1] * aspect
-        crops = np.stack(
+        images = np.stack(
             [
                 cv2.warpAffine(
                     frame,
-                    self._warp_matrix(center, scale, 0.0, output_size=(width, height)),
+                    # UDP's matrix turns the frame, the other one the crop.
+                    self._warp_matrix(
+                        center,
+                        scale,
+                        float(-angle if self._use_udp else angle),
+                        output_size=(width, height),
+                    ),
                     (width, height),
                     flags=cv2.INTER_LINEAR,
                 )
-                for center, scale in zip(centers, scales)
+                for center, scale, angle in zip(centers, scales, angles)
             ]
         )
-        return crops, centers, scales
+        return Crops(images, np.asarray(centers, np.float32), scales, np.asarray(angles))
 
-    def predict(
-        self, crops: np.ndarray, centers: np.ndarray, scales: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
         """Estimate the poses in a batch of crops.
-
-        Args:
-            crops: (N, h, w, 3) uint8 RGB, as :meth:`crop` gives them.
-            centers: (N, 2) their centers in the frame.
-            scales: (N, 2) their scales in the frame.
 
         Returns:
             keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks
             of the heatmaps: 0 and up, a little above 1 where a net is very sure.
         """
         self.load()
-        heatmaps = self._heatmaps(crops)
+        heatmaps = self._heatmaps(crops.images)
         decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
         keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
         scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
-        in_frame = keypoints / np.asarray(self.input_wh, np.float32) * scales[:, None]
-        in_frame += (centers - 0.5 * scales)[:, None]
+        offsets = (keypoints / np.asarray(self.input_wh, np.float32) - 0.5) * crops.scales[:, None]
+        in_frame = turn(offsets, crops.angles[:, None]) + crops.centers[:, None]
         return in_frame.astype(np.float32), np.maximum(scores, 0.0)
 
     def _heatmaps(self, crops: np.ndarray) -> np.ndarray:

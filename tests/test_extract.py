@@ -11,6 +11,7 @@ from skelact import SkelactError
 from skelact.pose_extract.detect import Detections
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.layout import COCO_17
+from skelact.pose_extract.pose import Crops
 from skelact.pose_extract.sources import ClipSource
 from skelact.pose_extract.video import VideoError
 
@@ -73,17 +74,17 @@ class BrightnessPose:
 
     def crop(self, frame, bboxes):
         n = len(bboxes)
-        crops = np.broadcast_to(frame[:8, :8], (n, 8, 8, 3)).copy()
-        return crops, bboxes[:, :2].copy(), np.ones((n, 2), np.float32)
+        images = np.broadcast_to(frame[:8, :8], (n, 8, 8, 3)).copy()
+        return Crops(images, bboxes[:, :2].copy(), np.ones((n, 2), np.float32), np.zeros(n))
 
-    def predict(self, crops, centers, scales):
+    def predict(self, crops):
         self.batch_sizes.append(len(crops))
-        if crops.max() > self.fail_above:
+        if crops.images.max() > self.fail_above:
             raise RuntimeError("out of memory")
-        value = crops.mean(axis=(1, 2, 3))
+        value = crops.images.mean(axis=(1, 2, 3))
         points = np.zeros((len(crops), 17, 2), np.float32)
         points[..., 0] = value[:, None]
-        points[..., 1] = centers[:, :1]
+        points[..., 1] = crops.centers[:, :1]
         return points, np.full((len(crops), 17), 0.8, np.float32)
 
 

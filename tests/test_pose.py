@@ -44,7 +44,7 @@ def boxes_of(annotations):
 
 def estimate(estimator, people):
     return [
-        estimator.predict(*estimator.crop(picture, boxes_of(annotations)))
+        estimator.predict(estimator.crop(picture, boxes_of(annotations)))
         for picture, annotations in people
     ]
 
@@ -132,7 +132,7 @@ def test_parity_with_mmposes_own_inference(coco, flip_test):
     apis, model = mmpose_model(flip_test)
     for picture, anns in people:
         boxes = boxes_of(anns)
-        ours = estimator.predict(*estimator.crop(picture, boxes))
+        ours = estimator.predict(estimator.crop(picture, boxes))
         theirs = apis.inference_topdown(model, np.ascontiguousarray(picture[..., ::-1]), boxes)
         points = np.concatenate([sample.pred_instances.keypoints for sample in theirs])
         scores = np.concatenate([sample.pred_instances.keypoint_scores for sample in theirs])
@@ -145,9 +145,9 @@ def test_the_batch_changes_nothing_but_rounding(coco):
     picture, annotations = max(people, key=lambda item: len(item[1]))
     estimator = PoseEstimator(NET, device="cpu", precision="fp32")
     boxes = boxes_of(annotations)
-    together = estimator.predict(*estimator.crop(picture, boxes))
+    together = estimator.predict(estimator.crop(picture, boxes))
     for i in range(len(boxes)):
-        alone = estimator.predict(*estimator.crop(picture, boxes[i : i + 1]))
+        alone = estimator.predict(estimator.crop(picture, boxes[i : i + 1]))
         assert np.abs(alone[0][0] - together[0][i]).max() < 0.5
         assert np.abs(alone[1][0] - together[1][i]).max() < 1e-3
 
@@ -172,7 +172,7 @@ def test_hrnet_w32_of_mmpose_builds_and_runs(tmp_path, monkeypatch):
         str(path), checkpoint=str(tmp_path / "w32.pth"), device="cpu", precision="fp32"
     )
     picture = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
-    keypoints, scores = estimator.predict(*estimator.crop(picture, np.array([[10, 10, 90, 190]])))
+    keypoints, scores = estimator.predict(estimator.crop(picture, np.array([[10, 10, 90, 190]])))
     assert keypoints.shape == (1, 17, 2)
     assert (scores >= 0).all()
 
@@ -197,3 +197,24 @@ def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
     with pytest.raises(SkelactError, match="refuses to load it safely"):
         pose_module._load_checkpoint(torch.nn.Linear(1, 1), tmp_path / "bomb.pth")
     assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -135])
+def test_a_turned_crop_is_the_upright_one_of_the_turned_picture(coco, degrees):
+    """Turn the picture about a person, crop along the turned axes: the pose turns with them."""
+    _, people = coco
+    picture, anns = max(people, key=lambda item: len(item[1]))
+    box = boxes_of(anns)[:1]
+    center, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+    estimator = PoseEstimator(NET, device="cpu", precision="fp32")
+    upright, scores = estimator.predict(estimator.crop(picture, box))
+    # cv2 counts angles against the clock.
+    matrix = cv2.getRotationMatrix2D(center[0].tolist(), -degrees, 1.0)
+    turned = cv2.warpAffine(picture, matrix, picture.shape[1::-1])
+    crops = estimator.crop_turned(turned, center, size, np.array([degrees], np.float32))
+    found, found_scores = estimator.predict(crops)
+    expected = pose_module.turn(upright - center, degrees) + center
+    sure = scores[0] > 0.5
+    assert sure.sum() > 8
+    assert np.abs(found - expected)[0, sure].max() < 0.04 * size.max()
+    assert np.abs(found_scores - scores)[0, sure].max() < 0.2
