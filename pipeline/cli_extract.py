@@ -19,6 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 # is None here and left out.
 _POSE_OPTIONS = [
     click.option(
+        "--effort",
+        type=click.Choice(["fast", "balanced", "thorough"]),
+        help="How hard to look for the athlete: fast looks at upright people frame by frame "
+        "[fast].",
+    ),
+    click.option(
+        "--subject",
+        type=click.Choice(["athlete", "largest", "most-motion", "centre"]),
+        help="Who comes first, beyond --effort fast [athlete].",
+    ),
+    click.option(
         "--decoder", type=click.Choice(["auto", "decord", "pyav"]), help="Video decoder [auto]."
     ),
     click.option(

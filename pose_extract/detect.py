@@ -166,6 +166,7 @@ def build_detector(
     max_det: int = 8,
     device: str = "auto",
     num_threads: int = 0,
+    size_factor: float = 1.0,
 ) -> PersonDetector:
     """Return a detector; no network is loaded yet.
 
@@ -177,6 +178,7 @@ def build_detector(
         max_det: At most this many people per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads of the network; 0 takes the free cores.
+        size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
 
     Raises:
         SkelactError: for a name that is none of these.
@@ -193,7 +195,7 @@ def build_detector(
     if name in known or name.endswith(".onnx") or is_url(name):
         from .detect_onnx import ONNXDetector
 
-        return ONNXDetector(name, score_thr, max_det, device, num_threads)
+        return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor)
     raise SkelactError(
         f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
         "mmdet-faster-rcnn, or a path or address of an .onnx file"

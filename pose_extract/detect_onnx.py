@@ -19,6 +19,7 @@ _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 _RTMDET_STD = np.array([57.375, 57.12, 58.395], np.float32)
 _PADDING = 114
 _DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
+_STRIDE = 32
 _PERSON = 0
 
 
@@ -35,16 +36,24 @@ class ONNXDetector:
         max_det: At most this many people per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads; 0 takes the free cores.
+        size_factor: Enlarges the network's input, where the file takes any size.
     """
 
     def __init__(
-        self, name: str, score_thr: float, max_det: int, device: str, num_threads: int
+        self,
+        name: str,
+        score_thr: float,
+        max_det: int,
+        device: str,
+        num_threads: int,
+        size_factor: float = 1.0,
     ) -> None:
         self._name = name
         self._score_thr = score_thr
         self._max_det = max_det
         self._device = device
         self._num_threads = num_threads
+        self._size_factor = size_factor
         self._family = "yolox" if "yolox" in Path(name).name.lower() else "rtmdet"
         self._session: Any = None
 
@@ -61,6 +70,7 @@ class ONNXDetector:
             "sha256": sha256,
             "score_thr": self._score_thr,
             "max_det": self._max_det,
+            "size_factor": self._size_factor,
         }
 
     def load(self) -> None:
@@ -100,7 +110,11 @@ class ONNXDetector:
         self._input = inputs[0].name
         self._num_outputs = len(names)
         fixed = isinstance(shape[2], int) and isinstance(shape[3], int)
-        self._size_wh = (shape[3], shape[2]) if fixed else _DEFAULT_SIZE_WH[self._family]
+        width, height = (
+            round(side * self._size_factor / _STRIDE) * _STRIDE
+            for side in _DEFAULT_SIZE_WH[self._family]
+        )
+        self._size_wh = (shape[3], shape[2]) if fixed else (width, height)
         self._many = not isinstance(shape[0], int) and self._takes_two()
 
     def _takes_two(self) -> bool:

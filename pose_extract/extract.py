@@ -8,27 +8,37 @@ run was taken up again.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
+from .athlete import AthleteFollower
 from .detect import PersonDetector, build_detector
+from .detect_turned import TurnedDetector
+from .follow import FollowConfig, Subject
+from .orient import OrientConfig
 from .pose import Crops, PoseEstimator
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .track import PoseDetections, TrackConfig, select_persons, track_persons
-from .video import FrameBatch, VideoInfo, open_video
+from .video import FrameBatch, VideoInfo, open_video, prefetch
+
+Effort = Literal["fast", "balanced", "thorough"]
+EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
+
+# Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
+_SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
+_ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
+# Which box is the athlete is decided over the clip: weak ones are kept until then.
+_CANDIDATE_THR = 0.08
+_MAX_CANDIDATES = 100
 
 # Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
 _FRAMES_PER_BATCH = 16
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,11 @@ class ExtractConfig:
     """What shapes the skeletons, and how the work is run.
 
     Attributes:
+        effort: "fast" looks at each frame once, upright, and tracks whom it finds. "balanced" and
+            "thorough" look for people at any angle, follow the athlete over the whole clip and
+            turn the crops to the body; see ``athlete.py``. "thorough" looks at two sizes and tries
+            all views of each person.
+        subject: Who is person 0, beyond "fast": "athlete", "largest", "most-motion" or "centre".
         decoder: "auto" (decord, PyAV where decord cannot), "decord" or "pyav".
         detector: Name of a person detector, or a path to an ONNX file; see ``build_detector``.
         boxes: File with ground-truth boxes, used in place of the detector.
@@ -52,6 +67,8 @@ class ExtractConfig:
         num_threads: Threads of the networks; 0 takes the free cores.
     """
 
+    effort: Effort = "fast"
+    subject: Subject = "athlete"
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     detector: str = "rtmdet-nano"
     boxes: Path | None = None
@@ -71,6 +88,11 @@ class ExtractConfig:
         for name, least in (("num_person", 1), ("max_det", 1), ("batch_size", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        if self.effort not in EFFORTS:
+            raise ValueError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
+        FollowConfig.for_subject(self.subject)
+        if self.effort == "fast" and self.subject != "athlete":
+            raise ValueError("subject: expected effort balanced or thorough with it, got fast")
         if not 0 <= self.det_score_thr <= 1:
             raise ValueError(f"det_score_thr: expected 0 to 1, got {self.det_score_thr}")
 
@@ -209,12 +231,17 @@ class Extractor:
 
         Batch size, device and threads are left out: they change nothing but rounding.
         """
-        return {
+        identity: dict[str, Any] = {
             "decoder": self.config.decoder,
             "detector": self._detector.identity(),
             "pose": self._pose.identity(),
-            "track": asdict(self.config.track),
             "num_person": self.config.num_person,
+        }
+        if self.config.effort == "fast":
+            return identity | {"track": asdict(self.config.track)}
+        return identity | {
+            "follow": asdict(FollowConfig.for_subject(self.config.subject)),
+            "orient": asdict(_ORIENT[self.config.effort]),
         }
 
     def run(
@@ -230,6 +257,9 @@ class Extractor:
         self._pose.load()
         self._detector.load()
         batch_size = self.config.batch_size or (16 if self._pose.device.type == "cpu" else 128)
+        if self.config.effort != "fast":
+            yield from self._run_following(clips, batch_size, on_progress)
+            return
         poses = _PoseQueue(self._pose, batch_size)
         open_works: deque[_ClipWork] = deque()
         for clip in clips:
@@ -244,6 +274,36 @@ class Extractor:
         poses.flush()
         yield from map(self._result, open_works)
 
+    def _run_following(
+        self,
+        clips: Iterable[ClipSource],
+        batch_size: int,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Iterator[ClipResult]:
+        """Go through the clips one by one, each over its whole length."""
+        follower = AthleteFollower(
+            self._detector,
+            self._pose,
+            num_person=self.config.num_person,
+            batch_size=batch_size,
+            frames_per_batch=_FRAMES_PER_BATCH,
+            decoder=self.config.decoder,
+            follow_config=FollowConfig.for_subject(self.config.subject),
+            orient_config=_ORIENT[self.config.effort],
+        )
+        for clip in clips:
+
+            def report(done: int, total: int | None, people: int, clip: ClipSource = clip) -> None:
+                if on_progress:
+                    on_progress(Progress(clip, done, total, people))
+
+            try:
+                followed = follower.run(clip, report)
+            except Exception as error:
+                yield ClipResult(clip, None, error, 0)
+            else:
+                yield ClipResult(clip, followed.sequence, None, followed.num_lost)
+
     def _read(
         self,
         work: _ClipWork,
@@ -254,7 +314,7 @@ class Extractor:
             work.info = reader.info
             start, stop = work.clip.frame_range(reader.info)
             end = reader.info.num_frames if stop is None else stop
-            batches = _prefetch(reader.batches(_FRAMES_PER_BATCH, start, stop))
+            batches = prefetch(reader.batches(_FRAMES_PER_BATCH, start, stop))
             for batch in batches:
                 self._find_people(work, batch, poses)
                 if work.error is not None:
@@ -321,14 +381,22 @@ class Extractor:
 
 
 def _build_detector(config: ExtractConfig) -> PersonDetector:
-    return build_detector(
-        config.detector,
-        boxes=config.boxes,
-        score_thr=config.det_score_thr,
-        max_det=config.max_det,
-        device=config.device,
-        num_threads=config.num_threads,
-    )
+    def build(score_thr: float, max_det: int, size_factor: float = 1.0) -> PersonDetector:
+        return build_detector(
+            config.detector,
+            boxes=config.boxes,
+            score_thr=score_thr,
+            max_det=max_det,
+            device=config.device,
+            num_threads=config.num_threads,
+            size_factor=size_factor,
+        )
+
+    # Boxes from a file, and whole frames, are what they are at any angle.
+    if config.effort == "fast" or config.boxes is not None or config.detector == "whole-frame":
+        return build(config.det_score_thr, config.max_det)
+    factors = _SIZE_FACTORS[config.effort]
+    return TurnedDetector([build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors])
 
 
 def _build_pose(config: ExtractConfig) -> PoseEstimator:
@@ -340,42 +408,3 @@ def _build_pose(config: ExtractConfig) -> PoseEstimator:
         flip_test=config.flip_test,
         num_threads=config.num_threads,
     )
-
-
-def _prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
-    """Yield from ``items``, read ahead by a thread: decoding runs beside the networks."""
-    buffer: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not stop.is_set():
-            try:
-                buffer.put((kind, value), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for item in items:
-                if not put("item", item):
-                    return
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-
-    thread = threading.Thread(target=read, name="skelact-decode", daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = buffer.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            yield value
-    finally:
-        # The reader is closed by the caller next: the thread must be out of it before.
-        stop.set()
-        thread.join()

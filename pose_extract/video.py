@@ -7,16 +7,20 @@ for AVI and MPEG files.
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from .. import SkelactError
+
+T = TypeVar("T")
 
 
 class VideoError(SkelactError):
@@ -207,3 +211,42 @@ def _stack(frames: list[Frame]) -> FrameBatch:
         frame_inds=np.array([frame.index for frame in frames], dtype=np.int64),
         pts_seconds=np.array([frame.seconds for frame in frames], dtype=np.float64),
     )
+
+
+def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """Yield from ``items``, read ahead by a thread: decoding runs beside the networks."""
+    buffer: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> bool:
+        while not stop.is_set():
+            try:
+                buffer.put((kind, value), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def read() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=read, name="skelact-decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = buffer.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        # The reader is closed by the caller next: the thread must be out of it before.
+        stop.set()
+        thread.join()

@@ -1,0 +1,199 @@
+"""Keep hold of the athlete: candidates over the whole clip, one path each, poses at any angle.
+
+Two passes over the file, each in constant memory: the first collects candidates and what moves,
+the second looks at the chosen people alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .camera import CueReader
+from .detect import PersonDetector
+from .follow import Candidates, FollowConfig, Path, follow
+from .orient import OrientConfig, estimate_oriented
+from .pose import PoseEstimator
+from .skeleton import SkeletonSequence
+from .sources import ClipSource
+from .video import FrameBatch, VideoInfo, VideoReader, open_video, prefetch
+
+# Scores of poses in boxes that were filled in between are lowered to this share.
+_FILLED_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedClip:
+    """The people of a clip.
+
+    Attributes:
+        sequence: Their skeletons, the athlete first.
+        num_lost: Frames that could not be decoded.
+    """
+
+    sequence: SkeletonSequence
+    num_lost: int
+
+
+class AthleteFollower:
+    """Turns a clip into the skeletons of the people who matter.
+
+    Args:
+        detector: Gives the candidates; usually a ``TurnedDetector``.
+        pose: The pose net.
+        num_person: At most this many people, the athlete first.
+        batch_size: Crops per batch of the pose net.
+        frames_per_batch: Frames decoded at a time.
+        decoder: See ``open_video``.
+        follow_config: What a path is worth.
+        orient_config: How much is done for a person's pose.
+    """
+
+    def __init__(
+        self,
+        detector: PersonDetector,
+        pose: PoseEstimator,
+        *,
+        num_person: int,
+        batch_size: int,
+        frames_per_batch: int,
+        decoder: Literal["auto", "decord", "pyav"] = "auto",
+        follow_config: FollowConfig | None = None,
+        orient_config: OrientConfig | None = None,
+    ) -> None:
+        self._detector = detector
+        self._pose = pose
+        self._num_person = num_person
+        self._batch_size = batch_size
+        self._frames_per_batch = frames_per_batch
+        self._decoder = decoder
+        self._follow_config = follow_config
+        self._orient_config = orient_config
+        self.people_done = 0
+
+    def run(
+        self,
+        clip: ClipSource,
+        on_progress: Callable[[int, int | None, int], None] | None = None,
+    ) -> FollowedClip:
+        """Return the people of a clip.
+
+        Args:
+            clip: The clip.
+            on_progress: Called with the frames done, the frames expected, and the people done.
+
+        Raises:
+            VideoError: if no frame can be decoded.
+        """
+        with open_video(clip.path, self._decoder) as reader:
+            frame_inds, candidates = self._look(clip, reader, on_progress)
+            info, num_lost = reader.info, reader.num_lost
+        paths = follow(candidates, self._num_person, self._follow_config)
+        keypoints, scores, bboxes = self._pose_paths(clip, frame_inds, paths, info, on_progress)
+        sequence = SkeletonSequence(
+            keypoints=keypoints,
+            keypoint_scores=scores,
+            bboxes=bboxes,
+            track_ids=np.arange(len(paths), dtype=np.int64),
+            frame_inds=frame_inds,
+            img_shape=(info.height, info.width),
+            fps=info.fps,
+            layout=self._pose.layout.name,
+            video_id=clip.clip_id,
+        )
+        return FollowedClip(sequence, num_lost)
+
+    def _look(
+        self,
+        clip: ClipSource,
+        reader: VideoReader,
+        on_progress: Callable[[int, int | None, int], None] | None,
+    ) -> tuple[np.ndarray, Candidates]:
+        """Collect the candidates of all frames, and what moves in them."""
+        start, stop = clip.frame_range(reader.info)
+        candidates = Candidates((reader.info.height, reader.info.width))
+        cue_reader, waiting = CueReader(), deque()  # type: ignore[var-annotated]
+        frame_inds = []
+        for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
+            waiting.extend(self._detector.detect(batch, clip.clip_id))
+            for frame in batch.frames:
+                cues = cue_reader.add(frame)
+                if cues is not None:
+                    found = waiting.popleft()
+                    candidates.add(found.bboxes, found.scores, cues)
+            frame_inds.append(batch.frame_inds)
+            if on_progress:
+                on_progress(len(candidates) // 2, _expected(clip, reader.info), self.people_done)
+        cues = cue_reader.finish()
+        if cues is not None:
+            found = waiting.popleft()
+            candidates.add(found.bboxes, found.scores, cues)
+        return np.concatenate(frame_inds).astype(np.int64), candidates
+
+    def _pose_paths(
+        self,
+        clip: ClipSource,
+        frame_inds: np.ndarray,
+        paths: list[Path],
+        info: VideoInfo,
+        on_progress: Callable[[int, int | None, int], None] | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return keypoints (M, T, V, 2), scores (M, T, V) and bboxes (M, T, 4) of the paths."""
+        m, t, v = len(paths), len(frame_inds), self._pose.layout.num_keypoints
+        keypoints = np.zeros((m, t, v, 2), np.float32)
+        scores = np.zeros((m, t, v), np.float32)
+        bboxes = np.zeros((m, t, 4), np.float32)
+        found = np.zeros((m, t), bool)
+        for person, path in enumerate(paths):
+            bboxes[person, path.steps] = path.bboxes
+            found[person, path.steps] = path.found
+        on_path = bboxes.any(axis=-1)
+        if not on_path.any():
+            return keypoints, scores, bboxes
+        step_of = {int(index): step for step, index in enumerate(frame_inds)}
+        start, stop = clip.frame_range(info)
+        with open_video(clip.path, self._decoder) as reader:
+            done = 0
+            for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
+                places = self._places(batch, step_of, on_path)
+                if places:
+                    frames = [batch.frames[i] for i, _, _ in places]
+                    people = np.array([person for _, person, _ in places])
+                    steps = np.array([step for _, _, step in places])
+                    points, point_scores, num_crops = estimate_oriented(
+                        self._pose,
+                        frames,
+                        bboxes[people, steps],
+                        self._batch_size,
+                        self._orient_config,
+                    )
+                    keypoints[people, steps] = points
+                    scores[people, steps] = point_scores
+                    self.people_done += num_crops
+                done += len(batch.frames)
+                if on_progress:
+                    on_progress((t + done) // 2, t, self.people_done)
+        scores[~found] *= _FILLED_SHARE
+        return keypoints, scores, bboxes
+
+    @staticmethod
+    def _places(
+        batch: FrameBatch, step_of: dict[int, int], on_path: np.ndarray
+    ) -> list[tuple[int, int, int]]:
+        """Return (frame of the batch, person, step) of all people in a batch of frames."""
+        return [
+            (i, person, step_of[index])
+            for i, index in enumerate(batch.frame_inds.tolist())
+            if index in step_of
+            for person in np.flatnonzero(on_path[:, step_of[index]]).tolist()
+        ]
+
+
+def _expected(clip: ClipSource, info: VideoInfo) -> int | None:
+    start, stop = clip.frame_range(info)
+    end = info.num_frames if stop is None else stop
+    return None if end is None else max(end - start, 0)

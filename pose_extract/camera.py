@@ -1,0 +1,175 @@
+"""What moves: the camera from frame to frame, and, once it is taken out, the people.
+
+Works on reduced pictures, so its cost does not depend on the size of the video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Longer side of the reduced picture, pixels.
+_SIDE = 320
+_MAX_CORNERS = 300
+# Share of followed corners that a camera motion explains; below it, and with colours that differ,
+# the scene was cut.
+_LEAST_INLIERS = 0.3
+_MOST_CUT_LIKENESS = 0.6
+# Odd numbers of colour bins: grey lies in the middle of one.
+_COLOR_BINS = (6, 5, 5)
+NUM_COLORS = int(np.prod(_COLOR_BINS))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameCues:
+    """What a frame says beside its detections.
+
+    Attributes:
+        from_previous: (2, 3) float64, affine map from the previous frame's pixels to this one's.
+        is_cut: Whether another scene begins here.
+        motion: Integral image (h + 1, w + 1) of what changed beside the camera's motion, of the
+            reduced picture, over its mean.
+        colors: (h, w) uint8 colour bin of each pixel of the reduced picture.
+        scale: Reduced pixels per pixel.
+    """
+
+    from_previous: np.ndarray
+    is_cut: bool
+    motion: np.ndarray
+    colors: np.ndarray
+    scale: float
+
+    def motion_in(self, bboxes: np.ndarray) -> np.ndarray:
+        """Return (N,) the mean change inside boxes (N, 4), 1 for the picture's mean."""
+        height, width = self.colors.shape
+        x1, y1, x2, y2 = np.rint(bboxes * self.scale).astype(int).T
+        x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
+        x2, y2 = np.clip(x2, x1 + 1, width), np.clip(y2, y1 + 1, height)
+        table = self.motion
+        total = table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
+        inside: np.ndarray = total / ((x2 - x1) * (y2 - y1))
+        return inside
+
+    def colors_in(self, bboxes: np.ndarray) -> np.ndarray:
+        """Return (N, NUM_COLORS) float32: root shares of the colours in the middle of the boxes.
+
+        The product of two such rows is their likeness (Bhattacharyya), 0 to 1.
+        """
+        result = np.zeros((len(bboxes), NUM_COLORS), np.float32)
+        height, width = self.colors.shape
+        for row, bbox in zip(result, bboxes * self.scale):
+            center, half = (bbox[:2] + bbox[2:]) / 2, (bbox[2:] - bbox[:2]) * (0.3, 0.35)
+            x1, y1 = np.maximum(center - half, 0).astype(int)
+            x2, y2 = np.ceil(np.minimum(center + half, (width, height))).astype(int)
+            found = self.colors[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].ravel()
+            if len(found):
+                row[:] = np.sqrt(np.bincount(found, minlength=NUM_COLORS) / len(found))
+        return result
+
+
+class CueReader:
+    """Turns successive frames into cues; a frame's cues come with the next frame.
+
+    The change in a frame is what differs from both neighbours once they are laid over it: this
+    leaves the moving person where they are now, not where they were.
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[np.ndarray, np.ndarray, float]] = []
+        self._maps: list[tuple[np.ndarray, bool]] = []
+
+    def add(self, frame: np.ndarray) -> FrameCues | None:
+        """Take a frame (H, W, 3) uint8 RGB; return the cues of the one before it, if any."""
+        reduced, scale = _reduce(frame)
+        gray = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
+        colors = _color_bins(reduced)
+        if self._frames:
+            before, before_colors, _ = self._frames[-1]
+            self._maps.append(_camera_motion(before, gray, before_colors, colors))
+        else:
+            self._maps.append((np.eye(2, 3), False))
+        self._frames.append((gray, colors, scale))
+        if len(self._frames) == 1:
+            return None
+        cues = self._cues(len(self._frames) - 2)
+        del self._frames[:-2], self._maps[:-2]
+        return cues
+
+    def finish(self) -> FrameCues | None:
+        """Return the cues of the last frame, if there was any."""
+        return self._cues(len(self._frames) - 1) if self._frames else None
+
+    def _cues(self, i: int) -> FrameCues:
+        gray, colors, scale = self._frames[i]
+        shape = gray.shape[::-1]
+        changes = []
+        from_previous, is_cut = self._maps[i]
+        if i > 0 and not is_cut:
+            laid = cv2.warpAffine(
+                self._frames[i - 1][0], from_previous, shape, borderMode=cv2.BORDER_REPLICATE
+            )
+            changes.append(cv2.absdiff(laid, gray))
+        if i + 1 < len(self._frames) and not self._maps[i + 1][1]:
+            laid = cv2.warpAffine(
+                self._frames[i + 1][0],
+                self._maps[i + 1][0],
+                shape,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            changes.append(cv2.absdiff(laid, gray))
+        if changes:
+            change = cv2.GaussianBlur(np.min(changes, axis=0).astype(np.float32), (5, 5), 0)
+        else:
+            change = np.ones(gray.shape, np.float32)
+        # A picture in which nothing changes must not turn its noise into motion.
+        change = change / (float(change.mean()) + 1.0)
+        in_pixels = from_previous.copy()
+        in_pixels[:, 2] /= scale
+        return FrameCues(in_pixels, is_cut, cv2.integral(change), colors, scale)
+
+
+def _reduce(frame: np.ndarray) -> tuple[np.ndarray, float]:
+    scale = min(1.0, _SIDE / max(frame.shape[:2]))
+    if scale == 1.0:
+        return frame, 1.0
+    size = (max(8, round(frame.shape[1] * scale)), max(8, round(frame.shape[0] * scale)))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _color_bins(picture: np.ndarray) -> np.ndarray:
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32)
+    lightness, a, b = (lab[..., i] * bins // 256 for i, bins in enumerate(_COLOR_BINS))
+    bins: np.ndarray = ((lightness * _COLOR_BINS[1] + a) * _COLOR_BINS[2] + b).astype(np.uint8)
+    return bins
+
+
+def _camera_motion(
+    before: np.ndarray, after: np.ndarray, before_colors: np.ndarray, colors: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Return the affine map (2, 3) from one grey picture to the next, and whether it was a cut."""
+    corners = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, 0.01, 7)
+    share, found = 0.0, None
+    if corners is not None and len(corners) >= 8:
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(
+            before, after, corners, None, winSize=(21, 21), maxLevel=4
+        )
+        good = status[:, 0] == 1
+        if good.sum() >= 8:
+            found, inliers = cv2.estimateAffinePartial2D(
+                corners[good], moved[good], method=cv2.RANSAC, ransacReprojThreshold=3.0
+            )
+            share = float(inliers.mean()) * float(good.mean()) if found is not None else 0.0
+    if share < _LEAST_INLIERS and _likeness(before_colors, colors) < _MOST_CUT_LIKENESS:
+        return np.eye(2, 3), True
+    return (np.eye(2, 3) if found is None else found), False
+
+
+def _likeness(first: np.ndarray, second: np.ndarray) -> float:
+    shares = [
+        np.sqrt(np.bincount(colors.ravel(), minlength=NUM_COLORS) / colors.size)
+        for colors in (first, second)
+    ]
+    return float(shares[0] @ shares[1])

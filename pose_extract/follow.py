@@ -1,0 +1,255 @@
+"""Follow the athlete: the one path through a clip's candidates that hangs together best.
+
+Frame by frame, a detector loses people in flight or finds others first. Over the whole clip they
+can be told: the athlete moves against the background, keeps colours and size, and does not jump.
+The path with the greatest sum of what each box is worth and how well successive boxes fit is found
+exactly, by dynamic programming, so it does not depend on how frames were batched and runs over gaps
+from both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from .boxes import pairwise_iou
+from .camera import FrameCues
+
+Subject = Literal["athlete", "largest", "most-motion", "centre"]
+
+
+@dataclass(frozen=True)
+class FollowConfig:
+    """What a path is worth.
+
+    Attributes:
+        typical_score: Detection score that is worth nothing either way.
+        score_weight: Of the logarithm of the detection score.
+        size_weight: Of the logarithm of the box's size over a fifth of the frame's diagonal.
+        motion_weight: Of the logarithm of the change inside the box that is not the camera's.
+        centre_weight: Of nearness to the frame's middle, 0 to 1.
+        step_weight: Against the squared way between frames, in box sizes, camera motion taken out.
+        growth_weight: Against the squared logarithm of the change of size.
+        color_weight: Of the likeness of colours, above ``typical_likeness``.
+        typical_likeness: Likeness of colours that is worth nothing either way.
+        gap_weight: Against each frame that the path leaves out.
+        max_gap: Most frames that the path may leave out in a row.
+        min_share: Least share of the clip's frames in which a person after the first is seen.
+    """
+
+    typical_score: float = 0.25
+    score_weight: float = 0.5
+    size_weight: float = 0.15
+    motion_weight: float = 0.6
+    centre_weight: float = 0.0
+    step_weight: float = 1.0
+    growth_weight: float = 0.8
+    color_weight: float = 1.0
+    typical_likeness: float = 0.6
+    gap_weight: float = 0.25
+    max_gap: int = 8
+    min_share: float = 0.2
+
+    @classmethod
+    def for_subject(cls, subject: Subject) -> FollowConfig:
+        """Return the weights that look for one kind of person.
+
+        Raises:
+            ValueError: for another subject.
+        """
+        weights: dict[str, dict[str, float]] = {
+            "athlete": {},
+            "largest": {"size_weight": 1.5, "motion_weight": 0.1},
+            "most-motion": {"size_weight": 0.0, "motion_weight": 1.2},
+            "centre": {"centre_weight": 2.0, "motion_weight": 0.2},
+        }
+        if subject not in weights:
+            raise ValueError(f"subject: expected one of {', '.join(weights)}, got {subject!r}")
+        return cls(**weights[subject])  # type: ignore[arg-type]
+
+
+@dataclass(eq=False)
+class Candidates:
+    """All boxes of a clip that may hold a person, frame by frame.
+
+    Attributes:
+        img_shape: (height, width) of the frames.
+        bboxes: Per frame, (N, 4) float32 xyxy, pixels.
+        scores: Per frame, (N,) float32.
+        motion: Per frame, (N,) change inside the box over the frame's mean.
+        colors: Per frame, (N, NUM_COLORS) root shares of colours.
+        from_previous: Per frame, (2, 3) map from the previous frame's pixels.
+        cuts: Per frame, whether another scene begins.
+    """
+
+    img_shape: tuple[int, int]
+    bboxes: list[np.ndarray] = field(default_factory=list)
+    scores: list[np.ndarray] = field(default_factory=list)
+    motion: list[np.ndarray] = field(default_factory=list)
+    colors: list[np.ndarray] = field(default_factory=list)
+    from_previous: list[np.ndarray] = field(default_factory=list)
+    cuts: list[bool] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.bboxes)
+
+    def add(self, bboxes: np.ndarray, scores: np.ndarray, cues: FrameCues) -> None:
+        """Add a frame."""
+        self.bboxes.append(bboxes)
+        self.scores.append(scores)
+        self.motion.append(cues.motion_in(bboxes).astype(np.float32))
+        self.colors.append(cues.colors_in(bboxes))
+        self.from_previous.append(cues.from_previous)
+        self.cuts.append(cues.is_cut)
+
+    def without(self, path: Path) -> Candidates:
+        """Return what is left when the boxes on a path, and those that overlap them, are gone."""
+        left = Candidates(self.img_shape, from_previous=self.from_previous, cuts=self.cuts)
+        at = {int(step): bbox for step, bbox in zip(path.steps, path.bboxes)}
+        for step, bboxes in enumerate(self.bboxes):
+            keep = np.ones(len(bboxes), bool)
+            if step in at and len(bboxes):
+                keep = pairwise_iou(at[step][None], bboxes)[0] < 0.3
+            left.bboxes.append(bboxes[keep])
+            left.scores.append(self.scores[step][keep])
+            left.motion.append(self.motion[step][keep])
+            left.colors.append(self.colors[step][keep])
+        return left
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A person's way through a clip.
+
+    Attributes:
+        steps: (S,) int64, frames of the clip, rising by one.
+        bboxes: (S, 4) float32 xyxy, pixels.
+        found: (S,) bool; False where no candidate was, and the box is filled in between.
+        worth: What the path is worth; comparable within a clip.
+    """
+
+    steps: np.ndarray
+    bboxes: np.ndarray
+    found: np.ndarray
+    worth: float
+
+
+def follow(
+    candidates: Candidates, num_person: int, config: FollowConfig | None = None
+) -> list[Path]:
+    """Return the best paths, the athlete's first.
+
+    Args:
+        candidates: All boxes of the clip.
+        num_person: At most this many people.
+        config: What a path is worth.
+    """
+    config = config or FollowConfig()
+    paths: list[Path] = []
+    for _ in range(num_person):
+        path = _best_path(candidates, config)
+        if path is None:
+            break
+        if paths and (path.worth <= 0 or len(path.steps) < config.min_share * len(candidates)):
+            break
+        paths.append(path)
+        candidates = candidates.without(path)
+    return paths
+
+
+def _best_path(candidates: Candidates, config: FollowConfig) -> Path | None:
+    worths = [_worth(candidates, step, config) for step in range(len(candidates))]
+    best = [worth.copy() for worth in worths]
+    came_from: list[list[tuple[int, int]]] = [[(-1, -1)] * len(worth) for worth in worths]
+    for step in range(len(candidates)):
+        if not len(worths[step]):
+            continue
+        for before in _steps_before(candidates, step, config.max_gap):
+            if not len(worths[before]):
+                continue
+            total = best[before][:, None] + _fit(candidates, before, step, config)
+            rows = total.argmax(axis=0)
+            values = total[rows, np.arange(total.shape[1])] + worths[step]
+            for column in np.flatnonzero(values > best[step]):
+                best[step][column] = values[column]
+                came_from[step][column] = (before, int(rows[column]))
+    ends = [(float(values.max()), step) for step, values in enumerate(best) if len(values)]
+    if not ends:
+        return None
+    worth, step = max(ends, key=lambda end: (end[0], -end[1]))
+    row = int(best[step].argmax())
+    steps, bboxes = [], []
+    while step >= 0:
+        steps.append(step)
+        bboxes.append(candidates.bboxes[step][row])
+        step, row = came_from[step][row]
+    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), worth)
+
+
+def _steps_before(candidates: Candidates, step: int, max_gap: int) -> Sequence[int]:
+    """Return the frames from which a path may come: back to a cut, over at most a gap."""
+    steps = []
+    for before in range(step - 1, max(step - max_gap - 2, -1), -1):
+        if candidates.cuts[before + 1]:
+            break
+        steps.append(before)
+    return steps
+
+
+def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarray:
+    """Return (N,) what each box of a frame is worth by itself."""
+    height, width = candidates.img_shape
+    bboxes, diagonal = candidates.bboxes[step], float(np.hypot(height, width))
+    score = np.log(np.maximum(candidates.scores[step], 1e-3) / config.typical_score)
+    size = np.log(_sizes(bboxes) / (0.2 * diagonal))
+    motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
+    off = np.linalg.norm(_centers(bboxes) - (width / 2, height / 2), axis=1) / (diagonal / 2)
+    worth: np.ndarray = (
+        config.score_weight * score
+        + config.size_weight * size
+        + config.motion_weight * motion
+        + config.centre_weight * (0.5 - np.minimum(off, 1.0))
+    )
+    return worth
+
+
+def _fit(candidates: Candidates, before: int, step: int, config: FollowConfig) -> np.ndarray:
+    """Return (N, M): how well each box of a later frame goes on from each of an earlier one."""
+    first, second = candidates.bboxes[before], candidates.bboxes[step]
+    camera = np.eye(3)
+    for between in range(before + 1, step + 1):
+        camera = np.vstack([candidates.from_previous[between], [0, 0, 1]]) @ camera
+    expected = _centers(first) @ camera[:2, :2].T + camera[:2, 2]
+    sizes, other_sizes = _sizes(first)[:, None], _sizes(second)[None]
+    way = np.linalg.norm(expected[:, None] - _centers(second)[None], axis=-1)
+    gap = step - before
+    way = way / np.maximum(sizes, other_sizes) / np.sqrt(gap)
+    growth = np.log(sizes / other_sizes)
+    likeness = candidates.colors[before] @ candidates.colors[step].T
+    fit: np.ndarray = (
+        config.color_weight * (likeness - config.typical_likeness)
+        - config.step_weight * way**2
+        - config.growth_weight * growth**2
+        - config.gap_weight * (gap - 1)
+    )
+    return fit
+
+
+def _centers(bboxes: np.ndarray) -> np.ndarray:
+    centers: np.ndarray = (bboxes[:, :2] + bboxes[:, 2:]) / 2
+    return centers
+
+
+def _sizes(bboxes: np.ndarray) -> np.ndarray:
+    sizes: np.ndarray = np.sqrt(np.maximum(np.prod(bboxes[:, 2:] - bboxes[:, :2], axis=1), 1.0))
+    return sizes
+
+
+def _fill(steps: np.ndarray, bboxes: np.ndarray, worth: float) -> Path:
+    """Fill the gaps of a path with boxes in between."""
+    whole = np.arange(steps[0], steps[-1] + 1)
+    filled = np.stack([np.interp(whole, steps, bboxes[:, i]) for i in range(4)], axis=1)
+    return Path(whole, filled.astype(np.float32), np.isin(whole, steps), worth)
