@@ -42,6 +42,11 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def median_frames(self) -> int:
+        """Middle length of the clips, in frames."""
+        return int(np.median(self._lengths))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> ClipStore:
         # Read-only data: an averaged copy of a model shares it.
         return self

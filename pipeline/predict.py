@@ -115,15 +115,9 @@ class Predictor:
         """Label a skeleton sequence."""
         if not sequence.is_present().any():
             return self._empty(sequence.video_id, "no person was found")
-        annotations = [Annotation.from_sequence(sequence)]
-        annotations += [_alone(annotations[0], person) for person in range(sequence.num_person)]
-        scores = classify(
-            self._model,
-            self.meta,
-            annotations,
-            device=self._device,
-            num_clips=self._num_clips,
-        )
+        together = Annotation.from_sequence(sequence)
+        people = [together, *(_alone(together, i) for i in range(sequence.num_person))]
+        scores = [self._scores(person) for person in people]
         best = self._best(scores[0])
         return ActionPrediction(
             video=sequence.video_id,
@@ -137,6 +131,15 @@ class Predictor:
             checkpoint=self._name,
         )
 
+    def _scores(self, annotation: Annotation) -> np.ndarray:
+        """Return class probabilities (num_classes,), the mean over the windows of a long clip."""
+        windows = cut_windows(annotation, self.meta.data.get("median_frames", 0))
+        scores = classify(
+            self._model, self.meta, windows, device=self._device, num_clips=self._num_clips
+        )
+        mean: np.ndarray = scores.mean(axis=0)
+        return mean
+
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
         order = np.argsort(-scores, kind="stable")[: self._top_k]
         return tuple(
@@ -145,6 +148,34 @@ class Predictor:
 
     def _empty(self, video: str, error: str) -> ActionPrediction:
         return ActionPrediction(video, None, None, (), (), self._name, error)
+
+
+def cut_windows(annotation: Annotation, num_frames: int) -> list[Annotation]:
+    """Cut a clip that is much longer than what the classifier learnt from into such lengths.
+
+    Windows overlap by half; one in which the first person is seen in less than half of the frames
+    is left out, unless all are.
+
+    Args:
+        annotation: The clip.
+        num_frames: Length of a window; 0 leaves the clip whole.
+    """
+    total = annotation.keypoints.shape[1]
+    if num_frames == 0 or total <= 2 * num_frames:
+        return [annotation]
+    seen = np.asarray((annotation.keypoint_scores[:1] > 0).any(axis=(0, 2)))
+    count = -(-(total - num_frames) // max(num_frames // 2, 1)) + 1
+    starts = np.linspace(0, total - num_frames, count).astype(int)
+    good = [start for start in starts if seen[start : start + num_frames].mean() >= 0.5]
+    windows = [slice(start, start + num_frames) for start in good]
+    return [
+        replace(
+            annotation,
+            keypoints=annotation.keypoints[:, window],
+            keypoint_scores=annotation.keypoint_scores[:, window],
+        )
+        for window in windows
+    ] or [annotation]
 
 
 def _alone(annotation: Annotation, person: int) -> Annotation:

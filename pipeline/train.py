@@ -391,6 +391,8 @@ def _data_record(config: PretrainConfig | FinetuneConfig, store: ClipStore) -> d
         "dataset": config.data.dataset,
         "split": config.data.train_split,
         "num_clips": len(store),
+        # What a long video is cut into when its action is predicted.
+        "median_frames": store.median_frames,
     }
 
 

@@ -151,7 +151,7 @@ class AthleteFollower:
         for person, path in enumerate(paths):
             bboxes[person, path.steps] = path.bboxes
             found[person, path.steps] = path.found
-        on_path = bboxes.any(axis=-1)
+        on_path = np.asarray(bboxes.any(axis=-1))
         if not on_path.any():
             return keypoints, scores, bboxes
         step_of = {int(index): step for step, index in enumerate(frame_inds)}

@@ -154,7 +154,12 @@ def _camera_motion(
     share, found = 0.0, None
     if corners is not None and len(corners) >= 8:
         moved, status, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, corners, None, winSize=(21, 21), maxLevel=4
+            before,
+            after,
+            corners,
+            None,  # type: ignore[call-overload]
+            winSize=(21, 21),
+            maxLevel=4,
         )
         good = status[:, 0] == 1
         if good.sum() >= 8:

@@ -17,7 +17,7 @@ from skelact.pipeline.annotations import load_annotations
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.evaluate import classify
-from skelact.pipeline.predict import Predictor
+from skelact.pipeline.predict import Predictor, cut_windows
 from skelact.pipeline.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource
@@ -164,3 +164,29 @@ def test_labels_that_the_classifier_does_not_know(checkpoint, tmp_path):
 def test_a_missing_checkpoint(tmp_path):
     with pytest.raises(SkelactError, match="is missing"):
         Predictor(tmp_path / "none.json")
+
+
+def test_a_long_clip_is_cut_into_windows_where_the_person_is_seen():
+    clip = make_annotations(1)[0]
+    keypoints = np.tile(np.arange(100, dtype=np.float32)[None, :, None, None], (1, 1, 17, 2))
+    scores = np.ones((1, 100, 17), np.float32)
+    scores[:, :45] = 0
+    long = type(clip)("long", 0, keypoints, scores, (240, 320))
+    windows = cut_windows(long, 20)
+    firsts = [int(window.keypoints[0, 0, 0, 0]) for window in windows]
+    # Every tenth frame; in the window from frame 30 the person is seen in 5 of 20 frames.
+    assert firsts == [40, 50, 60, 70, 80]
+    assert {window.keypoints.shape[1] for window in windows} == {20}
+
+
+@pytest.mark.parametrize("num_frames", [0, 50, 1000])
+def test_a_clip_of_usual_length_stays_whole(num_frames):
+    clip = make_annotations(1)[0]
+    assert cut_windows(clip, num_frames) == [clip]
+
+
+def test_windows_without_the_person_are_kept_if_there_are_no_others():
+    clip = make_annotations(1)[0]
+    clip.keypoint_scores[:] = 0
+    clip.keypoint_scores[:, 0] = 1
+    assert cut_windows(clip, 5) == [clip]
