@@ -1,0 +1,81 @@
+"""Camera motion, cuts and what moves, on pictures whose answer is known."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from skelact.pose_extract.camera import CueReader
+
+_RNG = np.random.default_rng(0)
+# A hall: smooth texture with corners everywhere.
+HALL = cv2.GaussianBlur(_RNG.integers(0, 255, (400, 700, 3), dtype=np.uint8), (0, 0), 3)
+HALL = cv2.normalize(HALL, None, 0, 255, cv2.NORM_MINMAX)
+OTHER = 255 - cv2.GaussianBlur(_RNG.integers(0, 90, (400, 700, 3), dtype=np.uint8), (0, 0), 3)
+
+
+def read(frames):
+    reader = CueReader()
+    cues = [reader.add(frame) for frame in frames]
+    assert cues[0] is None
+    return [*cues[1:], reader.finish()]
+
+
+def view(x, y=50, scene=HALL, athlete=None):
+    frame = scene[y : y + 240, x : x + 320].copy()
+    if athlete is not None:
+        cv2.rectangle(frame, (athlete, 100), (athlete + 30, 170), (230, 30, 140), -1)
+    return frame
+
+
+def test_a_panning_camera_is_measured():
+    # The camera goes 6 px to the right per frame, so the hall goes 6 px to the left.
+    cues = read([view(50 + 6 * i) for i in range(5)])
+    for cue in cues[1:]:
+        assert cue.from_previous[:, 2] == pytest.approx([-6, 0], abs=0.5)
+        assert cue.from_previous[:, :2] == pytest.approx(np.eye(2), abs=0.01)
+        assert not cue.is_cut
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_the_athlete_moves_and_the_hall_does_not(factor):
+    frames = [view(50 + 6 * i, athlete=100 + 14 * i) for i in range(5)]
+    frames = [cv2.resize(frame, None, fx=factor, fy=factor) for frame in frames]
+    cues = read(frames)
+    for i in range(1, 4):
+        boxes = np.array([[100 + 14 * i, 100, 130 + 14 * i, 170], [10, 20, 40, 90]], np.float32)
+        athlete, hall = cues[i].motion_in(boxes * factor)
+        assert athlete > 2
+        assert athlete > 4 * hall
+        assert cues[i].from_previous[0, 2] == pytest.approx(-6 * factor, abs=1.0 * factor)
+
+
+def test_a_cut_is_found_and_a_pan_is_none():
+    frames = [view(50 + 8 * i) for i in range(4)] + [view(9 * i, scene=OTHER) for i in range(4)]
+    assert [cue.is_cut for cue in read(frames)] == [False] * 4 + [True] + [False] * 3
+
+
+def test_colours_tell_a_leotard_from_the_hall():
+    cues = read([view(50, athlete=100), view(56, athlete=120)])
+    first = cues[0].colors_in(np.array([[100, 100, 130, 170], [10, 20, 40, 90]], np.float32))
+    second = cues[1].colors_in(np.array([[120, 100, 150, 170]], np.float32))
+    likeness = first @ second[0]
+    assert likeness[0] == pytest.approx(1, abs=1e-3)
+    assert likeness[1] < 0.3
+
+
+def test_boxes_beyond_the_edge_and_empty_ones_are_borne():
+    cue = read([view(50), view(50)])[0]
+    boxes = np.array([[-50, -50, 5, 5], [310, 230, 500, 500], [7, 7, 7, 7]], np.float32)
+    assert np.isfinite(cue.motion_in(boxes)).all()
+    assert np.isfinite(cue.colors_in(boxes)).all()
+
+
+def test_a_still_picture_and_a_single_frame():
+    cues = read([view(50)] * 3)
+    assert np.allclose([cue.from_previous for cue in cues], np.eye(2, 3), atol=0.05)
+    reader = CueReader()
+    reader.add(view(50))
+    assert reader.finish() is not None
+    assert CueReader().finish() is None

@@ -1,0 +1,142 @@
+"""The athlete's path through candidates, on scenes whose answer is plain to see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skelact.pose_extract.boxes import pairwise_iou
+from skelact.pose_extract.follow import Candidates, FollowConfig, follow
+
+STILL, MOVING = 0.5, 3.0
+
+
+def color(number):
+    row = np.zeros(150, np.float32)
+    row[number] = 1
+    return row
+
+
+class Scene:
+    """Collects boxes by frame."""
+
+    def __init__(self, num_frames, pan=0.0):
+        self.rows = [[] for _ in range(num_frames)]
+        self.pan = pan
+        self.cuts = [False] * num_frames
+
+    def add(self, frame, x, y=100, size=(30, 70), score=0.5, motion=STILL, hue=0):
+        """Put a box around (x, y), where the camera would see it without its pan."""
+        x = x + self.pan * frame
+        box = [x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2]
+        self.rows[frame].append((box, score, motion, color(hue)))
+        return np.array(box, np.float32)
+
+    def build(self):
+        step = np.array([[1, 0, self.pan], [0, 1, 0]], np.float64)
+        candidates = Candidates((240, 320), cuts=self.cuts)
+        for row in self.rows:
+            candidates.bboxes.append(np.array([r[0] for r in row], np.float32).reshape(-1, 4))
+            candidates.scores.append(np.array([r[1] for r in row], np.float32))
+            candidates.motion.append(np.array([r[2] for r in row], np.float32))
+            colors = np.array([r[3] for r in row], np.float32).reshape(-1, 150)
+            candidates.colors.append(colors)
+            candidates.from_previous.append(step)
+        return candidates
+
+
+def crowd(scene, frame):
+    for x in (30, 90, 150, 210, 270):
+        scene.add(frame, x, y=200, size=(20, 40), score=0.6, hue=1)
+
+
+def test_the_athlete_is_followed_though_the_crowd_scores_higher():
+    scene = Scene(20)
+    truth = []
+    for frame in range(20):
+        crowd(scene, frame)
+        truth.append(scene.add(frame, 60 + 10 * frame, score=0.3, motion=MOVING, hue=5))
+    path = follow(scene.build(), 1)[0]
+    assert path.steps.tolist() == list(range(20))
+    assert np.allclose(path.bboxes, truth)
+    assert path.found.all()
+
+
+def test_a_somersault_changes_the_box_and_not_the_person():
+    scene = Scene(12)
+    truth = []
+    for frame in range(12):
+        crowd(scene, frame)
+        size = (30, 70) if frame % 6 < 2 else (45, 40) if frame % 6 < 4 else (70, 30)
+        truth.append(scene.add(frame, 60 + 15 * frame, size=size, score=0.2, motion=MOVING, hue=5))
+    assert np.allclose(follow(scene.build(), 1)[0].bboxes, truth)
+
+
+def test_a_gap_is_bridged_from_both_sides_and_marked():
+    scene = Scene(20)
+    for frame in range(20):
+        crowd(scene, frame)
+        if not 8 <= frame < 12:
+            scene.add(frame, 60 + 10 * frame, motion=MOVING, hue=5)
+    path = follow(scene.build(), 1)[0]
+    assert path.steps.tolist() == list(range(20))
+    assert np.flatnonzero(~path.found).tolist() == [8, 9, 10, 11]
+    assert (path.bboxes[9, 0] + path.bboxes[9, 2]) / 2 == pytest.approx(150)
+
+
+def test_the_cameras_pan_is_taken_out():
+    """The camera follows a runner: on the screen the crowd flies by and the runner stands."""
+    scene = Scene(20, pan=-40.0)
+    truth = []
+    for frame in range(20):
+        for x in range(0, 1200, 60):
+            scene.add(frame, x, y=200, size=(20, 40), score=0.6, hue=1)
+        truth.append(scene.add(frame, 100 + 40 * frame, score=0.4, motion=MOVING, hue=5))
+    assert np.allclose(follow(scene.build(), 1)[0].bboxes, truth)
+
+
+def test_a_cut_ends_a_path():
+    scene = Scene(20)
+    for frame in range(20):
+        scene.add(frame, 60 + 5 * frame, motion=MOVING, hue=5)
+    scene.cuts[12] = True
+    first, second = follow(scene.build(), 2)
+    assert first.steps.tolist() == list(range(12))
+    assert second.steps.tolist() == list(range(12, 20))
+
+
+def test_a_second_person_follows_the_first():
+    scene = Scene(20)
+    for frame in range(20):
+        scene.add(frame, 60 + 10 * frame, score=0.8, motion=MOVING, hue=5)
+        scene.add(frame, 260, y=60, score=0.9, motion=1.0, hue=7)
+    first, second = follow(scene.build(), 2)
+    assert first.worth > second.worth
+    assert not (pairwise_iou(first.bboxes, second.bboxes) > 0.3).diagonal().any()
+    assert len(second.steps) == 20
+
+
+def test_nobody_and_a_single_frame():
+    assert follow(Scene(5).build(), 2) == []
+    assert follow(Scene(0).build(), 2) == []
+    scene = Scene(1)
+    scene.add(0, 60)
+    assert follow(scene.build(), 2)[0].steps.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"), [("largest", 200), ("most-motion", 60), ("centre", 160)]
+)
+def test_the_subject_that_is_asked_for(subject, expected):
+    scene = Scene(10)
+    for frame in range(10):
+        scene.add(frame, 200, y=60, size=(80, 110), hue=1)
+        scene.add(frame, 60, y=180, size=(12, 25), motion=5.0, hue=2)
+        scene.add(frame, 160, y=120, size=(20, 40), motion=1.0, hue=3)
+    path = follow(scene.build(), 1, FollowConfig.for_subject(subject))[0]
+    assert (path.bboxes[0, 0] + path.bboxes[0, 2]) / 2 == expected
+
+
+def test_an_unknown_subject_lists_the_known_ones():
+    with pytest.raises(ValueError, match="athlete, largest, most-motion, centre"):
+        FollowConfig.for_subject("judge")
