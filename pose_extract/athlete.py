@@ -50,7 +50,8 @@ class AthleteFollower:
         frames_per_batch: Frames decoded at a time.
         decoder: See ``open_video``.
         follow_config: What a path is worth.
-        orient_config: How much is done for a person's pose.
+        orient_config: How much is done for the athlete's pose.
+        others_config: How much is done for the poses of the others.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class AthleteFollower:
         decoder: Literal["auto", "decord", "pyav"] = "auto",
         follow_config: FollowConfig | None = None,
         orient_config: OrientConfig | None = None,
+        others_config: OrientConfig | None = None,
     ) -> None:
         self._detector = detector
         self._pose = pose
@@ -72,7 +74,7 @@ class AthleteFollower:
         self._frames_per_batch = frames_per_batch
         self._decoder = decoder
         self._follow_config = follow_config
-        self._orient_config = orient_config
+        self._orient_configs = (orient_config, others_config)
         self.people_done = 0
 
     def run(
@@ -160,16 +162,19 @@ class AthleteFollower:
             done = 0
             for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
                 places = self._places(batch, step_of, on_path)
-                if places:
-                    frames = [batch.frames[i] for i, _, _ in places]
-                    people = np.array([person for _, person, _ in places])
-                    steps = np.array([step for _, _, step in places])
+                athlete = [place for place in places if place[1] == 0]
+                others = [place for place in places if place[1] != 0]
+                for group, config in zip((athlete, others), self._orient_configs):
+                    if not group:
+                        continue
+                    people = np.array([person for _, person, _ in group])
+                    steps = np.array([step for _, _, step in group])
                     points, point_scores, num_crops = estimate_oriented(
                         self._pose,
-                        frames,
+                        [batch.frames[i] for i, _, _ in group],
                         bboxes[people, steps],
                         self._batch_size,
-                        self._orient_config,
+                        config,
                     )
                     keypoints[people, steps] = points
                     scores[people, steps] = point_scores

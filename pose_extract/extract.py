@@ -33,6 +33,7 @@ EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 # Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
 _ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
+_ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientConfig()}
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
 _CANDIDATE_THR = 0.08
 _MAX_CANDIDATES = 100
@@ -242,6 +243,7 @@ class Extractor:
         return identity | {
             "follow": asdict(FollowConfig.for_subject(self.config.subject)),
             "orient": asdict(_ORIENT[self.config.effort]),
+            "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
         }
 
     def run(
@@ -290,6 +292,7 @@ class Extractor:
             decoder=self.config.decoder,
             follow_config=FollowConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
+            others_config=_ORIENT_OTHERS[self.config.effort],
         )
         for clip in clips:
 

@@ -21,18 +21,20 @@ class OrientConfig:
     """How much is done for a person.
 
     Attributes:
-        sure_score: Mean keypoint score in the upright view above which no other view is tried; 1.1
-            tries all views always.
+        sure_score: Mean keypoint score of a view above which no further one is tried; infinity
+            tries all views, 0 the upright one alone.
         aligned_degrees: The body's axis may be this far off a view's before it is cut out again.
         seen_score: Keypoints with at least this score tell how large the body is.
         margin: The body's size over that of its keypoints.
-        keep_share: The last view is taken if its mean score is at least this share of the best.
+        fill_weight: What it is worth, beside the mean score, that a pose fills its box.
+        keep_share: The last view is taken if it is worth at least this share of the best.
     """
 
     sure_score: float = 0.65
     aligned_degrees: float = 20.0
     seen_score: float = 0.2
     margin: float = 1.15
+    fill_weight: float = 0.5
     keep_share: float = 0.85
 
 
@@ -65,25 +67,43 @@ def estimate_oriented(
     keypoints, scores = views.look(everyone, centers, sizes, np.zeros(count, np.float32))
     angles = np.zeros(count, np.float32)
 
-    unsure = np.flatnonzero(scores.mean(axis=1) < config.sure_score)
-    for quarter in (1, 2, 3):
+    worth = _worth(keypoints, scores, bboxes, config)
+    tried = unsure = np.flatnonzero(scores.mean(axis=1) < config.sure_score)
+    # On the hands is the likeliest way not to be on the feet.
+    for quarter in (2, 1, 3):
         across = sizes[unsure, ::-1] if quarter % 2 else sizes[unsure]
         turned = np.full(len(unsure), 90.0 * quarter, np.float32)
         found, found_scores = views.look(unsure, centers[unsure], across, turned)
-        better = found_scores.mean(axis=1) > scores[unsure].mean(axis=1)
+        found_worth = _worth(found, found_scores, bboxes[unsure], config)
+        better = found_worth > worth[unsure]
         rows = unsure[better]
+        worth[rows] = found_worth[better]
         keypoints[rows], scores[rows] = found[better], found_scores[better]
         angles[rows] = turned[better]
+        unsure = unsure[scores[unsure].mean(axis=1) < config.sure_score]
 
     axes = body_angles(keypoints, pose.layout)
     off = np.abs((axes - angles + 180) % 360 - 180)
-    again = np.flatnonzero((off > config.aligned_degrees) | np.isin(everyone, unsure))
+    again = np.flatnonzero((off > config.aligned_degrees) | np.isin(everyone, tried))
     body_centers, body_sizes = _extents(keypoints[again], scores[again], axes[again], config)
     found, found_scores = views.look(again, body_centers, body_sizes, axes[again])
-    good = found_scores.mean(axis=1) >= config.keep_share * scores[again].mean(axis=1)
+    good = _worth(found, found_scores, bboxes[again], config) >= config.keep_share * worth[again]
     rows = again[good]
     keypoints[rows], scores[rows] = found[good], found_scores[good]
     return keypoints, scores, views.num_crops
+
+
+def _worth(
+    keypoints: np.ndarray, scores: np.ndarray, bboxes: np.ndarray, config: OrientConfig
+) -> np.ndarray:
+    """Return how good poses (N, V, 2) are: how sure, and how well they fill their boxes."""
+    low, high = keypoints.min(axis=1), keypoints.max(axis=1)
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    overlap = np.maximum(np.minimum(high, bboxes[:, 2:]) - np.maximum(low, bboxes[:, :2]), 0)
+    shared = np.prod(overlap, axis=1)
+    either = np.prod(high - low, axis=1) + np.prod(bboxes[:, 2:] - bboxes[:, :2], axis=1) - shared
+    worth: np.ndarray = scores.mean(axis=1) + config.fill_weight * shared / np.maximum(either, 1.0)
+    return worth
 
 
 class _Views:
