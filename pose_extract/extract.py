@@ -34,6 +34,7 @@ EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
 _ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
 _ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientConfig()}
+
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
 _CANDIDATE_THR = 0.08
 _MAX_CANDIDATES = 100
@@ -381,6 +382,11 @@ class Extractor:
             layout=layout.name,
             video_id=work.clip.clip_id,
         )
+
+
+def orient_config(effort: Effort) -> OrientConfig:
+    """Return how much is done for the athlete's pose at an effort beyond "fast"."""
+    return _ORIENT[effort]
 
 
 def _build_detector(config: ExtractConfig) -> PersonDetector:

@@ -26,6 +26,8 @@ class FollowConfig:
     """What a path is worth.
 
     Attributes:
+        presence_weight: Of each frame in which a box is found: paths end where they are worth less
+            than nothing.
         typical_score: Detection score that is worth nothing either way.
         score_weight: Of the logarithm of the detection score.
         size_weight: Of the logarithm of the box's size over a fifth of the frame's diagonal.
@@ -40,6 +42,7 @@ class FollowConfig:
         min_share: Least share of the clip's frames in which a person after the first is seen.
     """
 
+    presence_weight: float = 0.5
     typical_score: float = 0.25
     score_weight: float = 0.5
     size_weight: float = 0.15
@@ -208,7 +211,8 @@ def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarra
     motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
     off = np.linalg.norm(_centers(bboxes) - (width / 2, height / 2), axis=1) / (diagonal / 2)
     worth: np.ndarray = (
-        config.score_weight * score
+        config.presence_weight
+        + config.score_weight * score
         + config.size_weight * size
         + config.motion_weight * motion
         + config.centre_weight * (0.5 - np.minimum(off, 1.0))

@@ -25,10 +25,9 @@ CLASSES = {
     "jhmdb14": 14,
     "penn_action": 15,
     "penn_action_aug": 15,
-    "penn_action_streams": 15,
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains.
-VARIANTS = {"penn_action_aug", "penn_action_streams"}
+VARIANTS = {"penn_action_aug"}
 
 
 def write(path, text):
