@@ -21,8 +21,8 @@ _POSE_OPTIONS = [
     click.option(
         "--effort",
         type=click.Choice(["fast", "balanced", "thorough"]),
-        help="How hard to look for the athlete: fast looks at upright people frame by frame "
-        "[fast].",
+        help="How hard to look for the athlete: fast looks for upright people frame by frame, the "
+        "others at any angle and over the whole clip [balanced].",
     ),
     click.option(
         "--subject",
@@ -62,6 +62,7 @@ _POSE_OPTIONS = [
         help="Arithmetic of the pose net [auto: bf16 or fp16 where the device has it].",
     ),
     click.option("--num-person", type=int, help="People kept, the athlete first [2]."),
+    click.option("--smooth", is_flag=True, default=None, help="Smooth the keypoints over time."),
     click.option("--device", help="auto [default], cpu, cuda or cuda:N."),
     click.option("--batch-size", type=int, help="Crops per batch of the pose net [16; GPU 128]."),
     click.option("--num-threads", type=int, help="Threads of the networks [the free cores]."),

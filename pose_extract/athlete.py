@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 
 from .camera import CueReader
-from .detect import PersonDetector
+from .detect import Detections, PersonDetector
 from .follow import Candidates, FollowConfig, Path, follow
-from .orient import OrientConfig, estimate_oriented
+from .orient import OrientConfig, estimate_carried, estimate_oriented
 from .pose import PoseEstimator
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
+from .swaps import mend_swaps
 from .video import FrameBatch, VideoInfo, VideoReader, open_video, prefetch
 
 # Scores of poses in boxes that were filled in between are lowered to this share.
@@ -33,10 +34,13 @@ class FollowedClip:
     Attributes:
         sequence: Their skeletons, the athlete first.
         num_lost: Frames that could not be decoded.
+        swaps_mended: Frames in which the athlete's arms, plus those in which the legs, had left and
+            right exchanged.
     """
 
     sequence: SkeletonSequence
     num_lost: int
+    swaps_mended: int
 
 
 class AthleteFollower:
@@ -52,6 +56,8 @@ class AthleteFollower:
         follow_config: What a path is worth.
         orient_config: How much is done for the athlete's pose.
         others_config: How much is done for the poses of the others.
+        keys_per_second: Candidates are looked for, and views tried, in about as many frames a
+            second; in between, boxes are filled in and bodies looked at along their last axis.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class AthleteFollower:
         follow_config: FollowConfig | None = None,
         orient_config: OrientConfig | None = None,
         others_config: OrientConfig | None = None,
+        keys_per_second: float = float("inf"),
     ) -> None:
         self._detector = detector
         self._pose = pose
@@ -75,6 +82,7 @@ class AthleteFollower:
         self._decoder = decoder
         self._follow_config = follow_config
         self._orient_configs = (orient_config, others_config)
+        self._keys_per_second = keys_per_second
         self.people_done = 0
 
     def run(
@@ -92,10 +100,22 @@ class AthleteFollower:
             VideoError: if no frame can be decoded.
         """
         with open_video(clip.path, self._decoder) as reader:
-            frame_inds, candidates = self._look(clip, reader, on_progress)
+            every = max(1, round(float(reader.info.fps) / self._keys_per_second))
+            frame_inds, candidates = self._look(clip, reader, every, on_progress)
             info, num_lost = reader.info, reader.num_lost
-        paths = follow(candidates, self._num_person, self._follow_config)
-        keypoints, scores, bboxes = self._pose_paths(clip, frame_inds, paths, info, on_progress)
+        paths = [
+            path.spread(every, len(frame_inds))
+            for path in follow(candidates, self._num_person, self._follow_config)
+        ]
+        keypoints, scores, bboxes = self._pose_paths(
+            clip, frame_inds, paths, info, every, on_progress
+        )
+        swaps_mended = 0
+        for person in range(len(paths)):
+            keypoints[person], scores[person], mended = mend_swaps(
+                keypoints[person], scores[person], self._pose.layout
+            )
+            swaps_mended += int(mended.sum()) if person == 0 else 0
         sequence = SkeletonSequence(
             keypoints=keypoints,
             keypoint_scores=scores,
@@ -107,29 +127,35 @@ class AthleteFollower:
             layout=self._pose.layout.name,
             video_id=clip.clip_id,
         )
-        return FollowedClip(sequence, num_lost)
+        return FollowedClip(sequence, num_lost, swaps_mended)
 
     def _look(
         self,
         clip: ClipSource,
         reader: VideoReader,
+        every: int,
         on_progress: Callable[[int, int | None, int], None] | None,
     ) -> tuple[np.ndarray, Candidates]:
-        """Collect the candidates of all frames, and what moves in them."""
+        """Return all frame numbers, and the candidates of every n-th frame with what moves."""
         start, stop = clip.frame_range(reader.info)
         candidates = Candidates((reader.info.height, reader.info.width))
-        cue_reader, waiting = CueReader(), deque()  # type: ignore[var-annotated]
-        frame_inds = []
+        cue_reader = CueReader()
+        waiting: deque[Detections] = deque()
+        frame_inds: list[np.ndarray] = []
+        done = 0
         for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
-            waiting.extend(self._detector.detect(batch, clip.clip_id))
-            for frame in batch.frames:
+            keys = batch.take(slice(-done % every, None, every))
+            if len(keys.frames):
+                waiting.extend(self._detector.detect(keys, clip.clip_id))
+            for frame in keys.frames:
                 cues = cue_reader.add(frame)
                 if cues is not None:
                     found = waiting.popleft()
                     candidates.add(found.bboxes, found.scores, cues)
             frame_inds.append(batch.frame_inds)
+            done += len(batch.frames)
             if on_progress:
-                on_progress(len(candidates) // 2, _expected(clip, reader.info), self.people_done)
+                on_progress(done // 2, _expected(clip, reader.info), self.people_done)
         cues = cue_reader.finish()
         if cues is not None:
             found = waiting.popleft()
@@ -142,6 +168,7 @@ class AthleteFollower:
         frame_inds: np.ndarray,
         paths: list[Path],
         info: VideoInfo,
+        every: int,
         on_progress: Callable[[int, int | None, int], None] | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return keypoints (M, T, V, 2), scores (M, T, V) and bboxes (M, T, 4) of the paths."""
@@ -162,20 +189,33 @@ class AthleteFollower:
             done = 0
             for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
                 places = self._places(batch, step_of, on_path)
-                athlete = [place for place in places if place[1] == 0]
-                others = [place for place in places if place[1] != 0]
-                for group, config in zip((athlete, others), self._orient_configs):
+                keys = [place for place in places if place[2] % every == 0]
+                rest = [place for place in places if place[2] % every]
+                for group, config in (
+                    ([place for place in keys if place[1] == 0], self._orient_configs[0]),
+                    ([place for place in keys if place[1] != 0], self._orient_configs[1]),
+                    (rest, None),
+                ):
                     if not group:
                         continue
                     people = np.array([person for _, person, _ in group])
                     steps = np.array([step for _, _, step in group])
-                    points, point_scores, num_crops = estimate_oriented(
-                        self._pose,
-                        [batch.frames[i] for i, _, _ in group],
-                        bboxes[people, steps],
-                        self._batch_size,
-                        config,
-                    )
+                    frames = [batch.frames[i] for i, _, _ in group]
+                    boxes = bboxes[people, steps]
+                    if group is rest:
+                        before = people, steps - steps % every
+                        points, point_scores, num_crops = estimate_carried(
+                            self._pose,
+                            frames,
+                            boxes,
+                            keypoints[before],
+                            scores[before],
+                            self._batch_size,
+                        )
+                    else:
+                        points, point_scores, num_crops = estimate_oriented(
+                            self._pose, frames, boxes, self._batch_size, config
+                        )
                     keypoints[people, steps] = points
                     scores[people, steps] = point_scores
                     self.people_done += num_crops

@@ -16,8 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import SkelactError
 from .cache import (
     atomic_write,
@@ -28,6 +26,7 @@ from .cache import (
     save_sequence,
 )
 from .extract import ClipResult, Extractor, Progress
+from .quality import measure_quality
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .video import VideoError
@@ -35,6 +34,7 @@ from .weights import sha256_of
 
 # Stands in a cache entry's config beside what makes it valid: a property of the result.
 _LOST = "lost_frames"
+_SWAPS = "swaps_mended"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class ManifestEntry:
         lost_frames: Frames that could not be decoded.
         people: People kept.
         seconds: Length of the decoded clip in seconds, frames over the frame rate.
-        athlete_share: Share of the frames in which person 0 was seen, 0 to 1.
-        mean_score: Mean keypoint score of person 0 where it was seen, 0 to 1.
+        athlete_share: This and the next ones up to ``turns``: see ``Quality``.
+        swaps_mended: Exchanges of the athlete's left and right that were mended.
         error: What went wrong, for a failed clip.
         error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
             again while the file stays the same.
@@ -70,7 +70,13 @@ class ManifestEntry:
     people: int = 0
     seconds: float = 0.0
     athlete_share: float = 0.0
+    gaps: int = 0
+    longest_gap: int = 0
     mean_score: float = 0.0
+    jitter: float = 0.0
+    inverted_share: float = 0.0
+    turns: float = 0.0
+    swaps_mended: int = 0
     error: str | None = None
     error_kind: str | None = None
     label: str | None = None
@@ -247,10 +253,10 @@ def _valid_entry(
     if known is None or known.extraction != _extraction_hash(clip, identity):
         # Not in the manifest (a run killed between the two writes) or made by another chain.
         config = read_config(path) or {}
-        num_lost = config.pop(_LOST, 0)
+        num_lost, swaps = config.pop(_LOST, 0), config.pop(_SWAPS, 0)
         if config != _entry_config(clip, _video_sha256(clip.path), identity):
             return None
-        return _done_entry(clip, out, load_sequence(path), identity, num_lost)
+        return _done_entry(clip, out, load_sequence(path), identity, num_lost, swaps)
     if known.status == "done" and not path.is_file():
         return None
     if known.status != "done" and (retry_failed or known.error_kind != VideoError.__name__):
@@ -274,8 +280,11 @@ def _store(result: ClipResult, out: Path, identity: dict[str, Any]) -> ManifestE
     try:
         config = _entry_config(clip, _video_sha256(clip.path), identity)
         path = cache_path(out, clip.clip_id)
-        save_sequence(path, result.sequence, config | {_LOST: result.num_lost})
-        return _done_entry(clip, out, result.sequence, identity, result.num_lost)
+        facts = {_LOST: result.num_lost, _SWAPS: result.swaps_mended}
+        save_sequence(path, result.sequence, config | facts)
+        return _done_entry(
+            clip, out, result.sequence, identity, result.num_lost, result.swaps_mended
+        )
     except OSError as error:
         return _failed_entry(clip, error, identity)
 
@@ -298,10 +307,8 @@ def _done_entry(
     sequence: SkeletonSequence,
     identity: dict[str, Any],
     num_lost: int,
+    swaps_mended: int,
 ) -> ManifestEntry:
-    present = sequence.is_present()
-    # Without people there is no row 0: nobody is seen in any frame.
-    seen = np.asarray(present[:1].any(axis=0))
     return ManifestEntry(
         video=clip.clip_id,
         status="done",
@@ -309,8 +316,8 @@ def _done_entry(
         lost_frames=num_lost,
         people=sequence.num_person,
         seconds=round(float(sequence.num_frames / sequence.fps), 3),
-        athlete_share=round(float(seen.mean()), 4) if len(seen) else 0.0,
-        mean_score=round(float(sequence.keypoint_scores[0][seen].mean()), 4) if seen.any() else 0.0,
+        swaps_mended=swaps_mended,
+        **asdict(measure_quality(sequence)),
         output=cache_path(out, clip.clip_id).relative_to(out).as_posix(),
         **_video_fields(clip, identity),
     )

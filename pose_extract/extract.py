@@ -23,7 +23,9 @@ from .follow import FollowConfig, Subject
 from .orient import OrientConfig
 from .pose import Crops, PoseEstimator
 from .skeleton import SkeletonSequence
+from .smooth import smooth_sequence
 from .sources import ClipSource
+from .swaps import SwapConfig
 from .track import PoseDetections, TrackConfig, select_persons, track_persons
 from .video import FrameBatch, VideoInfo, open_video, prefetch
 
@@ -33,6 +35,7 @@ EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 # Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
 _ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
+_KEYS_PER_SECOND = {"balanced": 12.5, "thorough": float("inf")}
 _ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientConfig()}
 
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
@@ -64,12 +67,13 @@ class ExtractConfig:
         precision: Arithmetic of the pose net: "auto", "fp32", "bf16" or "fp16".
         num_person: Keep at most this many people, the athlete first.
         track: How detections are joined over time.
+        smooth: Smooth the keypoints over time.
         device: "auto", "cpu", "cuda" or "cuda:N".
         batch_size: Crops per batch of the pose net; 0 takes 16 on the CPU and 128 elsewhere.
         num_threads: Threads of the networks; 0 takes the free cores.
     """
 
-    effort: Effort = "fast"
+    effort: Effort = "balanced"
     subject: Subject = "athlete"
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     detector: str = "rtmdet-nano"
@@ -82,6 +86,7 @@ class ExtractConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     num_person: int = 2
     track: TrackConfig = field(default_factory=TrackConfig)
+    smooth: bool = False
     device: str = "auto"
     batch_size: int = 0
     num_threads: int = 0
@@ -108,12 +113,14 @@ class ClipResult:
         sequence: Its skeletons, or None.
         error: Why there are none, or None.
         num_lost: Frames that could not be decoded.
+        swaps_mended: Exchanges of the athlete's left and right that were mended.
     """
 
     clip: ClipSource
     sequence: SkeletonSequence | None
     error: Exception | None
     num_lost: int
+    swaps_mended: int = 0
 
 
 @dataclass(frozen=True)
@@ -238,13 +245,16 @@ class Extractor:
             "detector": self._detector.identity(),
             "pose": self._pose.identity(),
             "num_person": self.config.num_person,
+            "smooth": self.config.smooth,
         }
         if self.config.effort == "fast":
             return identity | {"track": asdict(self.config.track)}
         return identity | {
             "follow": asdict(FollowConfig.for_subject(self.config.subject)),
+            "swaps": asdict(SwapConfig()),
             "orient": asdict(_ORIENT[self.config.effort]),
             "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
+            "keys_per_second": str(_KEYS_PER_SECOND[self.config.effort]),
         }
 
     def run(
@@ -294,6 +304,7 @@ class Extractor:
             follow_config=FollowConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
             others_config=_ORIENT_OTHERS[self.config.effort],
+            keys_per_second=_KEYS_PER_SECOND[self.config.effort],
         )
         for clip in clips:
 
@@ -306,7 +317,8 @@ class Extractor:
             except Exception as error:
                 yield ClipResult(clip, None, error, 0)
             else:
-                yield ClipResult(clip, followed.sequence, None, followed.num_lost)
+                sequence = self._finish(followed.sequence)
+                yield ClipResult(clip, sequence, None, followed.num_lost, followed.swaps_mended)
 
     def _read(
         self,
@@ -346,10 +358,13 @@ class Extractor:
         sequence = None
         if work.error is None:
             try:
-                sequence = self._assemble(work)
+                sequence = self._finish(self._assemble(work))
             except Exception as error:
                 work.error = error
         return ClipResult(work.clip, sequence, work.error, work.num_lost)
+
+    def _finish(self, sequence: SkeletonSequence) -> SkeletonSequence:
+        return smooth_sequence(sequence) if self.config.smooth else sequence
 
     def _assemble(self, work: _ClipWork) -> SkeletonSequence:
         """Track the clip's people and lay the chosen ones out over its frames."""

@@ -40,6 +40,8 @@ class FollowConfig:
         gap_weight: Against each frame that the path leaves out.
         max_gap: Most frames that the path may leave out in a row.
         min_share: Least share of the clip's frames in which a person after the first is seen.
+        min_score: Least mean detection score of a person after the first: what is left when the
+            athlete is gone may be nobody.
     """
 
     presence_weight: float = 0.5
@@ -55,6 +57,7 @@ class FollowConfig:
     gap_weight: float = 0.25
     max_gap: int = 8
     min_share: float = 0.2
+    min_score: float = 0.35
 
     @classmethod
     def for_subject(cls, subject: Subject) -> FollowConfig:
@@ -131,13 +134,33 @@ class Path:
         steps: (S,) int64, frames of the clip, rising by one.
         bboxes: (S, 4) float32 xyxy, pixels.
         found: (S,) bool; False where no candidate was, and the box is filled in between.
+        score: Mean detection score of its candidates.
         worth: What the path is worth; comparable within a clip.
     """
 
     steps: np.ndarray
     bboxes: np.ndarray
     found: np.ndarray
+    score: float
     worth: float
+
+    def spread(self, every: int, num_frames: int) -> Path:
+        """Return the path over all frames of a clip of which it saw every n-th.
+
+        A frame in between counts as found if the frames on both sides are.
+        """
+        if every == 1:
+            return self
+        keys = self.steps * every
+        steps = np.arange(keys[0], min(keys[-1] + every, num_frames))
+        bboxes = np.stack([np.interp(steps, keys, self.bboxes[:, i]) for i in range(4)], axis=1)
+        return Path(
+            steps,
+            bboxes.astype(np.float32),
+            np.interp(steps, keys, self.found.astype(float)) == 1,
+            self.score,
+            self.worth,
+        )
 
 
 def follow(
@@ -156,7 +179,8 @@ def follow(
         path = _best_path(candidates, config)
         if path is None:
             break
-        if paths and (path.worth <= 0 or len(path.steps) < config.min_share * len(candidates)):
+        shown = path.score >= config.min_score
+        if paths and not (shown and len(path.steps) >= config.min_share * len(candidates)):
             break
         paths.append(path)
         candidates = candidates.without(path)
@@ -184,12 +208,13 @@ def _best_path(candidates: Candidates, config: FollowConfig) -> Path | None:
         return None
     worth, step = max(ends, key=lambda end: (end[0], -end[1]))
     row = int(best[step].argmax())
-    steps, bboxes = [], []
+    steps, bboxes, scores = [], [], []
     while step >= 0:
         steps.append(step)
         bboxes.append(candidates.bboxes[step][row])
+        scores.append(candidates.scores[step][row])
         step, row = came_from[step][row]
-    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), worth)
+    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), float(np.mean(scores)), worth)
 
 
 def _steps_before(candidates: Candidates, step: int, max_gap: int) -> Sequence[int]:
@@ -252,8 +277,8 @@ def _sizes(bboxes: np.ndarray) -> np.ndarray:
     return sizes
 
 
-def _fill(steps: np.ndarray, bboxes: np.ndarray, worth: float) -> Path:
+def _fill(steps: np.ndarray, bboxes: np.ndarray, score: float, worth: float) -> Path:
     """Fill the gaps of a path with boxes in between."""
     whole = np.arange(steps[0], steps[-1] + 1)
     filled = np.stack([np.interp(whole, steps, bboxes[:, i]) for i in range(4)], axis=1)
-    return Path(whole, filled.astype(np.float32), np.isin(whole, steps), worth)
+    return Path(whole, filled.astype(np.float32), np.isin(whole, steps), score, worth)

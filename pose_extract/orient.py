@@ -51,7 +51,7 @@ def estimate_oriented(
         pose: The pose net.
         frames: N frames (H, W, 3) uint8 RGB; the same one may come several times.
         bboxes: (N, 4) xyxy in pixels.
-        batch_size: Crops per batch; each batch has this shape, so no pose depends on the others.
+        batch_size: At most this many crops per batch.
         config: How much is done.
 
     Returns:
@@ -106,8 +106,39 @@ def _worth(
     return worth
 
 
+def estimate_carried(
+    pose: PoseEstimator,
+    frames: Sequence[np.ndarray],
+    bboxes: np.ndarray,
+    near_keypoints: np.ndarray,
+    near_scores: np.ndarray,
+    batch_size: int,
+    config: OrientConfig | None = None,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Estimate poses with one view each, along the body's axis in a frame just before.
+
+    Args:
+        pose: The pose net.
+        frames: N frames (H, W, 3) uint8 RGB.
+        bboxes: (N, 4) xyxy in pixels; their middles are looked at.
+        near_keypoints: (N, V, 2) the same people a moment before.
+        near_scores: (N, V) their scores.
+        batch_size: Crops per batch.
+        config: How large a body is taken to be.
+
+    Returns:
+        As :func:`estimate_oriented`.
+    """
+    angles = body_angles(near_keypoints, pose.layout)
+    _, sizes = _extents(near_keypoints, near_scores, angles, config or OrientConfig())
+    views = _Views(pose, frames, batch_size)
+    centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
+    keypoints, scores = views.look(np.arange(len(frames)), centers, sizes, angles)
+    return keypoints, scores, views.num_crops
+
+
 class _Views:
-    """Cuts people out of their frames and sends them through the net in batches of one shape."""
+    """Cuts people out of their frames and sends them through the net in batches."""
 
     def __init__(self, pose: PoseEstimator, frames: Sequence[np.ndarray], batch_size: int) -> None:
         self._pose = pose
@@ -132,9 +163,7 @@ class _Views:
                 )
                 for i in chosen
             ]
-            filled = parts + parts[:1] * (self._batch_size - len(parts))
-            found, found_scores = self._pose.predict(Crops.concatenate(filled))
-            points[chosen], scores[chosen] = found[: len(chosen)], found_scores[: len(chosen)]
+            points[chosen], scores[chosen] = self._pose.predict(Crops.concatenate(parts))
         self.num_crops += len(people)
         return points, scores
 

@@ -84,6 +84,10 @@ class FrameBatch:
     frame_inds: np.ndarray
     pts_seconds: np.ndarray
 
+    def take(self, chosen: slice) -> FrameBatch:
+        """Return some of the frames."""
+        return FrameBatch(self.frames[chosen], self.frame_inds[chosen], self.pts_seconds[chosen])
+
 
 class VideoReader:
     """A video opened for reading; use it in a ``with`` block.

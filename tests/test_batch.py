@@ -29,7 +29,9 @@ def videos(tmp_path):
 
 def make_extractor(**changes):
     detector = changes.pop("detector", None) or OneWalker()
-    return Extractor(ExtractConfig(**changes), detector=detector, pose=BrightnessPose())
+    return Extractor(
+        ExtractConfig(**({"effort": "fast"} | changes)), detector=detector, pose=BrightnessPose()
+    )
 
 
 def extract(videos, out, extractor=None, **options):

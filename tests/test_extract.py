@@ -90,7 +90,9 @@ class BrightnessPose:
 
 def run(clips, detector=None, pose=None, **config):
     extractor = Extractor(
-        ExtractConfig(**config), detector=detector or OneWalker(), pose=pose or BrightnessPose()
+        ExtractConfig(effort="fast", **config),
+        detector=detector or OneWalker(),
+        pose=pose or BrightnessPose(),
     )
     return list(extractor.run(clips))
 
@@ -174,7 +176,9 @@ def test_a_cut_keeps_the_frame_numbers_of_the_file(clip):
 
 def test_progress_counts_frames_and_people(clip):
     seen = []
-    extractor = Extractor(ExtractConfig(batch_size=8), detector=OneWalker(), pose=BrightnessPose())
+    extractor = Extractor(
+        ExtractConfig(effort="fast", batch_size=8), detector=OneWalker(), pose=BrightnessPose()
+    )
     list(extractor.run([clip], seen.append))
     assert [p.frames_done for p in seen] == [16, 32, 40]
     assert {p.frames_total for p in seen} == {40}

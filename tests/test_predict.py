@@ -87,7 +87,7 @@ def test_nobody_has_no_label(checkpoint):
 
 
 def test_a_broken_clip_gives_its_error_and_the_others_their_label(checkpoint, tmp_path):
-    extractor = Extractor(ExtractConfig(), detector=OneWalker(), pose=BrightnessPose())
+    extractor = Extractor(ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose())
     clips = [write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", write_clip(tmp_path / "c.mp4")]
     clips[1].write_text("no video")
     sources = [ClipSource(path, path.name) for path in clips]

@@ -1,0 +1,45 @@
+"""What each effort costs on whole clips, against `fast`, in one interleaved run.
+
+python benchmarks/effort.py ../shared/videos/people/mmaction2_demo_skeleton.mp4
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from interleave import interleave, report
+
+from skelact.pose_extract.extract import EFFORTS, ExtractConfig, Extractor
+from skelact.pose_extract.sources import ClipSource, find_sources
+
+
+def extract(extractor: Extractor, clips: list[ClipSource]) -> None:
+    """Extract the clips and keep nothing."""
+    for result in extractor.run(clips):
+        if result.error is not None:
+            raise click.ClickException(f"{result.clip.clip_id}: {result.error}")
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--threads", default=0, help="Threads of the networks [the free cores].")
+@click.option("--frames", default=64, show_default=True, help="Frames of each clip to use.")
+def main(videos: tuple[Path, ...], rounds: int, threads: int, frames: int) -> None:
+    """Time the efforts on VIDEOS."""
+    clips = [
+        ClipSource(clip.path, clip.clip_id, start_frame=0, end_frame=frames)
+        for clip in find_sources(videos)
+    ]
+    ways = {}
+    for effort in EFFORTS:
+        extractor = Extractor(ExtractConfig(effort=effort, num_threads=threads))
+        ways[effort] = lambda extractor=extractor: extract(extractor, clips)
+    seconds = interleave(ways, rounds)
+    total = sum(len(r.sequence.frame_inds) for r in extractor.run(clips) if r.sequence is not None)
+    report(f"{len(clips)} clips, {total} frames", seconds, total, "frames")
+
+
+if __name__ == "__main__":
+    main()
