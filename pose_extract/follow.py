@@ -86,7 +86,7 @@ class Candidates:
         bboxes: Per frame, (N, 4) float32 xyxy, pixels.
         scores: Per frame, (N,) float32.
         motion: Per frame, (N,) change inside the box over the frame's mean.
-        colors: Per frame, (N, NUM_COLORS) root shares of colours.
+        colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
         from_previous: Per frame, (2, 3) map from the previous frame's pixels.
         cuts: Per frame, whether another scene begins.
     """
@@ -107,7 +107,8 @@ class Candidates:
         self.bboxes.append(bboxes)
         self.scores.append(scores)
         self.motion.append(cues.motion_in(bboxes).astype(np.float32))
-        self.colors.append(cues.colors_in(bboxes))
+        # Half precision: an hour of video has half a million candidates.
+        self.colors.append(cues.colors_in(bboxes).astype(np.float16))
         self.from_previous.append(cues.from_previous)
         self.cuts.append(cues.is_cut)
 
@@ -257,7 +258,7 @@ def _fit(candidates: Candidates, before: int, step: int, config: FollowConfig) -
     gap = step - before
     way = way / np.maximum(sizes, other_sizes) / np.sqrt(gap)
     growth = np.log(sizes / other_sizes)
-    likeness = candidates.colors[before] @ candidates.colors[step].T
+    likeness = candidates.colors[before].astype(np.float32) @ candidates.colors[step].T
     fit: np.ndarray = (
         config.color_weight * (likeness - config.typical_likeness)
         - config.step_weight * way**2
