@@ -26,8 +26,9 @@ _POSE_OPTIONS = [
     ),
     click.option(
         "--subject",
-        type=click.Choice(["athlete", "largest", "most-motion", "centre"]),
-        help="Who comes first, beyond --effort fast [athlete].",
+        metavar="NAME|X1,Y1,X2,Y2",
+        help="Who comes first, beyond --effort fast: athlete [default], largest, most-motion, "
+        "centre, or who is in a box of the first frame; all keeps everybody.",
     ),
     click.option(
         "--decoder", type=click.Choice(["auto", "decord", "pyav"]), help="Video decoder [auto]."

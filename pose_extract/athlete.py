@@ -34,13 +34,14 @@ class FollowedClip:
     Attributes:
         sequence: Their skeletons, the athlete first.
         num_lost: Frames that could not be decoded.
-        swaps_mended: Frames in which the athlete's arms, plus those in which the legs, had left and
-            right exchanged.
+        facts: ``swaps_mended``, the frames in which the athlete's arms, plus those in which the
+            legs, had left and right exchanged; ``subject_worth``, what the athlete's path is worth
+            per frame that was looked at (see ``FollowConfig``).
     """
 
     sequence: SkeletonSequence
     num_lost: int
-    swaps_mended: int
+    facts: dict[str, float]
 
 
 class AthleteFollower:
@@ -127,7 +128,9 @@ class AthleteFollower:
             layout=self._pose.layout.name,
             video_id=clip.clip_id,
         )
-        return FollowedClip(sequence, num_lost, swaps_mended)
+        worth = paths[0].worth / len(candidates) if paths else 0.0
+        facts = {"swaps_mended": swaps_mended, "subject_worth": round(worth, 3)}
+        return FollowedClip(sequence, num_lost, facts)
 
     def _look(
         self,

@@ -34,7 +34,7 @@ from .weights import sha256_of
 
 # Stands in a cache entry's config beside what makes it valid: a property of the result.
 _LOST = "lost_frames"
-_SWAPS = "swaps_mended"
+_FACTS = "facts"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class ManifestEntry:
         seconds: Length of the decoded clip in seconds, frames over the frame rate.
         athlete_share: This and the next ones up to ``turns``: see ``Quality``.
         swaps_mended: Exchanges of the athlete's left and right that were mended.
+        subject: Rule by which person 0 was chosen, beyond effort "fast".
+        subject_worth: What person 0 is worth by that rule, per frame.
         error: What went wrong, for a failed clip.
         error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
             again while the file stays the same.
@@ -77,6 +79,8 @@ class ManifestEntry:
     inverted_share: float = 0.0
     turns: float = 0.0
     swaps_mended: int = 0
+    subject: str | None = None
+    subject_worth: float = 0.0
     error: str | None = None
     error_kind: str | None = None
     label: str | None = None
@@ -253,10 +257,10 @@ def _valid_entry(
     if known is None or known.extraction != _extraction_hash(clip, identity):
         # Not in the manifest (a run killed between the two writes) or made by another chain.
         config = read_config(path) or {}
-        num_lost, swaps = config.pop(_LOST, 0), config.pop(_SWAPS, 0)
+        num_lost, facts = config.pop(_LOST, 0), config.pop(_FACTS, {})
         if config != _entry_config(clip, _video_sha256(clip.path), identity):
             return None
-        return _done_entry(clip, out, load_sequence(path), identity, num_lost, swaps)
+        return _done_entry(clip, out, load_sequence(path), identity, num_lost, facts)
     if known.status == "done" and not path.is_file():
         return None
     if known.status != "done" and (retry_failed or known.error_kind != VideoError.__name__):
@@ -280,11 +284,10 @@ def _store(result: ClipResult, out: Path, identity: dict[str, Any]) -> ManifestE
     try:
         config = _entry_config(clip, _video_sha256(clip.path), identity)
         path = cache_path(out, clip.clip_id)
-        facts = {_LOST: result.num_lost, _SWAPS: result.swaps_mended}
-        save_sequence(path, result.sequence, config | facts)
-        return _done_entry(
-            clip, out, result.sequence, identity, result.num_lost, result.swaps_mended
-        )
+        facts = dict(result.facts)
+        results = {_LOST: result.num_lost, _FACTS: facts}
+        save_sequence(path, result.sequence, config | results)
+        return _done_entry(clip, out, result.sequence, identity, result.num_lost, facts)
     except OSError as error:
         return _failed_entry(clip, error, identity)
 
@@ -307,7 +310,7 @@ def _done_entry(
     sequence: SkeletonSequence,
     identity: dict[str, Any],
     num_lost: int,
-    swaps_mended: int,
+    facts: dict[str, Any],
 ) -> ManifestEntry:
     return ManifestEntry(
         video=clip.clip_id,
@@ -316,7 +319,8 @@ def _done_entry(
         lost_frames=num_lost,
         people=sequence.num_person,
         seconds=round(float(sequence.num_frames / sequence.fps), 3),
-        swaps_mended=swaps_mended,
+        subject=identity.get("subject"),
+        **facts,
         **asdict(measure_quality(sequence)),
         output=cache_path(out, clip.clip_id).relative_to(out).as_posix(),
         **_video_fields(clip, identity),

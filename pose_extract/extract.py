@@ -9,7 +9,7 @@ run was taken up again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import numpy as np
 from .athlete import AthleteFollower
 from .detect import PersonDetector, build_detector
 from .detect_turned import TurnedDetector
-from .follow import FollowConfig, Subject
+from .follow import FollowConfig
 from .orient import OrientConfig
 from .pose import Crops, PoseEstimator
 from .skeleton import SkeletonSequence
@@ -41,6 +41,8 @@ _ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientCo
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
 _CANDIDATE_THR = 0.08
 _MAX_CANDIDATES = 100
+# How many people "all" stands for.
+_EVERYBODY = 16
 
 # Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
 _FRAMES_PER_BATCH = 16
@@ -55,7 +57,8 @@ class ExtractConfig:
             "thorough" look for people at any angle, follow the athlete over the whole clip and
             turn the crops to the body; see ``athlete.py``. "thorough" looks at two sizes and tries
             all views of each person.
-        subject: Who is person 0, beyond "fast": "athlete", "largest", "most-motion" or "centre".
+        subject: Who is person 0, beyond "fast": "athlete", "largest", "most-motion", "centre", or
+            who is in a box "x1,y1,x2,y2" of the first frame; "all" keeps everybody.
         decoder: "auto" (decord, PyAV where decord cannot), "decord" or "pyav".
         detector: Name of a person detector, or a path to an ONNX file; see ``build_detector``.
         boxes: File with ground-truth boxes, used in place of the detector.
@@ -74,7 +77,7 @@ class ExtractConfig:
     """
 
     effort: Effort = "balanced"
-    subject: Subject = "athlete"
+    subject: str = "athlete"
     decoder: Literal["auto", "decord", "pyav"] = "auto"
     detector: str = "rtmdet-nano"
     boxes: Path | None = None
@@ -113,14 +116,14 @@ class ClipResult:
         sequence: Its skeletons, or None.
         error: Why there are none, or None.
         num_lost: Frames that could not be decoded.
-        swaps_mended: Exchanges of the athlete's left and right that were mended.
+        facts: What the manifest says besides: ``swaps_mended`` and ``subject_worth``.
     """
 
     clip: ClipSource
     sequence: SkeletonSequence | None
     error: Exception | None
     num_lost: int
-    swaps_mended: int = 0
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,7 @@ class Extractor:
             return identity | {"track": asdict(self.config.track)}
         return identity | {
             "follow": asdict(FollowConfig.for_subject(self.config.subject)),
+            "subject": self.config.subject,
             "swaps": asdict(SwapConfig()),
             "orient": asdict(_ORIENT[self.config.effort]),
             "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
@@ -297,7 +301,7 @@ class Extractor:
         follower = AthleteFollower(
             self._detector,
             self._pose,
-            num_person=self.config.num_person,
+            num_person=_EVERYBODY if self.config.subject == "all" else self.config.num_person,
             batch_size=batch_size,
             frames_per_batch=_FRAMES_PER_BATCH,
             decoder=self.config.decoder,
@@ -318,7 +322,7 @@ class Extractor:
                 yield ClipResult(clip, None, error, 0)
             else:
                 sequence = self._finish(followed.sequence)
-                yield ClipResult(clip, sequence, None, followed.num_lost, followed.swaps_mended)
+                yield ClipResult(clip, sequence, None, followed.num_lost, followed.facts)
 
     def _read(
         self,

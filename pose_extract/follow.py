@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from .boxes import pairwise_iou
 from .camera import FrameCues
 
-Subject = Literal["athlete", "largest", "most-motion", "centre"]
+SUBJECTS = ("athlete", "largest", "most-motion", "centre", "all")
+# What it is worth that a path begins in the box asked for: more than all else.
+_BOX_WORTH = 1000.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class FollowConfig:
         typical_likeness: Likeness of colours that is worth nothing either way.
         gap_weight: Against each frame that the path leaves out.
         max_gap: Most frames that the path may leave out in a row.
+        box: The path begins with whom this box of the first frame holds, xyxy in pixels.
         min_share: Least share of the clip's frames in which a person after the first is seen.
         min_score: Least mean detection score of a person after the first: what is left when the
             athlete is gone may be nobody.
@@ -56,24 +58,35 @@ class FollowConfig:
     typical_likeness: float = 0.6
     gap_weight: float = 0.25
     max_gap: int = 8
+    box: tuple[float, float, float, float] | None = None
     min_share: float = 0.2
     min_score: float = 0.35
 
     @classmethod
-    def for_subject(cls, subject: Subject) -> FollowConfig:
+    def for_subject(cls, subject: str) -> FollowConfig:
         """Return the weights that look for one kind of person.
+
+        Args:
+            subject: One of SUBJECTS, or a box of the first frame, "x1,y1,x2,y2" in pixels.
 
         Raises:
             ValueError: for another subject.
         """
+        if "," in subject:
+            # Who was asked for must not be left for somebody worthier.
+            return cls(box=_parse_box(subject), step_weight=3.0, color_weight=2.0)
         weights: dict[str, dict[str, float]] = {
             "athlete": {},
+            "all": {},
             "largest": {"size_weight": 1.5, "motion_weight": 0.1},
             "most-motion": {"size_weight": 0.0, "motion_weight": 1.2},
             "centre": {"centre_weight": 2.0, "motion_weight": 0.2},
         }
         if subject not in weights:
-            raise ValueError(f"subject: expected one of {', '.join(weights)}, got {subject!r}")
+            raise ValueError(
+                f"subject: expected one of {', '.join(SUBJECTS)}, or a box x1,y1,x2,y2 of the "
+                f"first frame, got {subject!r}"
+            )
         return cls(**weights[subject])  # type: ignore[arg-type]
 
 
@@ -236,8 +249,13 @@ def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarra
     size = np.log(_sizes(bboxes) / (0.2 * diagonal))
     motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
     off = np.linalg.norm(_centers(bboxes) - (width / 2, height / 2), axis=1) / (diagonal / 2)
+    asked: np.ndarray | float = 0.0
+    if config.box is not None and step == 0 and len(bboxes):
+        overlap = pairwise_iou(np.array([config.box], np.float32), bboxes)[0]
+        asked = _BOX_WORTH * overlap
     worth: np.ndarray = (
-        config.presence_weight
+        asked
+        + config.presence_weight
         + config.score_weight * score
         + config.size_weight * size
         + config.motion_weight * motion
@@ -266,6 +284,16 @@ def _fit(candidates: Candidates, before: int, step: int, config: FollowConfig) -
         - config.gap_weight * (gap - 1)
     )
     return fit
+
+
+def _parse_box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"subject: expected a box x1,y1,x2,y2, got {text!r}") from None
+    if x2 <= x1 or y2 <= y1:
+        raise ValueError(f"subject: expected x1 < x2 and y1 < y2, got {text!r}")
+    return x1, y1, x2, y2
 
 
 def _centers(bboxes: np.ndarray) -> np.ndarray:

@@ -138,5 +138,22 @@ def test_the_subject_that_is_asked_for(subject, expected):
 
 
 def test_an_unknown_subject_lists_the_known_ones():
-    with pytest.raises(ValueError, match="athlete, largest, most-motion, centre"):
+    with pytest.raises(ValueError, match="athlete, largest, most-motion, centre, all"):
         FollowConfig.for_subject("judge")
+
+
+def test_whoever_is_in_the_box_that_is_asked_for():
+    scene = Scene(10)
+    for frame in range(10):
+        scene.add(frame, 60 + 5 * frame, score=0.8, motion=MOVING, hue=5)
+        scene.add(frame, 260, y=60, score=0.3, hue=7)
+    config = FollowConfig.for_subject("240,20,280,100")
+    path = follow(scene.build(), 1, config)[0]
+    assert len(path.steps) == 10
+    assert (path.bboxes[:, 0] > 240).all()
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "5,5,1,9"])
+def test_boxes_that_cannot_be(box):
+    with pytest.raises(ValueError, match="subject: expected"):
+        FollowConfig.for_subject(box)
