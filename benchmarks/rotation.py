@@ -1,8 +1,12 @@
-"""How poses bear rotation: OKS of annotated people turned by 0 to 330 degrees, as a plot.
+"""How poses bear rotation: annotated people turned by 0 to 330 degrees, as a plot.
 
-Stock is one upright crop per person; ours are the crops of `--effort balanced` and `thorough`.
+Stock is one upright crop per person; ours are the crops of `--effort balanced` and `thorough`. COCO
+people are measured by OKS, with boxes around their turned outlines; with --youtube also one frame
+per video of VGG's YouTube Pose by PCK: the share of wrists, elbows and shoulders within half the
+distance between the shoulders, with boxes around the turned box that the detector finds upright.
 
-    python benchmarks/rotation.py ../shared/data/pose_gt/coco --out docs/rotation.png
+    python benchmarks/rotation.py ../shared/data/pose_gt/coco \\
+        --youtube ../shared/videos/youtube_pose_frames --out docs/rotation.png
 """
 
 from __future__ import annotations
@@ -10,24 +14,49 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import cv2
 import numpy as np
 
 from skelact.pose_extract.boxes import COCO_SIGMAS
+from skelact.pose_extract.detect import build_detector
 from skelact.pose_extract.extract import orient_config
 from skelact.pose_extract.orient import estimate_oriented
 from skelact.pose_extract.pose import PoseEstimator
+from skelact.pose_extract.video import FrameBatch
 
 ANGLES = range(0, 360, 30)
-Person = tuple[np.ndarray, dict[str, Any]]
+_YOUTUBE_JOINTS = {
+    "Left shoulder": 5, "Right shoulder": 6, "Left elbow": 7, "Right elbow": 8,
+    "Left wrist": 9, "Right wrist": 10,
+}  # fmt: skip
 
 
-def load_people(folder: Path) -> list[Person]:
-    """Return (picture, annotation) of all annotated people."""
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A person annotated by hand.
+
+    Attributes:
+        picture: (H, W, 3) uint8, RGB.
+        outline: (K, 2) points whose extent is the box, pixels.
+        joints: (J,) which keypoints are annotated.
+        truth: (J, 2) where they are, pixels.
+        score: Distances (J,) in pixels to a figure from 0 to 1.
+    """
+
+    picture: np.ndarray
+    outline: np.ndarray
+    joints: np.ndarray
+    truth: np.ndarray
+    score: Callable[[np.ndarray], float]
+
+
+def load_coco(folder: Path) -> list[Person]:
+    """Return the annotated people of COCO pictures, scored by OKS."""
     from pycocotools.coco import COCO
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -36,42 +65,64 @@ def load_people(folder: Path) -> list[Person]:
     for image in index.loadImgs(index.getImgIds()):
         picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
         for ann in index.loadAnns(index.getAnnIds(image["id"], iscrowd=False)):
-            if ann["num_keypoints"]:
-                people.append((np.ascontiguousarray(picture), ann))
+            if not ann["num_keypoints"]:
+                continue
+            points = np.reshape(ann["keypoints"], (17, 3)).astype(float)
+            joints = np.flatnonzero(points[:, 2])
+            width = 2 * ann["area"] * (2 * COCO_SIGMAS[joints]) ** 2
+
+            def oks(distances: np.ndarray, width: np.ndarray = width) -> float:
+                return float(np.exp(-(distances**2) / width).mean())
+
+            outline = np.concatenate([np.reshape(part, (-1, 2)) for part in ann["segmentation"]])
+            picture = np.ascontiguousarray(picture)
+            people.append(Person(picture, outline, joints, points[joints, :2], oks))
     return people
+
+
+def load_youtube(folder: Path) -> list[Person]:
+    """Return one person per video of YouTube Pose, scored by PCK."""
+    detector = build_detector("rtmdet-nano")
+    detector.load()
+    people: dict[str, Person] = {}
+    for record in json.loads((folder / "annotations.json").read_text()):
+        video = record["file"].rsplit("_", 1)[0]
+        if video in people:
+            continue
+        picture = np.ascontiguousarray(cv2.imread(str(folder / record["file"]))[..., ::-1])
+        truth = np.array([record["joints"][name] for name in _YOUTUBE_JOINTS], float)
+        batch = FrameBatch(picture[None], np.array([0]), np.zeros(1))
+        bboxes = detector.detect(batch, video)[0].bboxes
+        inside = [((truth >= box[:2]) & (truth <= box[2:])).all(axis=1).sum() for box in bboxes]
+        if not inside or max(inside) < 4:
+            continue
+        x1, y1, x2, y2 = bboxes[int(np.argmax(inside))]
+        near = max(float(np.linalg.norm(truth[0] - truth[1])) / 2, 4.0)
+
+        def pck(distances: np.ndarray, near: float = near) -> float:
+            return float((distances <= near).mean())
+
+        outline = np.array([[x1, y1], [x2, y1], [x1, y2], [x2, y2]])
+        joints = np.array(list(_YOUTUBE_JOINTS.values()))
+        people[video] = Person(picture, outline, joints, truth, pck)
+    return list(people.values())
 
 
 def turned(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the turned picture, the box around the turned outline, and the true keypoints."""
-    picture, ann = person
-    height, width = picture.shape[:2]
+    height, width = person.picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = (int(height * sin + width * cos), int(height * cos + width * sin))
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-    outline = np.concatenate([np.reshape(part, (-1, 2)) for part in ann["segmentation"]])
-    outline = outline @ matrix[:, :2].T + matrix[:, 2]
-    truth = np.reshape(ann["keypoints"], (17, 3))[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    outline = person.outline @ matrix[:, :2].T + matrix[:, 2]
+    truth = person.truth @ matrix[:, :2].T + matrix[:, 2]
     box = np.concatenate([outline.min(axis=0), outline.max(axis=0)]).astype(np.float32)
-    return cv2.warpAffine(picture, matrix, size), box, truth
+    return cv2.warpAffine(person.picture, matrix, size), box, truth
 
 
-def oks(points: np.ndarray, truth: np.ndarray, ann: dict[str, Any]) -> float:
-    """Return the object keypoint similarity of a pose, as COCO defines it."""
-    seen = np.reshape(ann["keypoints"], (17, 3))[:, 2] > 0
-    distance = ((points - truth) ** 2).sum(axis=1)
-    return float(np.exp(-distance / (2 * ann["area"] * (2 * COCO_SIGMAS) ** 2))[seen].mean())
-
-
-@click.command()
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--pose", default="litehrnet18-coco-256x192", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
-def main(folder: Path, pose: str, out: Path | None) -> None:
-    """Measure on the people of FOLDER, which holds COCO's test_coco.json and pictures."""
-    people = load_people(folder)
-    estimator = PoseEstimator(pose, device="cpu", precision="fp32")
-    estimator.load()
+def measure(people: list[Person], estimator: PoseEstimator) -> dict[str, list[float]]:
+    """Return the mean figure of each way at each angle."""
     figures: dict[str, list[float]] = {"stock": [], "balanced": [], "thorough": []}
     for degrees in ANGLES:
         pictures, boxes, truths = zip(*(turned(person, degrees) for person in people))
@@ -88,33 +139,53 @@ def main(folder: Path, pose: str, out: Path | None) -> None:
             found[effort] = estimate_oriented(estimator, pictures, np.stack(boxes), 16, config)[0]
         for name, keypoints in found.items():
             values = [
-                oks(points, truth, ann)
-                for points, truth, (_, ann) in zip(keypoints, truths, people)
+                person.score(np.linalg.norm(points[person.joints] - truth, axis=1))
+                for points, truth, person in zip(keypoints, truths, people)
             ]
             figures[name].append(round(float(np.mean(values)), 4))
-    for name, values in figures.items():
-        click.echo(f"{name:10} mean {np.mean(values):.3f}  {json.dumps(values)}")
+    return figures
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--youtube", type=click.Path(exists=True, path_type=Path), help="YouTube Pose frames."
+)
+@click.option("--pose", default="litehrnet18-coco-256x192", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
+def main(folder: Path, youtube: Path | None, pose: str, out: Path | None) -> None:
+    """Measure on the people of FOLDER, which holds COCO's test_coco.json and pictures."""
+    estimator = PoseEstimator(pose, device="cpu", precision="fp32")
+    estimator.load()
+    sets = {"OKS": load_coco(folder)}
+    if youtube is not None:
+        sets["PCK"] = load_youtube(youtube)
+    results = {}
+    for metric, people in sets.items():
+        title = f"{metric} of {len(people)} people"
+        results[title] = measure(people, estimator)
+        for name, values in results[title].items():
+            click.echo(f"{title}, {name:10} mean {np.mean(values):.3f}  {json.dumps(values)}")
     if out:
-        _plot(figures, out, len(people))
+        _plot(results, out)
 
 
-def _plot(figures: dict[str, list[float]], out: Path, count: int) -> None:
+def _plot(results: dict[str, dict[str, list[float]]], out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    for (name, values), style in zip(figures.items(), ("o:", "s--", "^-")):
-        axes.plot(list(ANGLES), values, style, label=f"{name}, mean {np.mean(values):.2f}")
-    axes.set(
-        xlabel="turned by, degrees",
-        ylabel=f"mean OKS of {count} people",
-        ylim=(0, 1),
-        xticks=list(ANGLES),
+    figure, row = plt.subplots(
+        1, len(results), figsize=(5.2 * len(results), 3.2), layout="constrained", squeeze=False
     )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    for axes, (title, figures) in zip(row[0], results.items()):
+        for (name, values), style in zip(figures.items(), ("o:", "s--", "^-")):
+            axes.plot(list(ANGLES), values, style, label=f"{name}, mean {np.mean(values):.2f}")
+        axes.set(xlabel="turned by, degrees", ylabel=f"mean {title}", ylim=(0, 1))
+        axes.set_xticks(list(ANGLES)[::2])
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left")
     figure.savefig(out, dpi=110)
 
 
