@@ -17,10 +17,13 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mmpose==1.3.2 -e .
 	touch $@
 
-# Labels a real clip (a band; from the package iscc-samples, CC BY 4.0) and draws over it.
-DEMO_CLIP = $$($(BIN)/python -c "import iscc_samples; print(iscc_samples.videos('mp4')[0])")
+# Labels a shot of a real clip (a guitarist; from the package iscc-samples, CC BY 4.0).
+DEMO_LIST = import iscc_samples as i; print("path,start_seconds,end_seconds"); \
+	print(i.videos("mp4")[0], 23.2, 30.5, sep=",")
 demo: $(STAMP)
-	$(BIN)/skelact predict "$(DEMO_CLIP)" --json demo_out/prediction.json --overlay demo_out/overlay.mp4
+	mkdir -p demo_out
+	$(BIN)/python -c '$(DEMO_LIST)' > demo_out/clip.csv
+	$(BIN)/skelact predict demo_out/clip.csv --json demo_out/prediction.json --overlay demo_out/overlay.mp4
 	cat demo_out/prediction.json
 
 test: $(STAMP)

@@ -13,8 +13,8 @@ import numpy as np
 # Longer side of the reduced picture, pixels.
 _SIDE = 320
 _MAX_CORNERS = 300
-# Share of followed corners that a camera motion explains. Below it, and with colours that differ, the
-# scene was cut; a fast pan through one hall keeps its colours.
+# Share of followed corners that a camera motion explains. Below it, and with colours that differ,
+# the scene was cut; a fast pan through one hall keeps its colours.
 _LEAST_INLIERS = 0.3
 _MOST_CUT_LIKENESS = 0.965
 # Odd numbers of colour bins: grey lies in the middle of one.
