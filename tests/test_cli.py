@@ -105,19 +105,25 @@ def contents(folder):
 
 @pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(shared, tmp_path):
-    source = shared / "videos" / "odd"
+    source = tmp_path / "videos"
+    source.mkdir()
+    for name in ("unordered.mov", "video_0.mov", "video_90.mov", "video_180.mov"):
+        (source / name).symlink_to(shared / "videos" / "odd" / f"decord_{name}")
+    for name in ("bb", "fx", "ub"):
+        clip = f"example_{name}_01_normal.mp4"
+        (source / clip).symlink_to(shared / "videos" / "gym" / clip)
     command = [sys.executable, "-m", "skelact.pipeline.cli", "extract", str(source), "--out"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     broken = tmp_path / "broken"
     with subprocess.Popen(
         [*command, str(broken)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as running:
-        deadline = time.time() + 120
+        deadline = time.time() + 600
         while len(list(broken.rglob("*.npz"))) < 3 and time.time() < deadline:
             time.sleep(0.02)
         running.send_signal(signal.SIGKILL)
     done = len(list(broken.rglob("*.npz")))
-    assert 3 <= done < 12
+    assert 3 <= done < 7
     subprocess.run([*command, str(broken)], check=True, capture_output=True)
     assert contents(tmp_path / "whole") == contents(broken)
     lines = [
