@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from skelact.pose_extract.detect import build_detector
+from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.extract import EFFORTS, ExtractConfig, Extractor
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource, find_sources

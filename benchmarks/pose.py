@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from interleave import interleave, report
 
-from skelact.pose_extract.detect import build_detector
+from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.device import free_cores
 from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
 from skelact.pose_extract.pose import Crops, PoseEstimator, lite_hrnet_config

@@ -140,7 +140,8 @@ def _pictures(
     """Return the frames of some steps, or dark pictures where there is no video."""
     import numpy as np
 
-    from ..pose_extract.video import VideoError, open_video
+    from ..pose_extract.frames import VideoError
+    from ..pose_extract.video import open_video
 
     dark = np.full((*sequence.img_shape, 3), 24, np.uint8)
     found: dict[int, np.ndarray] = {}

@@ -16,12 +16,13 @@ import numpy as np
 from .camera import CueReader
 from .detect import Detections, PersonDetector
 from .follow import Candidates, FollowConfig, Path, follow
+from .frames import FrameBatch, VideoInfo
 from .orient import OrientConfig, estimate_carried, estimate_oriented
 from .pose import PoseEstimator
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .swaps import mend_swaps
-from .video import FrameBatch, VideoInfo, VideoReader, open_video, prefetch
+from .video import VideoReader, open_video, prefetch
 
 # Scores of poses in boxes that were filled in between are lowered to this share.
 _FILLED_SHARE = 0.5

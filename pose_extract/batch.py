@@ -26,10 +26,10 @@ from .cache import (
     save_sequence,
 )
 from .extract import ClipResult, Extractor, Progress
+from .frames import VideoError
 from .quality import measure_quality
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
-from .video import VideoError
 from .weights import sha256_of
 
 # Stands in a cache entry's config beside what makes it valid: a property of the result.

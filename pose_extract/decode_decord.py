@@ -10,7 +10,7 @@ import decord
 import numpy as np
 
 from .device import free_cores
-from .video import DecodeError, Frame, VideoInfo
+from .frames import DecodeError, Frame, VideoInfo
 
 # More threads do not decode faster, and each holds frames.
 _MOST_THREADS = 4

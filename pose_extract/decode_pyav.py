@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from .video import Frame, VideoError, VideoInfo
+from .frames import Frame, VideoError, VideoInfo
 
 # A file that lost its frame rate plays at this one in common players.
 _FALLBACK_FPS = Fraction(25)

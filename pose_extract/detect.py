@@ -1,4 +1,4 @@
-"""Find the people in each frame: the protocol of a detector, the simple ones, and the choice."""
+"""Find the people in each frame: the protocol of a detector, and the simple ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import SkelactError
+from .frames import FrameBatch
 from .restricted_pickle import load_pickle
-from .video import FrameBatch
-from .weights import WEIGHTS, is_url, sha256_of
+from .weights import sha256_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,47 +156,3 @@ class BoxesFromFile:
             if key in self._clips:
                 return self._clips[key]
         raise SkelactError(f"{self._path} has no boxes for clip {clip_id!r}")
-
-
-def build_detector(
-    name: str,
-    *,
-    boxes: Path | None = None,
-    score_thr: float = 0.3,
-    max_det: int = 8,
-    device: str = "auto",
-    num_threads: int = 0,
-    size_factor: float = 1.0,
-) -> PersonDetector:
-    """Return a detector; no network is loaded yet.
-
-    Args:
-        name: A detector of the weights table ("rtmdet-nano"), "whole-frame", "mmdet-faster-rcnn"
-            (the paper's, where MMDetection is installed), or a path or address of an ONNX file.
-        boxes: A file of ground-truth boxes, used in place of a detector; see BoxesFromFile.
-        score_thr: Leave out people with a lower score.
-        max_det: At most this many people per frame.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        num_threads: Threads of the network; 0 takes the free cores.
-        size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
-
-    Raises:
-        SkelactError: for a name that is none of these.
-    """
-    if boxes is not None:
-        return BoxesFromFile(boxes)
-    if name == "whole-frame":
-        return WholeFrame()
-    if name == "mmdet-faster-rcnn":
-        from .detect_mmdet import FasterRCNN
-
-        return FasterRCNN(score_thr, max_det, device)
-    known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
-    if name in known or name.endswith(".onnx") or is_url(name):
-        from .detect_onnx import ONNXDetector
-
-        return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor)
-    raise SkelactError(
-        f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
-        "mmdet-faster-rcnn, or a path or address of an .onnx file"
-    )

@@ -10,7 +10,7 @@ import numpy as np
 from .. import SkelactError
 from .detect import Detections
 from .device import choose_device
-from .video import FrameBatch
+from .frames import FrameBatch
 
 _MODEL = "faster-rcnn_r50_fpn_2x_coco"
 _PERSON = 0

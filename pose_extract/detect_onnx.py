@@ -11,7 +11,7 @@ import numpy as np
 from .. import SkelactError
 from .detect import Detections
 from .device import free_cores
-from .video import FrameBatch
+from .frames import FrameBatch
 from .weights import WEIGHTS, fetch_file, find_weights, is_url, locate_weights, sha256_of
 
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.

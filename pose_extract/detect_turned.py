@@ -15,7 +15,7 @@ import numpy as np
 
 from .boxes import pairwise_iou
 from .detect import Detections, PersonDetector
-from .video import FrameBatch
+from .frames import FrameBatch
 
 _MERGE_IOU = 0.55
 _VIEWS_THAT_COUNT = 4

@@ -17,9 +17,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .athlete import AthleteFollower
-from .detect import PersonDetector, build_detector
+from .detect import PersonDetector
 from .detect_turned import TurnedDetector
+from .detectors import build_detector
 from .follow import FollowConfig
+from .frames import FrameBatch, VideoInfo
 from .orient import OrientConfig
 from .pose import Crops, PoseEstimator
 from .skeleton import SkeletonSequence
@@ -27,7 +29,7 @@ from .smooth import smooth_sequence
 from .sources import ClipSource
 from .swaps import SwapConfig
 from .track import PoseDetections, TrackConfig, select_persons, track_persons
-from .video import FrameBatch, VideoInfo, open_video, prefetch
+from .video import open_video, prefetch
 
 Effort = Literal["fast", "balanced", "thorough"]
 EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")

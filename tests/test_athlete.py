@@ -10,8 +10,8 @@ import pytest
 
 from skelact.pose_extract.cache import load_sequence, save_sequence
 from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.frames import VideoError
 from skelact.pose_extract.sources import ClipSource, find_sources
-from skelact.pose_extract.video import VideoError
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from pycocotools.coco import COCO
 
 from skelact import SkelactError
 from skelact.pose_extract.boxes import pairwise_iou
-from skelact.pose_extract.detect import Detections, build_detector
-from skelact.pose_extract.video import FrameBatch
+from skelact.pose_extract.detect import Detections
+from skelact.pose_extract.detectors import build_detector
+from skelact.pose_extract.frames import FrameBatch
 
 
 def batch_of(*frames):

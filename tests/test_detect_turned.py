@@ -7,7 +7,7 @@ import pytest
 
 from skelact.pose_extract.detect import Detections
 from skelact.pose_extract.detect_turned import TurnedDetector
-from skelact.pose_extract.video import FrameBatch
+from skelact.pose_extract.frames import FrameBatch
 
 
 class UprightOnly:

@@ -10,10 +10,10 @@ import pytest
 from skelact import SkelactError
 from skelact.pose_extract.detect import Detections
 from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.frames import VideoError
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.pose import Crops
 from skelact.pose_extract.sources import ClipSource
-from skelact.pose_extract.video import VideoError
 
 FPS = Fraction(24000, 1001)
 BOX = np.array([20, 10, 60, 90], dtype=np.float32)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_extract import write_clip
 
-from skelact.pose_extract.video import VideoError, open_video
+from skelact.pose_extract.frames import VideoError
+from skelact.pose_extract.video import open_video
 
 DECODERS = ["auto", "decord", "pyav"]
 
