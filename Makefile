@@ -33,7 +33,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	mkdir -p $(VENV)/typed && ln -sfn $(CURDIR) $(VENV)/typed/skelact
+	mkdir -p $(VENV)/typed && ln -sfn "$(CURDIR)" $(VENV)/typed/skelact
 	MYPYPATH=$(VENV)/typed $(BIN)/mypy -p skelact.pipeline -p skelact.models -p skelact.pose_extract
 	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
 

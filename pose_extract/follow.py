@@ -42,8 +42,10 @@ class FollowConfig:
         max_gap: Most frames that the path may leave out in a row.
         box: The path begins with whom this box of the first frame holds, xyxy in pixels.
         min_share: Least share of the clip's frames in which a person after the first is seen.
-        min_score: Least mean detection score of a person after the first: what is left when the
-            athlete is gone may be nobody.
+        min_score: Least mean detection score of the first person: the best path through a clip
+            without people is still a path.
+        min_other_score: The same for a person after the first: what is left when the athlete is
+            gone may be nobody.
     """
 
     presence_weight: float = 0.5
@@ -60,7 +62,8 @@ class FollowConfig:
     max_gap: int = 8
     box: tuple[float, float, float, float] | None = None
     min_share: float = 0.2
-    min_score: float = 0.35
+    min_score: float = 0.15
+    min_other_score: float = 0.35
 
     @classmethod
     def for_subject(cls, subject: str) -> FollowConfig:
@@ -193,8 +196,9 @@ def follow(
         path = _best_path(candidates, config)
         if path is None:
             break
-        shown = path.score >= config.min_score
-        if paths and not (shown and len(path.steps) >= config.min_share * len(candidates)):
+        if path.score < (config.min_other_score if paths else config.min_score):
+            break
+        if paths and len(path.steps) < config.min_share * len(candidates):
             break
         paths.append(path)
         candidates = candidates.without(path)

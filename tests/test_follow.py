@@ -157,3 +157,10 @@ def test_whoever_is_in_the_box_that_is_asked_for():
 def test_boxes_that_cannot_be(box):
     with pytest.raises(ValueError, match="subject: expected"):
         FollowConfig.for_subject(box)
+
+
+def test_what_hardly_looks_like_a_person_is_nobody():
+    scene = Scene(10)
+    for frame in range(10):
+        scene.add(frame, 60, score=0.1, motion=MOVING)
+    assert follow(scene.build(), 2) == []
