@@ -1,9 +1,9 @@
 """From clips to skeleton sequences: decode, detect, estimate poses, track, choose.
 
-Everything streams: a clip's frames are read in small batches, and the crops of its people wait in
-one queue with those of other clips until a batch of the pose net is full. Batches always have the
-same shape, so a person's keypoints do not depend on who shares the batch, nor on where a stopped
-run was taken up again.
+Everything streams. At effort "fast", a clip's frames are read in small batches, and the crops of
+its people wait in one queue with those of other clips until a batch of the pose net is full;
+batches always have the same shape, so a person's keypoints do not depend on who shares the batch,
+nor on where a stopped run was taken up again. Beyond it, ``athlete.py`` goes clip by clip.
 """
 
 from __future__ import annotations

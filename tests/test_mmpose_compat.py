@@ -64,7 +64,7 @@ def test_a_net_is_built_and_runs_though_packages_are_missing():
 
 def test_no_stand_in_is_left_behind():
     """What was missing before is missing after: no other package is led to think it is there."""
-    out = run(
+    run(
         """
         import importlib.util
         from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
@@ -75,10 +75,8 @@ def test_no_stand_in_is_left_behind():
         for name in before:
             assert name not in sys.modules, name
             assert "." in name or importlib.util.find_spec(name) is None, name
-        print(len(before))
         """
     )
-    assert int(out) >= 0
 
 
 @pytest.mark.skipif(has_real("chumpy"), reason="chumpy is installed here")
