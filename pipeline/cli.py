@@ -25,6 +25,7 @@ _COMMANDS = {
         "Measure a classifier on a split of an annotation file.",
     ),
     "predict": (".cli_predict", "predict", "Label the action in video clips."),
+    "synth": (".cli_synth", "synth", "Make synthetic data sets: simulated dives."),
     "inspect": (".cli_inspect", "inspect", "Show how good extracted skeletons are, worst first."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to mend it."),
 }

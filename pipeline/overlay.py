@@ -51,7 +51,7 @@ def draw_people(
     for person in reversed(np.flatnonzero(present).tolist()):
         thickness = _unit(frame) * (2 if person == 0 else 1)
         _draw_box(canvas, sequence, person, step, (person_labels or {}).get(person))
-        _draw_skeleton(canvas, sequence, person, step, thickness, score_thr)
+        draw_skeleton(canvas, sequence, person, step, thickness, score_thr)
     return canvas
 
 
@@ -60,7 +60,7 @@ def _unit(frame: np.ndarray) -> int:
     return max(1, round(min(frame.shape[:2]) / 360))
 
 
-def _draw_skeleton(
+def draw_skeleton(
     canvas: np.ndarray,
     sequence: SkeletonSequence,
     person: int,
@@ -68,6 +68,7 @@ def _draw_skeleton(
     thickness: int,
     score_thr: float,
 ) -> None:
+    """Draw one person's bones and joints on a frame, in place."""
     layout = sequence.keypoint_layout
     points = np.rint(sequence.keypoints[person, step]).astype(int)
     seen = sequence.keypoint_scores[person, step] >= score_thr

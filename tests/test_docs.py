@@ -24,7 +24,7 @@ def commands(repository):
     for page in PAGES:
         for line in code_lines((repository / page).read_text()):
             found = re.search(r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|"
-                              r"predict|doctor) .*)$", line)  # fmt: skip
+                              r"predict|synth|doctor) .*)$", line)  # fmt: skip
             if found and (line.startswith("skelact ") or "docker compose" in line):
                 yield page, found.group(1).removeprefix("skelact ").split("  #")[0]
 
