@@ -43,3 +43,38 @@ def reconstruction_loss(
     error = (1.0 - cosine).clamp(min=0.0) ** beta * mask
     power = beta if form == "paper" else 1.0
     return (error.sum(dim=1) / hidden.float() ** power).mean()
+
+
+def tube_loss(
+    positions: Tensor, motion: Tensor, target: Tensor, hidden: Tensor, *, motion_weight: float = 1.0
+) -> Tensor:
+    """Return the error of rebuilt tubes: squared distance of positions plus that of motion.
+
+    Motion is judged in units of the clip's own, so that slow and fast clips count alike. What was
+    not seen cannot be judged.
+
+    Args:
+        positions: (B, T, V, 2) rebuilt coordinates.
+        motion: (B, T, V, 2) rebuilt motion from the frame before.
+        target: (B, T, V, 2) true coordinates; (0, 0) where not seen.
+        hidden: (B, T, V) bool, True where hidden.
+        motion_weight: Weight of the motion's error.
+
+    Returns:
+        The loss; 0 where nothing hidden was seen.
+    """
+    positions, motion, target = positions.float(), motion.float(), target.float()
+    seen = (target != 0).any(dim=-1)
+    moved = seen.clone()
+    moved[:, 1:] &= seen[:, :-1]
+    moved[:, 0] = False
+    true_motion = (target - target.roll(1, dims=1)) * moved.unsqueeze(-1)
+    count = moved.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    unit = (true_motion.square().sum(dim=(1, 2, 3), keepdim=True) / count.unsqueeze(-1)).sqrt()
+    distance = (positions - target).square().sum(dim=-1)
+    motion_error = (motion - true_motion / (unit + 1e-3)).square().sum(dim=-1)
+
+    def mean(values: Tensor, where: Tensor) -> Tensor:
+        return (values * where).sum() / where.sum().clamp(min=1)
+
+    return mean(distance, hidden & seen) + motion_weight * mean(motion_error, hidden & moved)

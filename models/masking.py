@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -97,3 +98,52 @@ def joint_mask(
     count = min(max(round(ratio * num_keypoints), 1), num_keypoints - 1)
     noise = torch.rand(batch_size, num_keypoints, generator=generator, device=device)
     return noise.argsort(dim=1).argsort(dim=1) < count
+
+
+def tube_mask(
+    batch_size: int,
+    num_frames: int,
+    layout: KeypointLayout,
+    ratio: float,
+    *,
+    tube_frames: int = 16,
+    kind: Literal["part", "joint"] = "part",
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Hide body parts, or joints, for spans of time.
+
+    Args:
+        batch_size: B, number of masks.
+        num_frames: T.
+        layout: Gives the parts.
+        ratio: Chance that a part (or joint) is hidden in a span.
+        tube_frames: Frames of a span; the first span may begin before the clip.
+        kind: What is hidden together.
+        generator: Random state; on ``device``.
+        device: Where the mask lies.
+
+    Returns:
+        (B, T, V) bool, True where hidden.
+
+    Raises:
+        SkelactError: unless 0 < ratio < 1 and ``tube_frames`` is at least 1.
+    """
+    if not 0 < ratio < 1 or tube_frames < 1:
+        raise SkelactError(
+            "tubes: expected a ratio between 0 and 1 and at least 1 frame, got "
+            f"{ratio} and {tube_frames}"
+        )
+    matrix = (
+        _part_matrix(layout, device)
+        if kind == "part"
+        else torch.eye(layout.num_keypoints, dtype=torch.bool, device=device)
+    )
+    # One span more than fits, so that the grid of spans can begin anywhere.
+    spans = -(-num_frames // tube_frames) + 1
+    shape = (batch_size, spans, len(matrix))
+    hidden = torch.rand(shape, generator=generator, device=device) < ratio
+    per_span = (hidden.float() @ matrix.float()) > 0  # (B, S, V)
+    start = torch.randint(tube_frames, (batch_size, 1), generator=generator, device=device)
+    span = (start + torch.arange(num_frames, device=device)) // tube_frames  # (B, T)
+    return torch.take_along_dim(per_span, span.unsqueeze(-1), dim=1)

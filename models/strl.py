@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
+from .classifier import SkeletonClassifier, bones_and_motion
 from .gnn import GNNName, GraphStack, _BatchNorm
 from .skeleton_mae import SkeletonMAE
 from .temporal import MultiScaleTemporalConv
@@ -76,11 +77,8 @@ class STRLLayer(nn.Module):
         return torch.relu(self.norm(mixed) + h)
 
 
-class SSLClassifier(nn.Module):
+class SSLClassifier(SkeletonClassifier):
     """Skeleton sequence to action: embedding, M STRL layers, temporal pooling, classifier.
-
-    A person who is absent, all zeros, is left out: of the batch statistics while training, and of
-    the pooling always.
 
     Args:
         layout: Keypoints and bones.
@@ -126,14 +124,12 @@ class SSLClassifier(nn.Module):
         dropout: float = 0.0,
         streams: Sequence[Literal["bone", "motion"]] = (),
     ) -> None:
-        super().__init__()
+        shape = (num_person, clip_len, layout.num_keypoints, in_channels)
+        super().__init__(layout, shape, temporal_dim)
         if not set(streams) <= {"bone", "motion"}:
             raise ValueError(f"streams: expected 'bone' and 'motion', got {tuple(streams)}")
         if temporal not in ("last", "every"):
             raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
-        self.layout = layout
-        self.input_shape = (num_person, clip_len, layout.num_keypoints, in_channels)
-        self.feature_dim = temporal_dim
         self.embed = nn.Linear(in_channels, embed_dim)
         self.stream_embeds = nn.ModuleDict(
             {name: nn.Linear(2, embed_dim, bias=False) for name in streams}
@@ -160,12 +156,14 @@ class SSLClassifier(nn.Module):
             nn.Linear(temporal_dim, num_classes),
         )
 
-    def load_pretrained(self, mae: SkeletonMAE) -> None:
-        """Copy the embedding, and the encoder into every layer and person.
+    def load_pretrained(self, mae: nn.Module) -> None:
+        """Copy a SkeletonMAE's embedding, and its encoder into every layer and person.
 
         Raises:
             SkelactError: if the shapes differ: the two were configured differently.
         """
+        if not isinstance(mae, SkeletonMAE):
+            raise SkelactError(f"expected a pre-trained SkeletonMAE, got {type(mae).__name__}")
         pairs: list[tuple[nn.Module, nn.Module]] = [(self.embed, mae.embed)]
         for layer in self.layers:
             assert isinstance(layer, STRLLayer)
@@ -180,54 +178,16 @@ class SSLClassifier(nn.Module):
                     f"{error}"
                 ) from None
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pooled features (N, M, D') per person and their presence (N, M) bool."""
-        present = (x != 0).flatten(2).any(dim=-1)  # (N, M)
-        h = self.embed(x) + self.position.to(x.dtype)  # (N, M, T, V, D)
-        for name, embed in self.stream_embeds.items():
-            h = h + embed(self._stream(name, x[..., :2]))
-        pooled = [self._person(h[:, p], p, present[:, p]) for p in range(x.shape[1])]
-        return torch.stack(pooled, dim=1), present
-
-    def _stream(self, name: str, points: Tensor) -> Tensor:
-        """Return bones or motion (N, M, T, V, 2); zero where either end is missing."""
-        if name == "bone":
-            other = points[..., self.parents, :]
-        else:
-            other = torch.cat([points[:, :, :1], points[:, :, :-1]], dim=2)
-        both = ((points != 0).any(-1) & (other != 0).any(-1)).unsqueeze(-1)
-        return (points - other) * both
-
-    def _person(self, h: Tensor, person: int, present: Tensor) -> Tensor:
-        """Pool one person's features: (N, T, V, D) to (N, D'); zeros where absent."""
-        if not self.training:
-            return self._pooled(h, person) * present.unsqueeze(-1)
-        # Absent persons would bend the batch statistics: only those present go through.
-        out = h.new_zeros(len(h), self.feature_dim)
-        if not present.any():
-            return out
-        pooled = self._pooled(h[present], person)
-        return out.to(pooled.dtype).index_put((present.nonzero().squeeze(1),), pooled)
-
-    def _pooled(self, h: Tensor, person: int) -> Tensor:
+    def pool_person(self, x: Tensor, person: int) -> Tensor:
+        """Map one person of each clip, (B, T, V, C), to (B, D')."""
+        h = self.embed(x) + self.position.to(x.dtype)  # (B, T, V, D)
+        if self.stream_embeds:
+            bone, motion = bones_and_motion(x[..., :2], self.parents)
+            for name, embed in self.stream_embeds.items():
+                h = h + embed(bone if name == "bone" else motion)
         for layer, temporal in zip(self.layers, self.temporal):
             h = layer(h.flatten(0, 1), person).unflatten(0, h.shape[:2])
             if not isinstance(temporal, nn.Identity):
-                # (N, T, V, D) -> (N, D, T, V) and back; channels-last memory, so nothing moves.
+                # (B, T, V, D) -> (B, D, T, V) and back; channels-last memory, so nothing moves.
                 h = temporal(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return h.mean(dim=(1, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify clips.
-
-        Args:
-            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
-
-        Returns:
-            (N, num_classes) logits; finite also where nobody is present.
-        """
-        pooled, present = self.features(x)
-        weight = present.to(pooled.dtype).unsqueeze(-1)  # (N, M, 1)
-        clip = (pooled * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
-        logits: Tensor = self.head(clip)
-        return logits

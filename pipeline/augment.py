@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import SkelactError
+from ..models.masking import tube_mask
 from ..pose_extract.layout import KeypointLayout
 
 
@@ -27,7 +28,12 @@ class AugmentConfig:
         shift: Greatest shift along either axis.
         drop_prob: Chance that a joint is missing in a whole clip.
         frame_drop_prob: Chance that a joint is missing in one frame.
+        tube_prob: Chance that body parts are missing for spans of time in a clip, as in
+            pre-training with tubes.
+        tube_ratio: Chance of each part and span, in such a clip.
+        tube_frames: Frames of a span.
         random_steps: Take a random frame from each span rather than its middle one.
+        min_length: Least share of a clip's length that is shown; which part is drawn.
     """
 
     noise_std: float = 0.01
@@ -38,9 +44,15 @@ class AugmentConfig:
     shift: float = 0.0
     drop_prob: float = 0.0
     frame_drop_prob: float = 0.0
+    tube_prob: float = 0.0
+    tube_ratio: float = 0.3
+    tube_frames: int = 8
     random_steps: bool = True
+    min_length: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.min_length <= 1:
+            raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
         for name in ("flip_prob", "drop_prob", "frame_drop_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
@@ -64,16 +76,11 @@ def augment(
         return torch.rand(shape, generator=generator, device=x.device)
 
     n, m, t, v, _ = x.shape
+    if config.flip_prob:
+        chosen = uniform(n, 1, 1, 1, 1) < config.flip_prob
+        x = torch.where(chosen, mirrored(x, layout), x)
     points, rest = x[..., :2], x[..., 2:]
     observed = (points != 0).any(dim=-1, keepdim=True)
-    if config.flip_prob:
-        flipped = points[..., torch.as_tensor(layout.flip_inds(), device=x.device), :]
-        flipped = flipped * flipped.new_tensor([-1.0, 1.0])
-        chosen = uniform(n, 1, 1, 1, 1) < config.flip_prob
-        swapped = torch.as_tensor(layout.flip_inds(), device=x.device)
-        rest = torch.where(chosen, rest[..., swapped, :], rest)
-        observed = torch.where(chosen, observed[..., swapped, :], observed)
-        points = torch.where(chosen, flipped, points)
     points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
     if config.shift:
         points = points + (uniform(n, 1, 1, 1, 2) * 2 - 1) * config.shift
@@ -84,7 +91,53 @@ def augment(
         observed = observed & (uniform(n, m, 1, v, 1) >= config.drop_prob)
     if config.frame_drop_prob:
         observed = observed & (uniform(n, m, t, v, 1) >= config.frame_drop_prob)
+    if config.tube_prob:
+        hidden = tube_mask(
+            n * m,
+            t,
+            layout,
+            config.tube_ratio,
+            tube_frames=config.tube_frames,
+            generator=generator,
+            device=x.device,
+        ).view(n, m, t, v, 1)
+        observed = observed & ~(hidden & (uniform(n, 1, 1, 1, 1) < config.tube_prob))
     return torch.cat([points, rest], dim=-1) * observed
+
+
+def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:
+    """Return clips (..., V, C) as a mirror shows them: x negated, left and right exchanged."""
+    sides = x[..., torch.as_tensor(layout.flip_inds(), device=x.device), :]
+    return torch.cat([-sides[..., :1], sides[..., 1:]], dim=-1)
+
+
+def draw_positions(
+    count: int, clip_len: int, config: AugmentConfig, generator: torch.Generator
+) -> Tensor | float:
+    """Return where in its span each frame of a training clip is taken; see ``sample_steps``.
+
+    Args:
+        count: N, number of clips.
+        clip_len: T.
+        config: What is random.
+        generator: Random state of the CPU.
+
+    Returns:
+        (N, T), or 0.5 for all.
+    """
+    if not config.random_steps and config.min_length == 1:
+        return 0.5
+    steps = torch.arange(clip_len)
+    within: Tensor | float = 0.5
+    if config.random_steps:
+        within = torch.rand((count, clip_len), generator=generator)
+    if config.min_length == 1:
+        return within
+    length, start = torch.rand((2, count, 1), generator=generator)
+    length = config.min_length + (1 - config.min_length) * length
+    start = start * (1 - length) * clip_len
+    # From the spans of the part shown to those of the whole clip.
+    return start + length * (steps + within) - steps
 
 
 def _affine(n: int, config: AugmentConfig, uniform: Callable[..., Tensor]) -> Tensor:

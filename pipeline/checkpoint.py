@@ -15,14 +15,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import SkelactError, __version__
 from ..pose_extract.cache import atomic_write
 from ..pose_extract.weights import sha256_of
-from .config import ClassifierConfig, EncoderConfig, MaskConfig, build_config
+from .config import (
+    NETWORKS,
+    ClassifierConfig,
+    EncoderConfig,
+    MaskConfig,
+    ModelName,
+    NetworkConfig,
+    TubeConfig,
+    build_config,
+)
 from .preprocess import PreprocessConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ..models.classifier import SkeletonClassifier
     from ..models.skeleton_mae import SkeletonMAE
-    from ..models.strl import SSLClassifier
+    from ..models.tube import TubeMAE
 
 FORMAT_VERSION = 1
 _SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pretrained"
@@ -36,7 +46,8 @@ class CheckpointMeta:
     Attributes:
         kind: "pretrain" (SkeletonMAE) or "classifier".
         preprocess: How skeletons become model input; prediction takes it from here.
-        encoder: Shape of the encoder.
+        model: Which network; see ``config.ModelName``.
+        encoder: Shape of the network: the config's section that ``model`` names, as a dictionary.
         head: Shape of the rest: ClassifierConfig or MaskConfig as a dictionary.
         label_names: Class names in order; empty for "pretrain".
         config: The whole resolved training config.
@@ -51,13 +62,14 @@ class CheckpointMeta:
 
     kind: Literal["pretrain", "classifier"]
     preprocess: PreprocessConfig
-    encoder: EncoderConfig
+    encoder: dict[str, Any]
     head: dict[str, Any]
     label_names: tuple[str, ...]
     config: dict[str, Any]
     data: dict[str, Any]
     seed: int
     figures: dict[str, Any]
+    model: ModelName = "ssl"
     skelact_version: str = __version__
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
@@ -137,8 +149,9 @@ def load_meta(path: Path | None) -> CheckpointMeta:
         raise SkelactError(f"{info}: expected a checkpoint's JSON, got {error!r}") from None
     if version != FORMAT_VERSION:
         raise SkelactError(f"{info}: expected format_version {FORMAT_VERSION}, got {version}")
-    for name, cls in (("preprocess", PreprocessConfig), ("encoder", EncoderConfig)):
-        values[name] = build_config(cls, values.get(name), f"{info}: {name}")
+    values["preprocess"] = build_config(
+        PreprocessConfig, values.get("preprocess"), f"{info}: preprocess"
+    )
     values["label_names"] = tuple(values["label_names"])
     return CheckpointMeta(**values)
 
@@ -169,55 +182,71 @@ def _load_weights(module: nn.Module, info: Path, meta: CheckpointMeta) -> None:
 
 
 def build_mae(
-    preprocess: PreprocessConfig, encoder: EncoderConfig, mask: MaskConfig
-) -> SkeletonMAE:
-    """Build a SkeletonMAE with random weights."""
-    from ..models.skeleton_mae import SkeletonMAE
+    preprocess: PreprocessConfig, network: NetworkConfig, mask: MaskConfig
+) -> SkeletonMAE | TubeMAE:
+    """Build a masked autoencoder with random weights.
 
-    return SkeletonMAE(
-        preprocess.keypoint_layout,
-        in_channels=preprocess.in_channels,
-        decoder_depth=mask.decoder_depth,
-        detach_target=mask.detach_target,
-        remask=mask.remask,
-        **dataclasses.asdict(encoder),
-    )
+    Raises:
+        SkelactError: if the network has no pre-training.
+    """
+    from ..models.skeleton_mae import SkeletonMAE
+    from ..models.tube import TubeMAE
+
+    layout, in_channels = preprocess.keypoint_layout, preprocess.in_channels
+    shape = dataclasses.asdict(network)
+    if isinstance(network, EncoderConfig):
+        return SkeletonMAE(
+            layout,
+            in_channels=in_channels,
+            decoder_depth=mask.decoder_depth,
+            detach_target=mask.detach_target,
+            remask=mask.remask,
+            **shape,
+        )
+    if isinstance(network, TubeConfig):
+        return TubeMAE(layout, in_channels=in_channels, **shape)
+    raise SkelactError("model 'stgcn' has no pre-training; expected model 'ssl' or 'tube'")
 
 
 def build_classifier(
     preprocess: PreprocessConfig,
-    encoder: EncoderConfig,
+    network: NetworkConfig,
     classifier: ClassifierConfig,
     num_classes: int,
-) -> SSLClassifier:
-    """Build an SSL classifier with random weights."""
+) -> SkeletonClassifier:
+    """Build a classifier with random weights."""
+    from ..models.stgcn import STGCNClassifier
     from ..models.strl import SSLClassifier
+    from ..models.tube import TubeClassifier
 
-    return SSLClassifier(
-        preprocess.keypoint_layout,
-        num_classes,
-        in_channels=preprocess.in_channels,
-        num_person=preprocess.num_person,
-        clip_len=preprocess.clip_len,
-        **dataclasses.asdict(encoder),
-        **dataclasses.asdict(classifier),
-    )
+    layout = preprocess.keypoint_layout
+    shape: dict[str, Any] = dataclasses.asdict(network) | {
+        "in_channels": preprocess.in_channels,
+        "num_person": preprocess.num_person,
+        "clip_len": preprocess.clip_len,
+    }
+    if isinstance(network, EncoderConfig):
+        head = dataclasses.asdict(classifier)
+        return SSLClassifier(layout, num_classes, **shape, **head)
+    if isinstance(network, TubeConfig):
+        return TubeClassifier(layout, num_classes, dropout=classifier.dropout, **shape)
+    return STGCNClassifier(layout, num_classes, **shape)
 
 
-def load_mae(path: Path) -> tuple[SkeletonMAE, CheckpointMeta]:
-    """Load a pre-trained SkeletonMAE, in eval mode on the CPU.
+def load_mae(path: Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
+    """Load a pre-trained masked autoencoder, in eval mode on the CPU.
 
     Raises:
         SkelactError: if the checkpoint is missing, damaged, or a classifier.
     """
     info, meta = _load_kind(path, "pretrain")
     mask = build_config(MaskConfig, meta.head, f"{info}: head")
-    module = build_mae(meta.preprocess, meta.encoder, mask)
+    module = build_mae(meta.preprocess, _network(info, meta), mask)
     _load_weights(module, info, meta)
     return module.eval(), meta
 
 
-def load_classifier(path: Path | None = None) -> tuple[SSLClassifier, CheckpointMeta]:
+def load_classifier(path: Path | None = None) -> tuple[SkeletonClassifier, CheckpointMeta]:
     """Load a classifier, in eval mode on the CPU; the shipped one if ``path`` is None.
 
     Raises:
@@ -225,9 +254,19 @@ def load_classifier(path: Path | None = None) -> tuple[SSLClassifier, Checkpoint
     """
     info, meta = _load_kind(path, "classifier")
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
-    module = build_classifier(meta.preprocess, meta.encoder, head, len(meta.label_names))
+    network = _network(info, meta)
+    module = build_classifier(meta.preprocess, network, head, len(meta.label_names))
     _load_weights(module, info, meta)
     return module.eval(), meta
+
+
+def _network(info: Path, meta: CheckpointMeta) -> NetworkConfig:
+    if meta.model not in NETWORKS:
+        raise SkelactError(
+            f"{info}: expected model {', '.join(NETWORKS)}, got {meta.model!r}; is it from a later "
+            "version?"
+        )
+    return build_config(NETWORKS[meta.model], meta.encoder, f"{info}: encoder")
 
 
 def _load_kind(path: Path | None, kind: str) -> tuple[Path, CheckpointMeta]:

@@ -52,7 +52,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The encoder that pre-training and the classifier share; see ``SkeletonMAE``."""
+    """Model "ssl": the encoder that pre-training and classifier share; see ``SkeletonMAE``."""
 
     embed_dim: int = 64
     hidden_dim: int = 64
@@ -61,11 +61,39 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class TubeConfig:
+    """Model "tube": the encoder that pre-training and classifier share; see ``TubeEncoder``."""
+
+    widths: tuple[int, ...] = (64, 64, 96, 96, 128, 128)
+    strides: tuple[int, ...] = (2, 1, 2, 1, 1, 1)
+    num_heads: int = 8
+
+
+@dataclass(frozen=True)
+class StgcnConfig:
+    """Model "stgcn", the supervised peer; see ``STGCNClassifier``."""
+
+    base_width: int = 64
+
+
+ModelName = Literal["ssl", "tube", "stgcn"]
+NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig
+NETWORKS: dict[str, type[EncoderConfig] | type[TubeConfig] | type[StgcnConfig]] = {
+    "ssl": EncoderConfig,
+    "tube": TubeConfig,
+    "stgcn": StgcnConfig,
+}
+
+
+@dataclass(frozen=True)
 class MaskConfig:
-    """What pre-training hides and how it is judged; see ``part_mask`` and ``reconstruction_loss``.
+    """What pre-training hides and how it is judged; see ``masking`` and ``losses`` in models.
 
     Attributes:
         kind: "part" hides whole body parts, "joint" random joints.
+        tube_ratio: For model "tube": chance that a part (or joint) is hidden in a span of time.
+        tube_frames: For model "tube": frames of a span.
+        motion_weight: For model "tube": weight of the motion's error beside the positions'.
         parts: Parts hidden in every skeleton; empty draws them at random.
         min_parts: Least number of parts drawn.
         max_parts: Greatest number of parts drawn.
@@ -78,6 +106,9 @@ class MaskConfig:
     """
 
     kind: Literal["part", "joint"] = "part"
+    tube_ratio: float = 0.6
+    tube_frames: int = 16
+    motion_weight: float = 1.0
     parts: tuple[str, ...] = ()
     min_parts: int = 1
     max_parts: int = 3
@@ -91,7 +122,10 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What the classifier adds to the encoder; see ``SSLClassifier``."""
+    """What the classifier adds to the encoder; see ``SSLClassifier``.
+
+    Model "tube" takes ``dropout`` of it, "stgcn" nothing.
+    """
 
     num_layers: int = 3
     combine: Literal["concat", "add"] = "concat"
@@ -143,6 +177,8 @@ class RuntimeConfig:
         save_every: Epochs between the states that a stopped run resumes from.
         val_every: Epochs between measurements on the val split; the last epoch is always measured.
         num_test_clips: Clips per video whose scores are averaged when measuring.
+        flip_test: Average each clip's scores with those of its mirror picture. Not for classes that
+            tell left from right.
         tensorboard: Write TensorBoard events.
     """
 
@@ -150,33 +186,64 @@ class RuntimeConfig:
     save_every: int = 5
     val_every: int = 10
     num_test_clips: int = 1
+    flip_test: bool = False
     tensorboard: bool = False
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """``skelact pretrain``: SkeletonMAE on the training split, labels unused."""
+    """``skelact pretrain``: a masked autoencoder on the training split, labels unused.
+
+    ``model`` says which network: "ssl" is the paper's and is described by ``encoder``, "tube" by
+    ``tube``.
+    """
 
     data: DataConfig
     optim: OptimConfig
+    model: ModelName = "ssl"
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    tube: TubeConfig = field(default_factory=TubeConfig)
+    stgcn: StgcnConfig = field(default_factory=StgcnConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The section that describes the network."""
+        return _network(self)
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """``skelact finetune``: the SSL classifier, from a pre-trained encoder or random weights."""
+    """``skelact finetune``: a classifier, from a pre-trained encoder or random weights.
+
+    ``model`` says which network: "ssl" is the paper's and is described by ``encoder`` and
+    ``classifier``, "tube" by ``tube``, "stgcn" by ``stgcn``.
+    """
 
     data: DataConfig
     optim: OptimConfig
+    model: ModelName = "ssl"
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    tube: TubeConfig = field(default_factory=TubeConfig)
+    stgcn: StgcnConfig = field(default_factory=StgcnConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The section that describes the network."""
+        return _network(self)
+
+
+def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
+    if config.model == "ssl":
+        return config.encoder
+    return config.tube if config.model == "tube" else config.stgcn
 
 
 def shipped_configs(kind: Literal["pretrain", "finetune"]) -> dict[str, Path]:

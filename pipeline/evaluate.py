@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from .checkpoint import CheckpointMeta, load_classifier
 if TYPE_CHECKING:
     import torch
 
-    from ..models.strl import SSLClassifier
     from .dataset import ClipStore
+
+    # Normalised clips (N, M, T, V, C) to logits (N, num_classes).
+    Model = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,29 +79,54 @@ def measure(scores: np.ndarray, labels: np.ndarray) -> Evaluation:
     )
 
 
+@dataclass(frozen=True)
+class TestProtocol:
+    """How a clip is looked at when it is classified.
+
+    Attributes:
+        num_clips: Test clips per video whose scores are averaged.
+        flip: Average with the scores of the mirror picture.
+    """
+
+    num_clips: int = 1
+    flip: bool = False
+
+    @classmethod
+    def of(cls, meta: CheckpointMeta, num_clips: int | None = None) -> TestProtocol:
+        """Return what a classifier was measured with; ``num_clips`` wins if it is given."""
+        runtime = meta.config.get("runtime", {})
+        chosen = runtime.get("num_test_clips", 1) if num_clips is None else num_clips
+        return cls(int(chosen), bool(runtime.get("flip_test", False)))
+
+
 def predict_scores(
-    model: SSLClassifier,
+    model: Model,
     store: ClipStore,
     inds: Sequence[int],
     device: torch.device,
-    num_clips: int = 1,
+    protocol: TestProtocol,
 ) -> torch.Tensor:
-    """Return class probabilities (N, num_classes), averaged over ``num_clips`` test clips."""
+    """Return class probabilities (N, num_classes), averaged over the protocol's views."""
     import torch
 
-    x = store.test_batch(torch.as_tensor(inds), device, num_clips)
+    from .augment import mirrored
+
+    x = store.test_batch(torch.as_tensor(inds), device, protocol.num_clips)
+    if protocol.flip:
+        layout = store.config.keypoint_layout
+        x = torch.cat([x, mirrored(x, layout)], dim=1)
     scores: torch.Tensor = model(x.flatten(0, 1)).float().softmax(dim=1)
-    return scores.unflatten(0, (len(inds), num_clips)).mean(dim=1)
+    return scores.unflatten(0, x.shape[:2]).mean(dim=1)
 
 
 def classify(
-    model: SSLClassifier,
+    model: Model,
     meta: CheckpointMeta,
     annotations: Sequence[Annotation],
     *,
     device: torch.device,
     batch_size: int = 64,
-    num_clips: int = 1,
+    protocol: TestProtocol | None = None,
 ) -> np.ndarray:
     """Return class probabilities of each clip, (N, num_classes) float32.
 
@@ -109,18 +136,19 @@ def classify(
         annotations: The clips.
         device: Where to compute.
         batch_size: Clips per batch.
-        num_clips: Test clips per video.
+        protocol: How each clip is looked at; None for what the classifier was measured with.
     """
     import torch
 
     from .dataset import ClipStore
 
+    protocol = protocol or TestProtocol.of(meta)
     store = ClipStore(annotations, meta.preprocess)
     scores = []
     with torch.inference_mode():
         for start in range(0, len(store), batch_size):
             inds = range(start, min(start + batch_size, len(store)))
-            scores.append(predict_scores(model, store, inds, device, num_clips).cpu())
+            scores.append(predict_scores(model, store, inds, device, protocol).cpu())
     result: np.ndarray = torch.cat(scores).numpy()
     return result
 
@@ -150,7 +178,6 @@ def evaluate_checkpoint(
     model, meta = load_classifier(checkpoint)
     annotations = load_annotations(ann_file).select(split)
     chosen = choose_device(device)
-    if num_clips is None:
-        num_clips = int(meta.config.get("runtime", {}).get("num_test_clips", 1))
-    scores = classify(model.to(chosen), meta, annotations, device=chosen, num_clips=num_clips)
+    protocol = TestProtocol.of(meta, num_clips)
+    scores = classify(model.to(chosen), meta, annotations, device=chosen, protocol=protocol)
     return measure(scores, np.array([annotation.label for annotation in annotations]))

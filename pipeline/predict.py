@@ -92,7 +92,6 @@ class Predictor:
         self._device = choose_device(device)
         model, self.meta = load_classifier(checkpoint)
         self._model = model.to(self._device)
-        self._num_clips = int(self.meta.config.get("runtime", {}).get("num_test_clips", 1))
         self._name = find_checkpoint(checkpoint).stem
         self._extractor = extractor
         self._top_k = top_k
@@ -134,9 +133,7 @@ class Predictor:
     def _scores(self, annotation: Annotation) -> np.ndarray:
         """Return class probabilities (num_classes,), the mean over the windows of a long clip."""
         windows = cut_windows(annotation, self.meta.data.get("median_frames", 0))
-        scores = classify(
-            self._model, self.meta, windows, device=self._device, num_clips=self._num_clips
-        )
+        scores = classify(self._model, self.meta, windows, device=self._device)
         mean: np.ndarray = scores.mean(axis=0)
         return mean
 

@@ -37,15 +37,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import SkelactError
-from ..models.losses import reconstruction_loss
-from ..models.masking import joint_mask, part_mask
+from ..models.classifier import SkeletonClassifier
+from ..models.losses import reconstruction_loss, tube_loss
+from ..models.masking import joint_mask, part_mask, tube_mask
 from ..models.skeleton_mae import SkeletonMAE
-from ..models.strl import SSLClassifier
+from ..models.tube import TubeMAE
 from ..pose_extract.cache import atomic_write
 from ..pose_extract.device import choose_device, free_cores, keep_freed_memory
+from ..pose_extract.layout import KeypointLayout
 from ..pose_extract.weights import shared_folder
 from .annotations import Annotation, AnnotationFile, load_annotations
-from .augment import AugmentConfig, augment
+from .augment import AugmentConfig, augment, draw_positions
 from .checkpoint import (
     CheckpointMeta,
     build_classifier,
@@ -55,7 +57,7 @@ from .checkpoint import (
 )
 from .config import FinetuneConfig, MaskConfig, OptimConfig, PretrainConfig, load_label_names
 from .dataset import ClipStore, IndexDataset, collate_inds
-from .evaluate import Evaluation, measure, predict_scores
+from .evaluate import Evaluation, TestProtocol, measure, predict_scores
 
 
 class _TrainingModule(BaseModel):
@@ -75,11 +77,13 @@ class _TrainingModule(BaseModel):
         device = next(self.parameters()).device
         generator = torch.Generator(device).manual_seed(self._step_seed)
         chosen = torch.as_tensor(inds)
-        position: Tensor | float = 0.5
-        if self.augmentation.random_steps:
-            shape = (len(chosen), self.store.config.clip_len)
-            # On the CPU: the frames are picked there.
-            position = torch.rand(shape, generator=torch.Generator().manual_seed(self._step_seed))
+        # On the CPU: the frames are picked there.
+        position = draw_positions(
+            len(chosen),
+            self.store.config.clip_len,
+            self.augmentation,
+            torch.Generator().manual_seed(self._step_seed),
+        )
         x = self.store.batch(chosen, device, position)
         layout = self.store.config.keypoint_layout
         return augment(x, layout, self.augmentation, generator), generator
@@ -95,38 +99,77 @@ class _TrainingModule(BaseModel):
 
 
 class PretrainModule(_TrainingModule):
-    """SkeletonMAE with its masks and loss."""
+    """A masked autoencoder with its masks and loss."""
 
     def __init__(
-        self, mae: SkeletonMAE, mask: MaskConfig, store: ClipStore, augmentation: AugmentConfig
+        self,
+        mae: SkeletonMAE | TubeMAE,
+        mask: MaskConfig,
+        store: ClipStore,
+        augmentation: AugmentConfig,
     ) -> None:
         super().__init__(store, augmentation)
         self.mae = mae
         self.mask = mask
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
-        """Return the loss of a batch of clips, each frame and person a skeleton of its own."""
+        """Return the loss of a batch of clips."""
         batch, generator = self._training_batch(inds)
+        if isinstance(self.mae, TubeMAE):
+            loss = self._tube_loss(self.mae, batch, generator)
+        else:
+            loss = self._frame_loss(self.mae, batch, generator)
+        return {"loss": self._checked(loss, inds)}
+
+    def _nothing(self) -> Tensor:
+        """Return a zero that has gradients, for a batch in which nobody is seen."""
+        total = torch.stack([p.sum() for p in self.parameters()])
+        return total.sum() * 0.0
+
+    def _tube_loss(self, mae: TubeMAE, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Each person of each clip is a sample."""
+        people = batch.flatten(0, 1)  # (N, M, T, V, C) -> (B, T, V, C)
+        people = people[(people != 0).flatten(1).any(dim=1)]
+        if not len(people):
+            return self._nothing()
+        hidden = tube_mask(
+            len(people),
+            people.shape[1],
+            mae.layout,
+            self.mask.tube_ratio,
+            tube_frames=self.mask.tube_frames,
+            kind=self.mask.kind,
+            generator=generator,
+            device=people.device,
+        )
+        positions, motion = mae(people, hidden)
+        return tube_loss(
+            positions, motion, people[..., :2], hidden, motion_weight=self.mask.motion_weight
+        )
+
+    def _frame_loss(self, mae: SkeletonMAE, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Each frame and person is a skeleton of its own."""
         x = batch.flatten(0, 2)  # (N, M, T, V, C) -> (B, V, C)
         observed = (x != 0).any(dim=-1)
-        hidden = self._masks(len(x), generator, x.device)
+        hidden = self._masks(mae.layout, len(x), generator, x.device)
         # What was never seen cannot be rebuilt: it is hidden from the input but not scored.
         scored = hidden & observed
         keep = scored.any(dim=1)
         if not keep.any():
-            return {"loss": sum(p.sum() for p in self.parameters()) * 0.0}
-        reconstruction, target = self.mae(x[keep], (hidden | ~observed)[keep])
-        loss = reconstruction_loss(
+            return self._nothing()
+        reconstruction, target = mae(x[keep], (hidden | ~observed)[keep])
+        return reconstruction_loss(
             reconstruction,
             target,
             scored[keep],
             beta=self.mask.beta,
             form=self.mask.loss_form,
         )
-        return {"loss": self._checked(loss, inds)}
 
-    def _masks(self, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
-        layout, mask = self.mae.layout, self.mask
+    def _masks(
+        self, layout: KeypointLayout, count: int, generator: torch.Generator, device: torch.device
+    ) -> Tensor:
+        mask = self.mask
         if mask.kind == "joint":
             return joint_mask(
                 count, layout.num_keypoints, mask.joint_ratio, generator=generator, device=device
@@ -146,27 +189,25 @@ class FinetuneModule(_TrainingModule):
 
     def __init__(
         self,
-        classifier: SSLClassifier,
+        classifier: SkeletonClassifier,
         store: ClipStore,
         augmentation: AugmentConfig,
         val_store: ClipStore | None,
         label_smoothing: float,
-        num_test_clips: int,
+        protocol: TestProtocol,
     ) -> None:
         super().__init__(store, augmentation)
         self.classifier = classifier
         self.val_store = val_store
         self.label_smoothing = label_smoothing
-        self.num_test_clips = num_test_clips
+        self.protocol = protocol
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> Any:
         """Return the loss of a batch, or, in mode "predict", (scores, label) per val clip."""
         if mode == "predict":
             assert self.val_store is not None  # the Runner has no val loop without one
             device = next(self.parameters()).device
-            scores = predict_scores(
-                self.classifier, self.val_store, inds, device, self.num_test_clips
-            )
+            scores = predict_scores(self.classifier, self.val_store, inds, device, self.protocol)
             targets = self.val_store.labels[torch.as_tensor(inds)].numpy()
             return list(zip(scores.cpu().numpy(), targets))
         x, _ = self._training_batch(inds)
@@ -238,7 +279,7 @@ def pretrain(
     resume: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Pre-train SkeletonMAE on the training split; labels are not used.
+    """Pre-train a masked autoencoder on the training split; labels are not used.
 
     Args:
         config: What to do.
@@ -254,13 +295,14 @@ def pretrain(
     clips = _load_data(config.data.ann_file).select(config.data.train_split)
     store = ClipStore(clips, config.preprocess)
     torch.manual_seed(seed)
-    mae = build_mae(config.preprocess, config.encoder, config.mask)
+    mae = build_mae(config.preprocess, config.network, config.mask)
     module = PretrainModule(mae, config.mask, store, config.augment)
     best = _run(module, config, work_dir, seed, device, resume, quiet)
     meta = CheckpointMeta(
         kind="pretrain",
         preprocess=config.preprocess,
-        encoder=config.encoder,
+        model=config.model,
+        encoder=dataclasses.asdict(config.network),
         head=dataclasses.asdict(config.mask),
         label_names=(),
         config=dataclasses.asdict(config),
@@ -306,7 +348,7 @@ def finetune(
     store = ClipStore(train_clips, config.preprocess)
     val_store = ClipStore(val_clips, config.preprocess) if val_clips else None
     torch.manual_seed(seed)
-    classifier = build_classifier(config.preprocess, config.encoder, config.classifier, len(names))
+    classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
     origin: dict[str, Any] | None = None
     if pretrained is not None:
         mae, pretrain_meta = load_mae(pretrained)
@@ -318,7 +360,7 @@ def finetune(
         config.augment,
         val_store,
         config.optim.label_smoothing,
-        config.runtime.num_test_clips,
+        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
     )
     figures = _Figures()
     best = _run(module, config, work_dir, seed, device, resume, quiet, figures)
@@ -326,7 +368,8 @@ def finetune(
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
-        encoder=config.encoder,
+        model=config.model,
+        encoder=dataclasses.asdict(config.network),
         head=dataclasses.asdict(config.classifier),
         label_names=names,
         config=dataclasses.asdict(config),
@@ -532,6 +575,16 @@ def _loader(length: int, batch_size: int, seed: int, shuffle: bool) -> DataLoade
     return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=collate_inds)
 
 
+class _Bf16OptimWrapper(OptimWrapper):
+    """Mixed precision with bfloat16, on CPUs too; unlike float16 it needs no scaled gradients."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
 def _optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> OptimWrapper:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
@@ -549,8 +602,9 @@ def _optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> Opt
     clip = {"max_norm": optim.clip_grad_norm} if optim.clip_grad_norm else None
     if precision == "fp32":
         return OptimWrapper(optimizer, clip_grad=clip)
-    dtype = {"bf16": "bfloat16", "fp16": "float16"}[precision]
-    return AmpOptimWrapper(optimizer=optimizer, dtype=dtype, clip_grad=clip)
+    if precision == "bf16":
+        return _Bf16OptimWrapper(optimizer, clip_grad=clip)
+    return AmpOptimWrapper(optimizer=optimizer, dtype="float16", clip_grad=clip)
 
 
 def _schedulers(wrapper: OptimWrapper, optim: OptimConfig) -> list[Any]:

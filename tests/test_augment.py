@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skelact import SkelactError
-from skelact.pipeline.augment import AugmentConfig, augment
+from skelact.pipeline.augment import AugmentConfig, augment, draw_positions
 from skelact.pose_extract.layout import COCO_17
 
 X = torch.randn(64, 2, 4, 17, 3, generator=torch.Generator().manual_seed(0))
@@ -88,3 +88,35 @@ def test_what_is_missing_stays_missing():
 def test_options_that_cannot_be(option):
     with pytest.raises(SkelactError, match="expected 0 to 1"):
         AugmentConfig(**option)
+
+
+def test_tubes_drop_whole_parts_in_some_clips():
+    x = X.repeat(1, 1, 4, 1, 1)
+    out = run(x, tube_prob=0.5, tube_ratio=0.5, tube_frames=4)
+    gone = (out == 0).all(dim=-1)
+    hit = gone.flatten(1).any(dim=1)
+    assert 16 < hit.sum() < 48
+    left_arm = gone[..., [7, 9]]
+    assert torch.equal(left_arm[..., 0], left_arm[..., 1])
+    assert gone[hit].float().mean().item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_part_of_a_clip_is_shown():
+    """Frames come from a stretch of at least half the clip, in order."""
+    config = AugmentConfig(min_length=0.5)
+    where = draw_positions(200, 10, config, torch.Generator().manual_seed(0))
+    share = (where + torch.arange(10)) / 10  # of the whole clip
+    assert ((share >= 0) & (share < 1)).all()
+    assert (share.diff(dim=1) > 0).all()
+    length = (share[:, -1] - share[:, 0]) / 0.9
+    assert length.min() > 0.38
+    assert length.min() < 0.6
+    assert length.max() > 0.9
+    assert share[:, 0].max() > 0.3
+
+
+def test_the_middle_of_each_span_where_nothing_is_random():
+    config = AugmentConfig(random_steps=False)
+    assert draw_positions(3, 10, config, torch.Generator()) == 0.5
+    with pytest.raises(SkelactError, match="min_length: expected above 0 to 1"):
+        AugmentConfig(min_length=0.0)

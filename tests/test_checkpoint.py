@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -32,7 +33,7 @@ def save(path, half=False, kind="classifier"):
     meta = CheckpointMeta(
         kind=kind,
         preprocess=PREPROCESS,
-        encoder=ENCODER,
+        encoder=dataclasses.asdict(ENCODER),
         head={"temporal_dim": 16},
         label_names=("a", "b", "c"),
         config={},
@@ -50,7 +51,7 @@ def test_what_is_saved_is_loaded(tmp_path, half):
     loaded, meta = load_classifier(info)
     x = torch.randn(2, 2, 8, 17, 2)
     assert torch.allclose(model(x), loaded(x), atol=1e-2 if half else 0)
-    assert (meta.preprocess, meta.encoder) == (PREPROCESS, ENCODER)
+    assert (meta.preprocess, meta.encoder) == (PREPROCESS, dataclasses.asdict(ENCODER))
     assert meta.label_names == ("a", "b", "c")
     assert isinstance(loaded, SSLClassifier)
     assert not loaded.training

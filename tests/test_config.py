@@ -25,9 +25,14 @@ CLASSES = {
     "jhmdb14": 14,
     "penn_action": 15,
     "penn_action_aug": 15,
+    "penn_action_tube": 15,
+    "penn_action_stgcn": 15,
+    "diving_synth": 48,
+    "diving_synth_tube": 48,
+    "diving_synth_stgcn": 48,
 }
-# Recipes of fine-tuning alone: they start from what penn_action pre-trains.
-VARIANTS = {"penn_action_aug"}
+# Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
+VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn"}
 
 
 def write(path, text):
@@ -52,7 +57,7 @@ def test_shipped_finetune_configs_build_their_model(name):
     names = load_label_names(config.data.labels) if config.data.labels else ()
     assert (len(names) or config.data.num_classes) == CLASSES[name]
     assert len(set(names)) == len(names)
-    model = build_classifier(config.preprocess, config.encoder, config.classifier, CLASSES[name])
+    model = build_classifier(config.preprocess, config.network, config.classifier, CLASSES[name])
     assert model.input_shape == config.preprocess.tensor_shape
 
 
@@ -61,8 +66,8 @@ def test_pretraining_and_fine_tuning_fit_each_other(name):
     first = load_config(PretrainConfig, name, "pretrain")
     second = load_config(FinetuneConfig, name, "finetune")
     assert first.preprocess == second.preprocess
-    mae = build_mae(first.preprocess, first.encoder, first.mask)
-    model = build_classifier(second.preprocess, second.encoder, second.classifier, 3)
+    mae = build_mae(first.preprocess, first.network, first.mask)
+    model = build_classifier(second.preprocess, second.network, second.classifier, 3)
     model.load_pretrained(mae)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skelact.models.losses import reconstruction_loss
+from skelact.models.losses import reconstruction_loss, tube_loss
 
 # Two hidden joints of one sample: cosines 0 and -1; the third joint is not hidden.
 TARGET = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]])
@@ -55,3 +55,34 @@ def test_a_sample_that_hides_nothing_is_refused():
 def test_another_form_is_refused():
     with pytest.raises(ValueError, match="'paper' or 'mean'"):
         reconstruction_loss(REBUILT, TARGET, MASK, form="sum")
+
+
+def walk():
+    """One joint walks by (3, 4) a frame for three frames; the other is never seen."""
+    x = torch.zeros(1, 3, 2, 2)
+    x[0, :, 0] = torch.tensor([[1.0, 1.0], [4.0, 5.0], [7.0, 9.0]])
+    return x
+
+
+def test_rebuilt_tubes_that_are_right_cost_nothing():
+    x = walk()
+    motion = torch.zeros_like(x)
+    motion[0, 1:, 0] = torch.tensor([3.0, 4.0]) / 5.001  # in units of the clip's motion
+    hidden = torch.ones(1, 3, 2, dtype=torch.bool)
+    assert tube_loss(x, motion, x, hidden).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_tube_loss_by_hand():
+    x = walk()
+    hidden = torch.zeros(1, 3, 2, dtype=torch.bool)
+    hidden[0, 2] = True  # the last frame: one joint seen, one not
+    positions = x + 1.0  # wrong by (1, 1)
+    # No motion is rebuilt: the error is the square of the true one's length, about 1.
+    loss = tube_loss(positions, torch.zeros_like(x), x, hidden, motion_weight=0.5)
+    assert loss.item() == pytest.approx(2.0 + 0.5 * (5 / 5.001) ** 2, rel=1e-4)
+
+
+def test_tubes_that_nobody_saw_cost_nothing():
+    x = torch.zeros(2, 3, 4, 2)
+    hidden = torch.ones(2, 3, 4, dtype=torch.bool)
+    assert tube_loss(x + 1, x + 1, x, hidden).item() == 0

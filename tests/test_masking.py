@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skelact import SkelactError
-from skelact.models.masking import joint_mask, part_mask
+from skelact.models.masking import joint_mask, part_mask, tube_mask
 from skelact.pose_extract.layout import COCO_17
 
 
@@ -69,3 +69,34 @@ def test_masks_that_cannot_be(arguments, message):
 def test_a_ratio_that_cannot_be():
     with pytest.raises(SkelactError, match="between 0 and 1"):
         joint_mask(2, 17, 1.5)
+
+
+def tubes(ratio=0.5, **options):
+    return tube_mask(300, 40, COCO_17, ratio, generator=torch.Generator().manual_seed(0), **options)
+
+
+def test_tubes_hide_whole_parts_for_whole_spans():
+    mask = tubes(tube_frames=10)
+    assert mask.shape == (300, 40, 17)
+    for clip in mask[:20]:
+        for frame in clip:
+            parts_hidden(frame)
+    # What is hidden changes at most every ten frames, and at the same frames for all joints.
+    changes = (mask[:, 1:] != mask[:, :-1]).any(dim=2)
+    for clip in changes:
+        at = clip.nonzero().flatten()
+        assert (at.diff() % 10 == 0).all()
+    assert changes.any(dim=0).all()  # spans begin anywhere
+    assert mask.float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_tubes_of_joints_need_not_hide_whole_parts():
+    mask = tubes(kind="joint")
+    left_arm = mask[..., [7, 9]]
+    assert (left_arm[..., 0] != left_arm[..., 1]).any()
+
+
+@pytest.mark.parametrize("options", [{"ratio": 0.0}, {"ratio": 1.0}, {"tube_frames": 0}])
+def test_tubes_that_cannot_be(options):
+    with pytest.raises(SkelactError, match="tubes: expected a ratio between 0 and 1"):
+        tubes(**options)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from skelact import SkelactError
+from skelact.models.classifier import bones_and_motion
 from skelact.models.skeleton_mae import SkeletonMAE
 from skelact.models.strl import SSLClassifier, STRLLayer
 from skelact.models.temporal import MultiScaleTemporalConv
@@ -139,7 +140,7 @@ def test_streams_by_hand():
     model = SSLClassifier(COCO_17, 5, streams=("bone", "motion"), **SMALL)
     x = clips(1)[..., :2]
     x[0, 0, 3, 7] = 0  # the left elbow is missing in one frame
-    bone, motion = model._stream("bone", x), model._stream("motion", x)
+    bone, motion = (out.unsqueeze(1) for out in bones_and_motion(x[:, 0], model.parents))
     assert torch.allclose(bone[0, 0, 5, 9], x[0, 0, 5, 9] - x[0, 0, 5, 7])  # elbow to wrist
     assert torch.allclose(motion[0, 0, 5, 9], x[0, 0, 5, 9] - x[0, 0, 4, 9])
     assert (bone[0, 0, 3, [7, 9]] == 0).all()

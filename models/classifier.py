@@ -1,0 +1,104 @@
+"""What all classifiers of skeleton clips share: people are pooled one by one, then together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..pose_extract.layout import KeypointLayout
+
+
+class SkeletonClassifier(nn.Module):
+    """Clips of skeletons to logits.
+
+    A person who is absent, all zeros, is left out: of the batch statistics while training, and of
+    the pooling always. A subclass says how one person becomes a vector.
+
+    Args:
+        layout: Keypoints and bones.
+        input_shape: (M, T, V, C) of one clip.
+        feature_dim: D', width of a person's vector.
+    """
+
+    head: nn.Module
+
+    def __init__(
+        self, layout: KeypointLayout, input_shape: tuple[int, int, int, int], feature_dim: int
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.input_shape = input_shape
+        self.feature_dim = feature_dim
+
+    def pool_person(self, x: Tensor, person: int) -> Tensor:
+        """Map one person of each clip, (B, T, V, C), to (B, D').
+
+        Args:
+            x: Normalised coordinates.
+            person: Index of the person, 0 to M - 1.
+        """
+        raise NotImplementedError
+
+    def load_pretrained(self, mae: nn.Module) -> None:
+        """Take the weights of a pre-trained masked autoencoder.
+
+        Raises:
+            SkelactError: if it is of another kind or shape.
+        """
+        raise NotImplementedError
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pooled features (N, M, D') per person and their presence (N, M) bool."""
+        present = (x != 0).flatten(2).any(dim=-1)
+        pooled = [self._person(x[:, p], p, present[:, p]) for p in range(x.shape[1])]
+        return torch.stack(pooled, dim=1), present
+
+    def _person(self, x: Tensor, person: int, present: Tensor) -> Tensor:
+        """Pool one person: (N, T, V, C) to (N, D'); zeros where absent."""
+        if not self.training:
+            return self.pool_person(x, person) * present.unsqueeze(-1)
+        # Absent persons would bend the batch statistics: only those present go through.
+        out = x.new_zeros(len(x), self.feature_dim)
+        if not present.any():
+            return out
+        pooled = self.pool_person(x[present], person)
+        return out.to(pooled.dtype).index_put((present.nonzero().squeeze(1),), pooled)
+
+    def pool_clip(self, x: Tensor) -> Tensor:
+        """Return one vector per clip, (N, D'): the mean over the people who are present.
+
+        Args:
+            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
+        """
+        pooled, present = self.features(x)
+        weight = present.to(pooled.dtype).unsqueeze(-1)  # (N, M, 1)
+        clip: Tensor = (pooled * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        return clip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
+
+        Returns:
+            (N, num_classes) logits; finite also where nobody is present.
+        """
+        logits: Tensor = self.head(self.pool_clip(x))
+        return logits
+
+
+def bones_and_motion(points: Tensor, parents: Tensor) -> tuple[Tensor, Tensor]:
+    """Return bones and motion, each (B, T, V, 2): the ways from the parent and the frame before.
+
+    Zero where either end is missing, that is (0, 0).
+
+    Args:
+        points: (B, T, V, 2) coordinates.
+        parents: (V,) parent of each joint; a root is its own.
+    """
+    seen = (points != 0).any(-1, keepdim=True)
+    bone = (points - points[:, :, parents]) * (seen & seen[:, :, parents])
+    motion = (points[:, 1:] - points[:, :-1]) * (seen[:, 1:] & seen[:, :-1])
+    # The first frame has none before it.
+    return bone, torch.cat([torch.zeros_like(points[:, :1]), motion], dim=1)

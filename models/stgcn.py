@@ -1,0 +1,155 @@
+"""ST-GCN++ (Duan et al. 2022, "PYSKL", Sec. 3): the supervised peer that ours is measured against.
+
+Written from the paper: ten blocks, three partitions of the bones with a learnt adjacency, a
+residual around the spatial part, and six branches over time.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import SkelactError
+from ..pose_extract.layout import KeypointLayout
+from .classifier import SkeletonClassifier
+
+
+def _partitions(layout: KeypointLayout) -> Tensor:
+    """Return (3, V, V): itself, inward and outward bones, columns normalised (ST-GCN, Yan 2018)."""
+    count = layout.num_keypoints
+    inward = torch.zeros(count, count)
+    for joint, parent in enumerate(layout.parents().tolist()):
+        if joint != parent:
+            inward[parent, joint] = 1.0
+    kinds = [torch.eye(count), inward, inward.T]
+    return torch.stack([kind / kind.sum(dim=0, keepdim=True).clamp(min=1) for kind in kinds])
+
+
+class _SpatialGraph(nn.Module):
+    """Graph convolution with a learnt adjacency, started as the bones, and a residual."""
+
+    def __init__(self, layout: KeypointLayout, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.adjacency = nn.Parameter(_partitions(layout))
+        self.conv = nn.Conv2d(in_dim, 3 * out_dim, 1)
+        self.norm = nn.BatchNorm2d(out_dim)
+        self.down: nn.Module = (
+            nn.Identity()
+            if in_dim == out_dim
+            else nn.Sequential(nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D_in, T, V) to (B, D_out, T, V)."""
+        parts = self.conv(x).unflatten(1, (3, -1))  # (B, 3, D, T, V)
+        # Sum over partitions and joints: (B, D, T, 3V) @ (3V, V).
+        mixed = parts.permute(0, 2, 3, 1, 4).flatten(3) @ self.adjacency.flatten(0, 1).to(x.dtype)
+        return F.relu(self.norm(mixed) + self.down(x))
+
+
+class _TemporalBranches(nn.Module):
+    """Six branches over time: kernel 3 at dilations 1 to 4, a maximum, and the frame itself."""
+
+    def __init__(self, dim: int, stride: int) -> None:
+        super().__init__()
+        width = dim // 6
+        first = dim - 5 * width
+        branches: list[nn.Module] = []
+        for dilation in (1, 2, 3, 4):
+            out = first if dilation == 1 else width
+            conv = nn.Conv2d(out, out, (3, 1), (stride, 1), (dilation, 0), (dilation, 1))
+            branches.append(nn.Sequential(self._reduce(dim, out), conv))
+        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
+        branches.append(nn.Sequential(self._reduce(dim, width), pool))
+        branches.append(nn.Conv2d(dim, width, 1, (stride, 1)))
+        self.branches = nn.ModuleList(branches)
+        self.transform = nn.Sequential(
+            nn.BatchNorm2d(dim), nn.ReLU(inplace=True), nn.Conv2d(dim, dim, 1)
+        )
+        self.norm = nn.BatchNorm2d(dim)
+
+    @staticmethod
+    def _reduce(in_dim: int, out_dim: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D, T, V) to (B, D, T / stride, V)."""
+        joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        out: Tensor = self.norm(self.transform(joined))
+        return out
+
+
+class _Block(nn.Module):
+    """One block: graph, time, and a residual around both."""
+
+    def __init__(
+        self, layout: KeypointLayout, in_dim: int, out_dim: int, stride: int, residual: bool
+    ) -> None:
+        super().__init__()
+        self.graph = _SpatialGraph(layout, in_dim, out_dim)
+        self.time = _TemporalBranches(out_dim, stride)
+        self.has_residual = residual
+        self.residual: nn.Module = (
+            nn.Identity()
+            if (in_dim == out_dim and stride == 1) or not residual
+            else nn.Sequential(nn.Conv2d(in_dim, out_dim, 1, (stride, 1)), nn.BatchNorm2d(out_dim))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D_in, T, V) to (B, D_out, T / stride, V)."""
+        out: Tensor = self.time(self.graph(x))
+        return F.relu(out + self.residual(x) if self.has_residual else out)
+
+
+class STGCNClassifier(SkeletonClassifier):
+    """ST-GCN++ and a linear classifier.
+
+    Args:
+        layout: Keypoints and bones.
+        num_classes: Number of actions.
+        in_channels: C.
+        num_person: M; people share the network.
+        clip_len: T.
+        base_width: Channels of the first four blocks; the next three have twice, the last three
+            four times as many, at half and a quarter of the frames.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        num_classes: int,
+        *,
+        in_channels: int = 2,
+        num_person: int = 2,
+        clip_len: int = 64,
+        base_width: int = 64,
+    ) -> None:
+        shape = (num_person, clip_len, layout.num_keypoints, in_channels)
+        super().__init__(layout, shape, 4 * base_width)
+        self.norm = nn.BatchNorm1d(in_channels * layout.num_keypoints)
+        blocks, width_in = [], in_channels
+        for i in range(10):
+            width = base_width * (1 if i < 4 else 2 if i < 7 else 4)
+            stride = 2 if i in (4, 7) else 1
+            blocks.append(_Block(layout, width_in, width, stride, residual=i > 0))
+            width_in = width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(width_in, num_classes)
+
+    def load_pretrained(self, mae: nn.Module) -> None:
+        """Refuse: this peer is supervised alone.
+
+        Raises:
+            SkelactError: always.
+        """
+        raise SkelactError("model 'stgcn' has no pre-training; leave --pretrained away")
+
+    def pool_person(self, x: Tensor, person: int) -> Tensor:
+        """Map one person of each clip, (B, T, V, C), to (B, D')."""
+        flat = self.norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)  # over each (V, C) channel
+        h = flat.unflatten(2, x.shape[2:]).permute(0, 3, 1, 2)  # (B, C, T, V)
+        pooled: Tensor = self.blocks(h).mean(dim=(2, 3))
+        return pooled

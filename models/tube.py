@@ -1,0 +1,277 @@
+"""Masked autoencoding over time: body parts are hidden for spans of time and rebuilt.
+
+SkeletonMAE hides parts of single frames, so nothing moves in what it learns from. Here the hidden
+thing is a tube, a body part over a span of frames, and the whole encoder, over joints and time, is
+pre-trained. Rebuilt are the positions, and the motion from frame to frame (as in Mao et al. 2023,
+"Masked motion predictors"). Tubes are those of Tong et al. 2022 (VideoMAE), of body parts instead
+of patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import SkelactError
+from ..pose_extract.layout import KeypointLayout
+from .classifier import SkeletonClassifier, bones_and_motion
+from .gnn import _BatchNorm
+
+# Motion from frame to frame is some tenth of the positions' size; this brings it near.
+_MOTION_SCALE = 4.0
+
+
+class GraphMixing(nn.Module):
+    """Mixes the joints by learnt weights that start as the bones: ReLU(BN(W mix(W' h)) + h).
+
+    Heads share the channels; each has a (V, V) matrix, started in turn as itself, the parent, the
+    children and the mean of the neighbours.
+
+    Args:
+        layout: Gives the bones.
+        in_dim: D_in.
+        out_dim: D_out, a multiple of ``num_heads``.
+        num_heads: Number of matrices.
+
+    Raises:
+        ValueError: if ``out_dim`` is no multiple of ``num_heads``.
+    """
+
+    def __init__(self, layout: KeypointLayout, in_dim: int, out_dim: int, num_heads: int) -> None:
+        super().__init__()
+        if out_dim % num_heads:
+            raise ValueError(f"widths: expected multiples of {num_heads} heads, got {out_dim}")
+        self.num_heads = num_heads
+        count = layout.num_keypoints
+        adjacency = torch.from_numpy(layout.adjacency())
+        parent = torch.zeros(count, count)
+        for joint, other in enumerate(layout.parents().tolist()):
+            if joint != other:
+                parent[joint, other] = 1.0
+        neighbours = adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
+        kinds = [torch.eye(count), parent, parent.T, neighbours]
+        start = torch.stack([kinds[k % len(kinds)] for k in range(num_heads)])
+        self.weight = nn.Parameter(start + 0.02 * torch.randn(start.shape))
+        self.value = nn.Linear(in_dim, out_dim, bias=False)
+        self.value_norm = _BatchNorm(out_dim)
+        self.out = nn.Linear(out_dim, out_dim, bias=False)
+        self.norm = _BatchNorm(out_dim)
+        self.residual: nn.Module = (
+            nn.Identity()
+            if in_dim == out_dim
+            else nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), _BatchNorm(out_dim))
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (B, T, V, D_in) to (B, T, V, D_out)."""
+        value = F.relu(self.value_norm(self.value(h)))
+        heads = value.flatten(0, 1).unflatten(-1, (self.num_heads, -1))  # (BT, V, K, D/K)
+        # (K, V, V) @ (BT, K, V, D/K): one small product per frame and head.
+        mixed = torch.matmul(self.weight.to(heads.dtype), heads.transpose(1, 2))
+        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, h.shape[:2])
+        return F.relu(self.norm(self.out(mixed)) + self.residual(h))
+
+
+class TemporalMixing(nn.Module):
+    """Looks along time at several spans: a quarter of the channels each for two dilations, a
+    maximum and the frame itself (after MS-G3D, Liu et al. 2020).
+
+    Args:
+        dim: D, a multiple of 4.
+        stride: Step between output frames.
+    """
+
+    def __init__(self, dim: int, stride: int) -> None:
+        super().__init__()
+        if dim % 4:
+            raise ValueError(f"widths: expected multiples of 4, got {dim}")
+        self.stride = stride
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.value_norm = _BatchNorm(dim)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(
+                dim // 4,
+                dim // 4,
+                (5, 1),
+                stride=(stride, 1),
+                padding=(2 * dilation, 0),
+                dilation=(dilation, 1),
+                bias=False,
+            )
+            for dilation in (1, 2)
+        )
+        self.norm = _BatchNorm(dim)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (B, T, V, D) to (B, ceil(T / stride), V, D)."""
+        # (B, D, T, V); channels-last memory, so nothing moves.
+        value = F.relu(self.value_norm(self.value(h))).permute(0, 3, 1, 2)
+        near, far, peak, same = value.chunk(4, dim=1)
+        parts = [
+            self.convs[0](near),
+            self.convs[1](far),
+            F.max_pool2d(peak, (3, 1), (self.stride, 1), (1, 0)),
+            same[:, :, :: self.stride],
+        ]
+        joined = torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+        return F.relu(self.norm(joined) + h[:, :: self.stride])
+
+
+class TubeEncoder(nn.Module):
+    """Encodes one person over time; missing joints are told as such, by the vector [MASK].
+
+    A joint comes in as its position, its bone, its motion and whether it is seen; (0, 0) is not.
+
+    Args:
+        layout: Keypoints and bones.
+        in_channels: C; 3 takes the keypoint score in, too.
+        widths: D of each layer.
+        strides: Step in time of each layer.
+        num_heads: Heads of each layer.
+
+    Raises:
+        ValueError: if there are not as many strides as widths.
+    """
+
+    parents: Tensor
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        in_channels: int,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        num_heads: int,
+    ) -> None:
+        super().__init__()
+        if len(widths) != len(strides) or not widths:
+            raise ValueError(
+                f"strides: expected one per width, got {len(strides)} for {len(widths)} widths"
+            )
+        self.register_buffer("parents", torch.from_numpy(layout.parents()), persistent=False)
+        self.embed = nn.Linear(7 + in_channels - 2, widths[0])
+        self.joint_token = nn.Parameter(0.02 * torch.randn(layout.num_keypoints, widths[0]))
+        self.mask_token = nn.Parameter(0.02 * torch.randn(widths[0]))
+        before = [widths[0], *widths[:-1]]
+        self.layers = nn.ModuleList(
+            nn.Sequential(GraphMixing(layout, w_in, w, num_heads), TemporalMixing(w, stride))
+            for w_in, w, stride in zip(before, widths, strides)
+        )
+        self.out_dim = widths[-1]
+        self.time_step = prod(strides)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, V, C) to (B, T / time_step, V, D)."""
+        points = x[..., :2]
+        seen = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
+        bone, motion = bones_and_motion(points, self.parents)
+        told = torch.cat([points, bone, _MOTION_SCALE * motion, seen, x[..., 2:]], dim=-1)
+        h = self.embed(told) + self.joint_token + (1 - seen) * self.mask_token
+        for layer in self.layers:
+            h = layer(h)
+        return h
+
+
+class TubeMAE(nn.Module):
+    """Rebuilds hidden tubes: positions, and motion in units of the clip's own.
+
+    Args:
+        layout: Keypoints, bones and body parts.
+        in_channels: C.
+        widths: See :class:`TubeEncoder`.
+        strides: See :class:`TubeEncoder`.
+        num_heads: See :class:`TubeEncoder`.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        *,
+        in_channels: int = 2,
+        widths: Sequence[int] = (64, 64, 96, 96, 128, 128),
+        strides: Sequence[int] = (2, 1, 2, 1, 1, 1),
+        num_heads: int = 8,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.encoder = TubeEncoder(layout, in_channels, widths, strides, num_heads)
+        dim = self.encoder.out_dim
+        self.decoder = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4 * self.encoder.time_step)
+        )
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Rebuild a person's clip from what is not hidden.
+
+        Args:
+            x: (B, T, V, C) normalised coordinates, T a multiple of the encoder's time step.
+            hidden: (B, T, V) bool, True where hidden.
+
+        Returns:
+            Positions and motion from the frame before, each (B, T, V, 2).
+        """
+        rebuilt = self.decoder(self.encoder(x * ~hidden.unsqueeze(-1)))
+        # (B, T/r, V, 4r): each output frame stands for r frames.
+        frames = rebuilt.unflatten(-1, (self.encoder.time_step, 4)).transpose(2, 3).flatten(1, 2)
+        return frames[..., :2], frames[..., 2:]
+
+
+class TubeClassifier(SkeletonClassifier):
+    """The encoder, pooled over joints and time, and a linear classifier.
+
+    Args:
+        layout: Keypoints and bones.
+        num_classes: Number of actions.
+        in_channels: C.
+        num_person: M; people share the encoder.
+        clip_len: T.
+        widths: See :class:`TubeEncoder`.
+        strides: See :class:`TubeEncoder`.
+        num_heads: See :class:`TubeEncoder`.
+        dropout: Share of pooled features dropped while training.
+    """
+
+    def __init__(
+        self,
+        layout: KeypointLayout,
+        num_classes: int,
+        *,
+        in_channels: int = 2,
+        num_person: int = 2,
+        clip_len: int = 64,
+        widths: Sequence[int] = (64, 64, 96, 96, 128, 128),
+        strides: Sequence[int] = (2, 1, 2, 1, 1, 1),
+        num_heads: int = 8,
+        dropout: float = 0.2,
+    ) -> None:
+        shape = (num_person, clip_len, layout.num_keypoints, in_channels)
+        super().__init__(layout, shape, widths[-1])
+        self.encoder = TubeEncoder(layout, in_channels, widths, strides, num_heads)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
+
+    def load_pretrained(self, mae: nn.Module) -> None:
+        """Copy the encoder.
+
+        Raises:
+            SkelactError: if it is no TubeMAE of the same widths and heads.
+        """
+        if not isinstance(mae, TubeMAE):
+            raise SkelactError(
+                f"expected a network pre-trained as model 'tube', got {type(mae).__name__}"
+            )
+        try:
+            self.encoder.load_state_dict(mae.encoder.state_dict())
+        except RuntimeError as error:
+            raise SkelactError(
+                "the pre-trained encoder does not fit this classifier: expected the same "
+                f"in_channels, widths and num_heads in both configs; {error}"
+            ) from None
+
+    def pool_person(self, x: Tensor, person: int) -> Tensor:
+        """Map one person of each clip, (B, T, V, C), to (B, D')."""
+        pooled: Tensor = self.encoder(x).mean(dim=(1, 2))
+        return pooled
