@@ -21,7 +21,7 @@ class _BatchNorm(nn.BatchNorm1d):
     """Batch norm over all axes but the last: (..., D)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+        return super().forward(x.reshape(-1, x.shape[-1])).reshape_as(x)
 
 
 class GINLayer(nn.Module):

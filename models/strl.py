@@ -186,7 +186,7 @@ class SSLClassifier(SkeletonClassifier):
             for name, embed in self.stream_embeds.items():
                 h = h + embed(bone if name == "bone" else motion)
         for layer, temporal in zip(self.layers, self.temporal):
-            h = layer(h.flatten(0, 1), person).unflatten(0, h.shape[:2])
+            h = layer(h.flatten(0, 1), person).unflatten(0, (-1, h.shape[1]))
             if not isinstance(temporal, nn.Identity):
                 # (B, T, V, D) -> (B, D, T, V) and back; channels-last memory, so nothing moves.
                 h = temporal(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -72,7 +72,7 @@ class GraphMixing(nn.Module):
         heads = value.flatten(0, 1).unflatten(-1, (self.num_heads, -1))  # (BT, V, K, D/K)
         # (K, V, V) @ (BT, K, V, D/K): one small product per frame and head.
         mixed = torch.matmul(self.weight.to(heads.dtype), heads.transpose(1, 2))
-        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, h.shape[:2])
+        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, (-1, h.shape[1]))
         return F.relu(self.norm(self.out(mixed)) + self.residual(h))
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..models.classifier import SkeletonClassifier
     from ..models.skeleton_mae import SkeletonMAE
     from ..models.tube import TubeMAE
+    from .onnx_classifier import OnnxClassifier
 
 FORMAT_VERSION = 1
 _SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pretrained"
@@ -111,7 +112,8 @@ def find_checkpoint(path: Path | None) -> Path:
     """Return the JSON of a checkpoint.
 
     Args:
-        path: The JSON, the weights, or a folder with one pair; None for the shipped classifier.
+        path: The JSON, the weights, or a folder with one pair; an exported .onnx file, which is
+            returned itself; None for the shipped classifier.
 
     Raises:
         SkelactError: if there is none, or a folder holds several.
@@ -125,6 +127,8 @@ def find_checkpoint(path: Path | None) -> Path:
             names = ", ".join(p.name for p in pairs) or "none"
             raise SkelactError(f"{path}: expected one checkpoint in the folder, got {names}")
         return pairs[0]
+    if path.suffix == ".onnx" and path.is_file():
+        return path
     weights, info = _pair(path)
     for needed in (weights, info):
         if not needed.is_file():
@@ -143,7 +147,7 @@ def load_meta(path: Path | None) -> CheckpointMeta:
     """
     info = find_checkpoint(path)
     try:
-        values = json.loads(info.read_text(encoding="utf-8"))
+        values = json.loads(_meta_text(info))
         version = values["format_version"]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise SkelactError(f"{info}: expected a checkpoint's JSON, got {error!r}") from None
@@ -154,6 +158,14 @@ def load_meta(path: Path | None) -> CheckpointMeta:
     )
     values["label_names"] = tuple(values["label_names"])
     return CheckpointMeta(**values)
+
+
+def _meta_text(info: Path) -> str:
+    if info.suffix != ".onnx":
+        return info.read_text(encoding="utf-8")
+    from .onnx_classifier import read_onnx_meta
+
+    return read_onnx_meta(info)
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -246,13 +258,19 @@ def load_mae(path: Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
     return module.eval(), meta
 
 
-def load_classifier(path: Path | None = None) -> tuple[SkeletonClassifier, CheckpointMeta]:
+def load_classifier(
+    path: Path | None = None,
+) -> tuple[SkeletonClassifier | OnnxClassifier, CheckpointMeta]:
     """Load a classifier, in eval mode on the CPU; the shipped one if ``path`` is None.
 
     Raises:
         SkelactError: if the checkpoint is missing, damaged, or no classifier.
     """
     info, meta = _load_kind(path, "classifier")
+    if info.suffix == ".onnx":
+        from .onnx_classifier import OnnxClassifier
+
+        return OnnxClassifier(info).eval(), meta
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
     network = _network(info, meta)
     module = build_classifier(meta.preprocess, network, head, len(meta.label_names))

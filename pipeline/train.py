@@ -344,7 +344,7 @@ def finetune(
     val_clips = data.select(config.data.val_split) if config.data.val_split else []
     names = _label_names(config, data, [*train_clips, *val_clips])
     _check_labels([*train_clips, *val_clips], len(names), data.path)
-    train_clips = _label_fraction(train_clips, config.data.label_fraction, seed)
+    train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
     store = ClipStore(train_clips, config.preprocess)
     val_store = ClipStore(val_clips, config.preprocess) if val_clips else None
     torch.manual_seed(seed)
@@ -415,7 +415,7 @@ def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> 
             )
 
 
-def _label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Annotation]:
+def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Annotation]:
     """Keep a share of the clips of each class, at least one, drawn by ``seed``."""
     if not 0 < share <= 1:
         raise SkelactError(f"data.label_fraction: expected above 0 to 1, got {share}")
