@@ -177,7 +177,7 @@ def corrupt(
     for i, clip in enumerate(clips):
         rng = np.random.default_rng([seed, i])
         seen = np.asarray(clip.keypoint_scores > 0)
-        lost = rng.random(clip.keypoints.shape[1]) < lost_frames
+        lost = np.asarray(rng.random(clip.keypoints.shape[1]) < lost_frames)
         noise = rng.standard_normal(clip.keypoints.shape, dtype=np.float32)
         extent = np.ptp(clip.keypoints[seen], axis=0).max() if seen.any() else 0.0
         seen = seen & ~lost[None, :, None]

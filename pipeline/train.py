@@ -292,7 +292,7 @@ def pretrain(
     Returns:
         The checkpoint's JSON.
     """
-    clips = _load_data(config.data.ann_file).select(config.data.train_split)
+    clips = load_annotations(annotation_path(config.data.ann_file)).select(config.data.train_split)
     store = ClipStore(clips, config.preprocess)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
@@ -339,7 +339,7 @@ def finetune(
     Returns:
         The checkpoint's JSON.
     """
-    data = _load_data(config.data.ann_file)
+    data = load_annotations(annotation_path(config.data.ann_file))
     train_clips = data.select(config.data.train_split)
     val_clips = data.select(config.data.val_split) if config.data.val_split else []
     names = _label_names(config, data, [*train_clips, *val_clips])
@@ -383,7 +383,12 @@ def finetune(
     return _save_once(work_dir / "classifier", best.classifier, meta, half)
 
 
-def _load_data(ann_file: str) -> AnnotationFile:
+def annotation_path(ann_file: str) -> Path:
+    """Return the file that a config names, its variables filled in.
+
+    Raises:
+        SkelactError: if it is not there.
+    """
     # The one variable that has a default when it is not set.
     text = ann_file.replace("${SKELACT_SHARED}", str(shared_folder()))
     path = Path(os.path.expandvars(text)).expanduser()
@@ -392,7 +397,7 @@ def _load_data(ann_file: str) -> AnnotationFile:
             f"no annotation file at {path}; give its place with --ann-file, see docs/data.md for "
             "where the public ones come from"
         )
-    return load_annotations(path)
+    return path
 
 
 def _label_names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -37,9 +38,19 @@ def make_config(cls, ann_file, **changes):
     if cls is FinetuneConfig:
         values["data"]["val_split"] = "val"
         values["classifier"] = {"temporal_dim": 32, "dropout": 0.1}
+    if cls is FinetuneConfig:
+        changes.pop("mask", None)
     for name, change in changes.items():
-        values[name] = values.get(name, {}) | change
+        values[name] = change if isinstance(change, str) else values.get(name, {}) | change
     return build_config(cls, values, "test")
+
+
+TUBE = {
+    "model": "tube",
+    "tube": {"widths": (16, 32), "strides": (2, 1), "num_heads": 4},
+    "mask": {"tube_frames": 4},
+    "runtime": {"precision": "bf16"},
+}
 
 
 def weights(info):
@@ -64,10 +75,13 @@ def test_the_whole_path_learns_the_actions(ann_file, tmp_path):
     assert np.sum(metrics["confusion_matrix"]) == 12
 
 
+@pytest.mark.parametrize("model", ["ssl", "tube"])
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])
-def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind):
+def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind, model):
     run, cls = (pretrain, PretrainConfig) if kind == "pretrain" else (finetune, FinetuneConfig)
     changes = {"optim": {"ema_momentum": 0.1}} if kind == "finetune" else {}
+    if model == "tube":
+        changes |= {**TUBE, "augment": {"tube_prob": 0.5, "min_length": 0.7}}
     config = make_config(cls, ann_file, **changes)
     whole = weights(run(config, tmp_path / "whole", quiet=True))
     assert same(whole, weights(run(config, tmp_path / "again", quiet=True)))
@@ -88,6 +102,36 @@ def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind
     assert not list((tmp_path / "broken").glob("*.safetensors"))
     resumed = weights(run(config, tmp_path / "broken", resume=True, quiet=True))
     assert same(whole, resumed)
+
+
+def test_tubes_pretrained_then_fine_tuned_learn_the_actions(ann_file, tmp_path):
+    first = pretrain(make_config(PretrainConfig, ann_file, **TUBE), tmp_path / "pre", quiet=True)
+    config = make_config(FinetuneConfig, ann_file, **TUBE, optim={"epochs": 25})
+    info = finetune(config, tmp_path / "fin", pretrained=first, quiet=True)
+    assert load_meta(info).figures["top1"] >= 90
+    assert load_meta(info).model == "tube"
+    assert load_meta(info).encoder["widths"] == [16, 32]
+
+
+def test_the_supervised_peer_learns_and_cannot_be_pretrained(ann_file, tmp_path):
+    peer = {"model": "stgcn", "stgcn": {"base_width": 8}}
+    config = make_config(FinetuneConfig, ann_file, **peer, optim={"epochs": 25})
+    assert load_meta(finetune(config, tmp_path / "fin", quiet=True)).figures["top1"] >= 90
+    with pytest.raises(SkelactError, match="'stgcn' has no pre-training"):
+        pretrain(make_config(PretrainConfig, ann_file, **peer), tmp_path / "pre", quiet=True)
+
+
+def test_clips_without_people_do_not_stop_pretraining(tmp_path):
+    def emptied(clip):
+        scores = np.zeros_like(clip.keypoint_scores)
+        return dataclasses.replace(clip, keypoints=0 * clip.keypoints, keypoint_scores=scores)
+
+    empty = [emptied(clip) for clip in make_annotations(1)]
+    path = write_annotations(tmp_path / "empty.pkl", empty, make_annotations(1, seed=1))
+    for name, changes in (("ssl", {}), ("tube", TUBE)):
+        config = make_config(PretrainConfig, path, **changes, optim={"epochs": 1})
+        info = pretrain(config, tmp_path / name, quiet=True)
+        assert all(torch.isfinite(value).all() for value in weights(info).values())
 
 
 def test_a_resume_state_holds_plain_data(ann_file, tmp_path):
