@@ -38,11 +38,13 @@ def reconstruction_loss(
     hidden = mask.sum(dim=1)  # (B,)
     if bool((hidden == 0).any()):
         raise ValueError("mask: expected at least one hidden joint per sample, got a sample with 0")
-    cosine = F.cosine_similarity(reconstruction.float(), target.float(), dim=-1)  # (B, V)
+    # Only the hidden joints, a third of all, are compared.
+    cosine = F.cosine_similarity(reconstruction[mask].float(), target[mask].float(), dim=-1)
     # Rounding can put the cosine above 1; a negative base has no real power.
-    error = (1.0 - cosine).clamp(min=0.0) ** beta * mask
+    error = (1.0 - cosine).clamp(min=0.0) ** beta
     power = beta if form == "paper" else 1.0
-    return (error.sum(dim=1) / hidden.float() ** power).mean()
+    weight = (hidden.float() ** -power).unsqueeze(1).expand_as(mask)[mask]
+    return (error * weight).sum() / len(mask)
 
 
 def tube_loss(

@@ -491,7 +491,7 @@ def _run(
     keep_freed_memory()
     launcher = _join_processes(chosen)
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
-    wrapper = _optim_wrapper(module, optim, runtime.precision)
+    wrapper = optim_wrapper(module, optim, runtime.precision)
     val_store = getattr(module, "val_store", None)
     runner = _Runner(
         model=_distribute(module.to(chosen), chosen) if launcher == "pytorch" else module,
@@ -590,7 +590,7 @@ class _Bf16OptimWrapper(OptimWrapper):
             yield
 
 
-def _optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> OptimWrapper:
+def optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> OptimWrapper:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
     if optim.kind == "sgd":
