@@ -66,9 +66,10 @@ three seeds it is wide, and `**` marks those that do not hold zero.
 
 - `ssl` is the paper's network and recipe (Yan et al., ICCV 2023), `tube` ours
   ([design](design.md#tubes)), `stgcn` ST-GCN++ with its published recipe, as a supervised peer.
-- Budgets are below those of the configs, so that the tables can be made on two processor cores; they
-  stand in `benchmarks/ablations.py` and are the same within a table. The paper's network sees 32
-  frames, is pre-trained 940 steps of 1024 skeletons and fine-tuned 240 steps (480 with all labels).
+- Budgets are below those of the configs, so that the tables can be made on two processor cores;
+  they stand in `benchmarks/ablations.py` and are the same within a table. The paper's network sees
+  32 frames, is pre-trained 940 steps of 512 skeletons and fine-tuned 240 steps (480 with all
+  labels).
 - The dives are **synthetic** (`skelact synth diving`, 1920 for training).
 - A table appears once its runs are done:
 

@@ -57,7 +57,13 @@ class Steps:
 
 @click.command()
 @click.option("--threads", type=int, default=0, help="Threads; 0 takes the free cores.")
-@click.option("--frames", type=int, default=16384, show_default=True, help="Frames a round; a multiple of 4096.")
+@click.option(
+    "--frames",
+    type=int,
+    default=16384,
+    show_default=True,
+    help="Frames a round; a multiple of 4096.",
+)
 @click.option("--rounds", type=int, default=7, show_default=True)
 def main(threads: int, frames: int, rounds: int) -> None:
     """Measure pre-training."""

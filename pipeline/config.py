@@ -146,7 +146,7 @@ class OptimConfig:
         nesterov: Nesterov momentum, for "sgd".
         batch_size: Clips per batch.
         epochs: Passes over the data.
-        warmup_epochs: Epochs of linear warm-up.
+        warmup_epochs: Epochs of linear warm-up; at most all but the last.
         schedule: "step" divides by ten at ``milestones``, "cosine" falls to zero, "constant" stays.
         milestones: Epochs at which "step" divides.
         clip_grad_norm: Greatest norm of the gradient; 0 is off.

@@ -591,6 +591,7 @@ class _Bf16OptimWrapper(OptimWrapper):
 
 
 def optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> OptimWrapper:
+    """Return the optimiser of a config, with its precision and limit of gradients."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer: torch.optim.Optimizer
     if optim.kind == "sgd":
@@ -614,13 +615,13 @@ def optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> Opti
 
 def _schedulers(wrapper: OptimWrapper, optim: OptimConfig) -> list[Any]:
     schedulers: list[Any] = []
-    warmup = optim.warmup_epochs
-    if warmup:
+    warmup = min(optim.warmup_epochs, optim.epochs - 1)
+    if warmup > 0:
         schedulers.append(LinearLR(wrapper, start_factor=1 / (warmup + 1), end=warmup))
     if optim.schedule == "step":
         schedulers.append(MultiStepLR(wrapper, milestones=list(optim.milestones), gamma=0.1))
     elif optim.schedule == "cosine":
-        span = max(optim.epochs - warmup, 1)
+        span = optim.epochs - warmup
         schedulers.append(
             CosineAnnealingLR(wrapper, T_max=span, eta_min=0.0, begin=warmup, end=optim.epochs)
         )

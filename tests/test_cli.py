@@ -172,6 +172,37 @@ def test_from_skeletons_to_figures(tmp_path, monkeypatch):
     assert "9 clips" in output
 
 
+@pytest.mark.slow
+def test_a_newcomer_s_path_with_clips_of_their_own(shared, repository, tmp_path, monkeypatch):
+    """The commands of docs/data.md on real clips of two sports, cut short."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["path,label,split,start_seconds,end_seconds"]
+    for sport in ("BaseballPitch", "Archery"):
+        clips = sorted((shared / "videos" / "ucf101_train").glob(f"v_{sport}_*"))[:3]
+        for clip, split in zip(clips, ("train", "train", "val")):
+            lines.append(f"{clip},{sport},{split},0,0.3")
+    Path("clips.csv").write_text("\n".join(lines) + "\n")
+    Path("clip.mp4").symlink_to(clips[2])
+    text = (repository / "docs" / "data.md").read_text()
+    section = text.split("## Your own clips")[1].split("A config of your own")[0]
+    commands = [line.split()[1:] for line in section.splitlines() if line.startswith("    skelact")]
+    assert [command[0] for command in commands] == [
+        "extract", "pretrain", "finetune", "evaluate", "predict",
+    ]  # fmt: skip
+    extra = {
+        "extract": ["--effort", "fast"],
+        "pretrain": ["--set", "optim.epochs=2", "--quiet"],
+        "finetune": ["--set", "optim.epochs=8", "--quiet"],
+        "predict": ["--effort", "fast", "--json", "out.json"],
+    }
+    for command in commands:
+        code, output = run(*command, *extra.get(command[0], []))
+        assert code == 0, output
+        if command[0] == "evaluate":
+            assert "2 clips of split 'val'" in output
+    assert json.loads(Path("out.json").read_text())[0]["label"] in ("BaseballPitch", "Archery")
+
+
 def test_penn_action_for_an_epoch(shared, tmp_path):
     """The shipped configs on their real data, cut short."""
     short = ("--set", "optim.epochs=1", "--quiet", "--work-dir")
