@@ -228,6 +228,13 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
+def published() -> dict[str, dict]:
+    """Return the results that docs/ablations.json keeps, by key."""
+    store = _DOCS / "ablations.json"
+    results = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
+    return {result["key"]: result for result in results}
+
+
 class Bench:
     """Runs arms in a folder.
 
@@ -239,6 +246,7 @@ class Bench:
     def __init__(self, folder: Path, device: str) -> None:
         self.folder = folder
         self.device = device
+        self.published = set(published())
         (folder / "results").mkdir(parents=True, exist_ok=True)
         (folder / "locks").mkdir(exist_ok=True)
 
@@ -252,8 +260,8 @@ class Bench:
         return [f"data.ann_file={json.dumps(str(path))}"]
 
     def is_done(self, run: Run) -> bool:
-        """Return whether a run has its result."""
-        return (self.folder / "results" / f"{run.key}.json").exists()
+        """Return whether a run has its result, here or on the page."""
+        return run.key in self.published or (self.folder / "results" / f"{run.key}.json").exists()
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
@@ -384,14 +392,12 @@ def run_all(
 @_FOLDER
 def page(work_dir: Path) -> None:
     """Add the results to docs/ablations.json and write docs/ablations.md from it."""
-    store = _DOCS / "ablations.json"
-    results = json.loads(store.read_text()) if store.exists() else []
-    known = {result["key"]: result for result in results}
+    known = published()
     for path in sorted((work_dir / "results").glob("*.json")):
         result = json.loads(path.read_text())
         known[result["key"]] = result
     lines = ",\n".join(json.dumps(known[key]) for key in sorted(known))
-    with atomic_write(store) as temporary:
+    with atomic_write(_DOCS / "ablations.json") as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     text = render(known)
     with atomic_write(_DOCS / "ablations.md") as temporary:
@@ -470,7 +476,10 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
                 if value
             ]
             share = f"{rows[0].fraction:.0%} of the labels"
-            yield f"### {study[0].upper() + study[1:].split(' 0')[0]}\n\n" + _table(
+            title = study[0].upper() + study[1:]
+            if study.startswith("transfer"):
+                title = f"Transfer, {share}"
+            yield f"### {title}\n\n" + _table(
                 (f"{rows[0].model}, {share}", "top-1", "against the first row"), lines
             )
 

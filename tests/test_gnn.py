@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from skelact.models.gnn import GATLayer, GCNLayer, GINLayer, GraphStack
+from skelact.models.gnn import GATLayer, GCNLayer, GINLayer, GraphStack, _PReLU
 from skelact.pose_extract.layout import COCO_17
 
 LEFT_WRIST, LEFT_ELBOW, LEFT_SHOULDER = 9, 7, 5
@@ -66,3 +67,18 @@ def test_stacks_that_cannot_be(arguments, message):
 def test_heads_must_share_the_width():
     with pytest.raises(ValueError, match="multiple of 4"):
         GATLayer(COCO_17, 3, 6)
+
+
+def test_the_activation_of_training_is_prelu():
+    torch.manual_seed(0)
+    ours, theirs = _PReLU(), nn.PReLU()
+    x = torch.randn(6, 17, 8)
+    grads = []
+    for layer in (ours, theirs):
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        (out * torch.arange(8.0)).sum().backward()
+        grads.append((out.detach(), leaf.grad, layer.weight.grad))
+    for one, two in zip(*grads):
+        torch.testing.assert_close(one, two)
+    assert torch.equal(ours.eval()(x), theirs(x))
