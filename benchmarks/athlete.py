@@ -5,6 +5,8 @@ comes with them, beside the stock way: the detector's best-scored box, frame by 
 take turns on each clip, so that a noisy machine disturbs them alike.
 
     python benchmarks/athlete.py ../shared/videos/gym
+    python benchmarks/athlete.py ../shared/videos/gym --boxes benchmarks/beam_boxes.json \\
+        --clips ../shared/videos/ucf101_train
 """
 
 from __future__ import annotations
@@ -59,13 +61,19 @@ def stock_boxes(clip: ClipSource, score_thr: float) -> Boxes:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--boxes", type=click.Path(exists=True, path_type=Path), help="Other boxes.")
+@click.option(
+    "--clips", "videos", type=click.Path(exists=True, path_type=Path), help="Their clips."
+)
 @click.option("--threads", default=0, help="Threads of the networks [the free cores].")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
-def main(folder: Path, threads: int, json_path: Path | None) -> None:
+def main(
+    folder: Path, boxes: Path | None, videos: Path | None, threads: int, json_path: Path | None
+) -> None:
     """Score the clips of FOLDER, which holds athlete_gt.json and score.py."""
-    truth = json.loads((folder / "athlete_gt.json").read_text())
+    truth = json.loads((boxes or folder / "athlete_gt.json").read_text())
     score = runpy.run_path(str(folder / "score.py"))["score"]
-    clips = find_sources([folder])
+    clips = [c for c in find_sources([videos or folder]) if c.path.name in truth["clips"]]
     predictions: dict[str, dict[str, Boxes]] = {
         f"{STOCK}, score {thr}": {clip.clip_id: stock_boxes(clip, thr) for clip in clips}
         for thr in (0.3, 0.4)
@@ -84,8 +92,8 @@ def main(folder: Path, threads: int, json_path: Path | None) -> None:
             if result.sequence is None:
                 raise click.ClickException(f"{clip.clip_id}: {result.error}")
             for name, of_keypoints in ((effort, False), (f"{effort}, box of keypoints", True)):
-                boxes = boxes_of(result.sequence, of_keypoints)
-                predictions.setdefault(name, {})[clip.clip_id] = boxes
+                found = boxes_of(result.sequence, of_keypoints)
+                predictions.setdefault(name, {})[clip.clip_id] = found
     _report(truth, score, predictions, seconds, json_path)
 
 
