@@ -26,6 +26,7 @@ from scipy import stats
 
 from skelact.pipeline.checkpoint import load_meta
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
+from skelact.pipeline.evaluate import evaluate_checkpoint
 from skelact.pipeline.probe import probe
 from skelact.pipeline.synth import write_diving
 from skelact.pipeline.train import finetune, pretrain
@@ -38,6 +39,13 @@ DATA = {
     "diving": ("diving_synth", "train", "val"),
 }
 DIVING_CLIPS = {"train": 1920, "val": 960}
+# Noise on the joints as a share of the clip's box, and share of frames lost.
+WORSE = {
+    "noise 2 %": (0.02, 0.0),
+    "noise 5 %": (0.05, 0.0),
+    "25 % of frames lost": (0.0, 0.25),
+    "75 % of frames lost": (0.0, 0.75),
+}
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 
 # What is spent on a run, beside the shipped configs. The paper's network is shown half the frames,
@@ -160,6 +168,20 @@ def arms() -> list[Arm]:
     ]
     found.append(Arm("tube", "fine-tuned on whole skeletons", finetune=(
         "augment.tube_prob=0.0", "augment.drop_prob=0.0"), **few))  # fmt: skip
+    noise, lost = "augment.noise_max=0.1", "augment.lost_frames=0.8"
+    found += [
+        Arm("tube, worse skeletons in training", text, "tube", finetune=settings)
+        for text, settings in (
+            ("none", ()),
+            ("noise up to 5 %", (noise,)),
+            ("up to 80 % of frames lost", (lost,)),
+            ("both", (noise, lost)),
+        )
+    ]
+    found += [
+        Arm("tube, all labels", text, "tube", finetune=settings, fraction=1.0)
+        for text, settings in (("as above", ()), ("with worse skeletons", (noise, lost)))
+    ]
     for share in (0.01, 0.1):
         few = {"model": "tube", "fraction": share}
         found.append(Arm(f"transfer {share:g}", "random weights", pretrain=None, **few))
@@ -327,10 +349,28 @@ class Bench:
             _, train_split, val_split = DATA[run.data]
             found = probe(pretrained, Path(_file_of(config)), train_split, val_split)
             result |= {"linear_probe": found.linear, "knn": found.knn}
+        if run.arm.study.startswith(("labels", "tube,")):
+            result["worse"] = self.under_worse_skeletons(run, config)
         for state in folder.glob("*.pth"):
             state.unlink()
         with atomic_write(self.folder / "results" / f"{run.key}.json") as temporary:
             temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+    def under_worse_skeletons(self, run: Run, config: FinetuneConfig) -> dict[str, float]:
+        """Return the top-1 of a trained classifier with noise on the joints or lost frames."""
+        folder, split = self.folder / "finetuned" / run.key, DATA[run.data][2]
+        return {
+            name: evaluate_checkpoint(
+                folder,
+                Path(_file_of(config)),
+                split,
+                device=self.device,
+                joint_noise=noise,
+                lost_frames=lost,
+                seed=run.seed,
+            ).top1
+            for name, (noise, lost) in WORSE.items()
+        }
 
 
 def _file_of(config: FinetuneConfig) -> str:
@@ -458,6 +498,11 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
         yield "### Shares of the labels\n\n" + _table(
             ("network", "labels", "random weights", "pre-trained", "gain"), labels
         )
+    worse = list(_worse_rows(known, data))
+    if worse:
+        yield "### Under worse skeletons, trained on clean ones\n\n" + _table(
+            ("network", "labels", "start", *WORSE), worse
+        )
     probes = list(_probe_rows(known, data))
     if probes:
         yield "### Features before fine-tuning, all labels\n\n" + _table(
@@ -503,6 +548,24 @@ def _probe_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
             if linear:
                 yield model, spread(linear), spread(knn)
                 break
+
+
+def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
+    for arm in arms():
+        if arm.study.startswith(("labels", "tube,")) and (
+            arm.study.startswith("labels") or arm.finetune
+        ):
+            found = {
+                seed: known[key]["worse"]
+                for seed in range(20)
+                if "worse" in known.get(key := Run(data, arm, seed).key, {})
+            }
+            if found:
+                cells = [spread({seed: found[seed][name] for seed in found}) for name in WORSE]
+                name = arm.name
+                if not arm.study.startswith("labels"):
+                    name = f"pre-trained, trained with {name.removeprefix('with ')}"
+                yield arm.model, f"{arm.fraction:.0%}", name, *cells
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

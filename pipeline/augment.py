@@ -21,6 +21,7 @@ class AugmentConfig:
     Attributes:
         noise_std: Standard deviation of the noise added to each joint in each frame. The paper adds
             pixel noise and does not give its size.
+        noise_max: If above ``noise_std``, each clip's deviation is drawn between the two.
         flip_prob: Chance of mirroring a clip, left and right joints exchanged.
         rotate_degrees: Greatest rotation in the picture, to either side.
         scale: Greatest relative change of size, to either side.
@@ -28,6 +29,7 @@ class AugmentConfig:
         shift: Greatest shift along either axis.
         drop_prob: Chance that a joint is missing in a whole clip.
         frame_drop_prob: Chance that a joint is missing in one frame.
+        lost_frames: Greatest share of frames without a skeleton; each clip's share is drawn.
         tube_prob: Chance that body parts are missing for spans of time in a clip, as in
             pre-training with tubes.
         tube_ratio: Chance of each part and span, in such a clip.
@@ -37,6 +39,7 @@ class AugmentConfig:
     """
 
     noise_std: float = 0.01
+    noise_max: float = 0.0
     flip_prob: float = 0.0
     rotate_degrees: float = 0.0
     scale: float = 0.0
@@ -44,6 +47,7 @@ class AugmentConfig:
     shift: float = 0.0
     drop_prob: float = 0.0
     frame_drop_prob: float = 0.0
+    lost_frames: float = 0.0
     tube_prob: float = 0.0
     tube_ratio: float = 0.3
     tube_frames: int = 8
@@ -53,7 +57,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 < self.min_length <= 1:
             raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
-        for name in ("flip_prob", "drop_prob", "frame_drop_prob"):
+        for name in ("flip_prob", "drop_prob", "frame_drop_prob", "lost_frames"):
             if not 0 <= getattr(self, name) < 1:
                 raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
         if not 0 <= self.scale < 1:
@@ -84,13 +88,20 @@ def augment(
     points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
     if config.shift:
         points = points + (uniform(n, 1, 1, 1, 2) * 2 - 1) * config.shift
-    if config.noise_std:
+    if config.noise_std or config.noise_max:
         noise = torch.randn(points.shape, generator=generator, device=x.device)
-        points = points + config.noise_std * noise
+        deviation: Tensor | float = config.noise_std
+        if config.noise_max > config.noise_std:
+            more = config.noise_max - config.noise_std
+            deviation = config.noise_std + more * uniform(n, 1, 1, 1, 1)
+        points = points + deviation * noise
     if config.drop_prob:
         observed = observed & (uniform(n, m, 1, v, 1) >= config.drop_prob)
     if config.frame_drop_prob:
         observed = observed & (uniform(n, m, t, v, 1) >= config.frame_drop_prob)
+    if config.lost_frames:
+        share = config.lost_frames * uniform(n, 1, 1, 1, 1)
+        observed = observed & (uniform(n, m, t, 1, 1) >= share)
     if config.tube_prob:
         hidden = tube_mask(
             n * m,

@@ -10,7 +10,10 @@ import pytest
 
 from skelact.pipeline.cli import main
 
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md"]
+PAGES = [
+    "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
+    "docs/ablations.md", "models/pretrained/penn_action_tube.md",
+]  # fmt: skip
 
 
 def code_lines(text):
@@ -23,8 +26,11 @@ def code_lines(text):
 def commands(repository):
     for page in PAGES:
         for line in code_lines((repository / page).read_text()):
-            found = re.search(r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|"
-                              r"predict|synth|doctor) .*)$", line)  # fmt: skip
+            found = re.search(
+                r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|predict|synth|"
+                r"export|probe|cost|inspect|doctor) .*)$",
+                line,
+            )
             if found and (line.startswith("skelact ") or "docker compose" in line):
                 yield page, found.group(1).removeprefix("skelact ").split("  #")[0]
 
