@@ -33,6 +33,9 @@ class FollowConfig:
         score_weight: Of the logarithm of the detection score.
         size_weight: Of the logarithm of the box's size over a fifth of the frame's diagonal.
         motion_weight: Of the logarithm of the change inside the box that is not the camera's.
+        share_weight: Of the logarithm of the share of the picture's change that lies inside the box,
+            over ``typical_share``: a box that holds half a moving body has less of it.
+        typical_share: Share that is worth nothing either way.
         centre_weight: Of nearness to the frame's middle, 0 to 1.
         step_weight: Against the squared way between frames, in box sizes, camera motion taken out.
         growth_weight: Against the squared logarithm of the change of size.
@@ -51,12 +54,14 @@ class FollowConfig:
     presence_weight: float = 0.5
     typical_score: float = 0.25
     score_weight: float = 0.5
-    size_weight: float = 0.15
-    motion_weight: float = 0.6
+    size_weight: float = 0.2
+    motion_weight: float = 0.8
+    share_weight: float = 0.15
+    typical_share: float = 0.05
     centre_weight: float = 0.0
-    step_weight: float = 1.0
-    growth_weight: float = 0.8
-    color_weight: float = 1.0
+    step_weight: float = 1.2
+    growth_weight: float = 2.0
+    color_weight: float = 1.2
     typical_likeness: float = 0.6
     gap_weight: float = 0.25
     max_gap: int = 8
@@ -81,9 +86,9 @@ class FollowConfig:
         weights: dict[str, dict[str, float]] = {
             "athlete": {},
             "all": {},
-            "largest": {"size_weight": 1.5, "motion_weight": 0.1},
+            "largest": {"size_weight": 1.5, "motion_weight": 0.1, "share_weight": 0.0},
             "most-motion": {"size_weight": 0.0, "motion_weight": 1.2},
-            "centre": {"centre_weight": 2.0, "motion_weight": 0.2},
+            "centre": {"centre_weight": 2.0, "motion_weight": 0.2, "share_weight": 0.0},
         }
         if subject not in weights:
             raise ValueError(
@@ -252,6 +257,9 @@ def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarra
     score = np.log(np.maximum(candidates.scores[step], 1e-3) / config.typical_score)
     size = np.log(_sizes(bboxes) / (0.2 * diagonal))
     motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
+    inside = np.clip(bboxes, 0, (width, height, width, height))
+    area = np.prod(inside[:, 2:] - inside[:, :2], axis=1) / (width * height)
+    share = np.log(np.clip(candidates.motion[step] * area, 1e-3, 1.0) / config.typical_share)
     off = np.linalg.norm(_centers(bboxes) - (width / 2, height / 2), axis=1) / (diagonal / 2)
     asked: np.ndarray | float = 0.0
     if config.box is not None and step == 0 and len(bboxes):
@@ -263,6 +271,7 @@ def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarra
         + config.score_weight * score
         + config.size_weight * size
         + config.motion_weight * motion
+        + config.share_weight * share
         + config.centre_weight * (0.5 - np.minimum(off, 1.0))
     )
     return worth
