@@ -69,7 +69,7 @@ _INTRO = """
 
 What SkeletonMAE pre-training is worth, and what each part of it does. Every figure is the top-1
 accuracy of the last epoch on data that no weight was trained on, mean ± standard deviation over
-seeds 0, 1 and 2. Differences are paired by seed, with the 95 % interval of the t distribution; with
+seeds 0, 1 and 2, or as many as are named. Differences are paired by seed, with the 95 % interval of the t distribution; with
 three seeds it is wide, and `**` marks those that do not hold zero.
 
 - `ssl` is the paper's network and recipe (Yan et al., ICCV 2023), `tube` ours
@@ -79,7 +79,7 @@ three seeds it is wide, and `**` marks those that do not hold zero.
   32 frames, is pre-trained 940 steps of 512 skeletons and fine-tuned 240 steps (480 with all
   labels).
 - The dives are **synthetic** (`skelact synth diving`, 1920 for training).
-- A table appears once its runs are done:
+- A row appears once three seeds of it are done:
 
       python benchmarks/ablations.py run
       python benchmarks/ablations.py page
@@ -168,7 +168,7 @@ def arms() -> list[Arm]:
     ]
     found.append(Arm("tube", "fine-tuned on whole skeletons", finetune=(
         "augment.tube_prob=0.0", "augment.drop_prob=0.0"), **few))  # fmt: skip
-    noise, lost = "augment.noise_max=0.1", "augment.lost_frames=0.8"
+    noise, lost = "augment.noise_max=0.1", "augment.lost_frames=0.8"  # penn_action_video
     found += [
         Arm("tube, worse skeletons in training", text, "tube", finetune=settings)
         for text, settings in (
@@ -446,22 +446,20 @@ def page(work_dir: Path) -> None:
 
 
 def collect(known: dict[str, dict], data: str, arm: Arm, field: str) -> dict[int, float]:
-    """Return a figure of an arm by seed."""
+    """Return a figure of an arm by seed; nothing until three seeds are done."""
     out = {}
     for seed in range(20):
         result = known.get(Run(data, arm, seed).key)
         if result is not None and field in result:
             out[seed] = result[field]
-    return out
+    return out if len(out) >= 3 else {}
 
 
 def spread(values: dict[int, float]) -> str:
     """Return mean and standard deviation, and the number of seeds if it is not three."""
     if not values:
         return ""
-    text = f"{mean(values.values()):.2f}"
-    if len(values) > 1:
-        text += f" ± {stdev(values.values()):.2f}"
+    text = f"{mean(values.values()):.2f} ± {stdev(values.values()):.2f}"
     return text if len(values) == 3 else f"{text} ({len(values)} seeds)"
 
 
@@ -560,7 +558,7 @@ def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
                 for seed in range(20)
                 if "worse" in known.get(key := Run(data, arm, seed).key, {})
             }
-            if found:
+            if len(found) >= 3:
                 cells = [spread({seed: found[seed][name] for seed in found}) for name in WORSE]
                 name = arm.name
                 if not arm.study.startswith("labels"):
@@ -594,7 +592,7 @@ def _plot(known: dict[str, dict], path: Path) -> bool:
                 settings = None if name == "random weights" else ()
                 arm = Arm(f"labels {model} {share:g}", name, model, settings, fraction=share)
                 values = list(collect(known, data, arm, "top1").values())
-                if len(values) > 1:
+                if values:
                     points.append((100 * share, mean(values), stdev(values)))
             if points:
                 x, y, error = zip(*points)

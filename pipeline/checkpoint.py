@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 _SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pretrained"
-DEFAULT_CLASSIFIER = "penn_action_ssl"
+DEFAULT_CLASSIFIER = "penn_action_video"
 
 
 @dataclass(frozen=True)

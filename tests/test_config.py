@@ -29,6 +29,7 @@ CLASSES = {
     "penn_action": 15,
     "penn_action_aug": 15,
     "penn_action_tube": 15,
+    "penn_action_video": 15,
     "penn_action_stgcn": 15,
     "diving_synth": 48,
     "diving_synth_tube": 48,
@@ -36,7 +37,7 @@ CLASSES = {
     "own": 0,  # as many as the file has
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
-VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn"}
+VARIANTS = {"penn_action_aug", "penn_action_video", "penn_action_stgcn", "diving_synth_stgcn"}
 
 
 def write(path, text):

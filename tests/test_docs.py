@@ -12,7 +12,7 @@ from skelact.pipeline.cli import main
 
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
-    "docs/ablations.md", "models/pretrained/penn_action_tube.md",
+    "docs/ablations.md", "models/pretrained/penn_action_video.md",
 ]  # fmt: skip
 
 
