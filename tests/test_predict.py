@@ -39,7 +39,7 @@ def checkpoint(ann_file, tmp_path_factory):
         FinetuneConfig,
         ann_file,
         preprocess={"num_person": 2},
-        optim={"epochs": 60, "ema_momentum": 0.05},
+        optim={"epochs": 60, "ema_momentum": 0.05, "schedule": "cosine"},
     )
     return finetune(config, tmp_path_factory.mktemp("work"), quiet=True)
 
