@@ -69,8 +69,8 @@ _INTRO = """
 
 What SkeletonMAE pre-training is worth, and what each part of it does. Every figure is the top-1
 accuracy of the last epoch on data that no weight was trained on, mean ± standard deviation over
-seeds 0, 1 and 2, or as many as are named. Differences are paired by seed, with the 95 % interval of the t distribution; with
-three seeds it is wide, and `**` marks those that do not hold zero.
+seeds 0, 1 and 2, or as many as are named. Differences are paired by seed, with the 95 % interval of
+the t distribution; with three seeds it is wide, and `**` marks those that do not hold zero.
 
 - `ssl` is the paper's network and recipe (Yan et al., ICCV 2023), `tube` ours
   ([design](design.md#tubes)), `stgcn` ST-GCN++ with its published recipe, as a supervised peer.

@@ -33,8 +33,8 @@ class FollowConfig:
         score_weight: Of the logarithm of the detection score.
         size_weight: Of the logarithm of the box's size over a fifth of the frame's diagonal.
         motion_weight: Of the logarithm of the change inside the box that is not the camera's.
-        share_weight: Of the logarithm of the share of the picture's change that lies inside the box,
-            over ``typical_share``: a box that holds half a moving body has less of it.
+        share_weight: Of the logarithm of the share of the picture's change that lies inside the
+            box, over ``typical_share``: a box that holds half a moving body has less of it.
         typical_share: Share that is worth nothing either way.
         centre_weight: Of nearness to the frame's middle, 0 to 1.
         step_weight: Against the squared way between frames, in box sizes, camera motion taken out.
