@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": (".cli_train", "export", "Write a classifier as ONNX."),
     "predict": (".cli_predict", "predict", "Label the action in video clips."),
     "synth": (".cli_synth", "synth", "Make synthetic data sets: simulated dives."),
+    "distill": (".cli_distill", "distill", "Train small pose nets and finders from larger ones."),
     "inspect": (".cli_inspect", "inspect", "Show how good extracted skeletons are, worst first."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to mend it."),
 }

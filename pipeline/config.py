@@ -246,7 +246,10 @@ def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
     return config.tube if config.model == "tube" else config.stgcn
 
 
-def shipped_configs(kind: Literal["pretrain", "finetune"]) -> dict[str, Path]:
+ConfigKind = Literal["pretrain", "finetune", "distill"]
+
+
+def shipped_configs(kind: ConfigKind) -> dict[str, Path]:
     """Return the shipped configs of a kind, by name."""
     return {
         path.stem.removeprefix(f"{kind}_"): path
@@ -257,13 +260,13 @@ def shipped_configs(kind: Literal["pretrain", "finetune"]) -> dict[str, Path]:
 def load_config(
     cls: type[C],
     name: str,
-    kind: Literal["pretrain", "finetune"],
+    kind: ConfigKind,
     overrides: Sequence[str] = (),
 ) -> C:
     """Read a config by shipped name or path.
 
     Args:
-        cls: PretrainConfig or FinetuneConfig.
+        cls: Dataclass of the config, such as PretrainConfig.
         name: Name of a shipped config, or path of a YAML file.
         kind: Which shipped configs to look among.
         overrides: ``key.subkey=value`` settings that win over the file.

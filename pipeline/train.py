@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -55,27 +55,76 @@ from .checkpoint import (
     load_mae,
     save_checkpoint,
 )
-from .config import FinetuneConfig, MaskConfig, OptimConfig, PretrainConfig, load_label_names
+from .config import (
+    FinetuneConfig,
+    MaskConfig,
+    OptimConfig,
+    PretrainConfig,
+    RuntimeConfig,
+    load_label_names,
+)
 from .dataset import ClipStore, IndexDataset, collate_inds
 from .evaluate import Evaluation, TestProtocol, measure, predict_scores
 
 
-class _TrainingModule(BaseModel):
-    """What both trainings share: data in memory, augmentation, one random state per step."""
+class Samples(Protocol):
+    """What a training learns from."""
 
-    def __init__(self, store: ClipStore, augmentation: AugmentConfig) -> None:
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of each sample, for messages."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class SeededModule(BaseModel):
+    """What all trainings share: data in memory, and one random state per step.
+
+    Attributes:
+        store: What is learned from.
+    """
+
+    def __init__(self, store: Samples) -> None:
         super().__init__()
         self.store = store
-        self.augmentation = augmentation
         self._step_seed = 0
 
     def set_step(self, *key: int) -> None:
         """Derive the random state of the next step from (seed, epoch, step, rank)."""
         self._step_seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
+    def generator(self) -> torch.Generator:
+        """Return the source of chance of this step, on the module's device."""
+        return torch.Generator(next(self.parameters()).device).manual_seed(self._step_seed)
+
+    def checked(self, loss: Tensor, inds: Sequence[int]) -> Tensor:
+        """Return a loss.
+
+        Raises:
+            SkelactError: naming the batch, if the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            samples = ", ".join(self.store.names[i] for i in inds[:8])
+            raise SkelactError(
+                f"the loss is {loss.item()} in the batch of {samples}"
+                f"{', ...' if len(inds) > 8 else ''}: check these samples, or lower optim.lr"
+            )
+        return loss
+
+
+class _TrainingModule(SeededModule):
+    """What pre-training and fine-tuning share: clips, and their augmentation."""
+
+    store: ClipStore
+
+    def __init__(self, store: ClipStore, augmentation: AugmentConfig) -> None:
+        super().__init__(store)
+        self.augmentation = augmentation
+
     def _training_batch(self, inds: Sequence[int]) -> tuple[Tensor, torch.Generator]:
-        device = next(self.parameters()).device
-        generator = torch.Generator(device).manual_seed(self._step_seed)
+        generator = self.generator()
+        device = generator.device
         chosen = torch.as_tensor(inds)
         # On the CPU: the frames are picked there.
         position = draw_positions(
@@ -87,15 +136,6 @@ class _TrainingModule(BaseModel):
         x = self.store.batch(chosen, device, position)
         layout = self.store.config.keypoint_layout
         return augment(x, layout, self.augmentation, generator), generator
-
-    def _checked(self, loss: Tensor, inds: Sequence[int]) -> Tensor:
-        if not torch.isfinite(loss):
-            clips = ", ".join(self.store.names[i] for i in inds[:8])
-            raise SkelactError(
-                f"the loss is {loss.item()} in the batch of clips {clips}"
-                f"{', ...' if len(inds) > 8 else ''}: check these skeletons, or lower optim.lr"
-            )
-        return loss
 
 
 class PretrainModule(_TrainingModule):
@@ -119,7 +159,7 @@ class PretrainModule(_TrainingModule):
             loss = self._tube_loss(self.mae, batch, generator)
         else:
             loss = self._frame_loss(self.mae, batch, generator)
-        return {"loss": self._checked(loss, inds)}
+        return {"loss": self.checked(loss, inds)}
 
     def _nothing(self) -> Tensor:
         """Return a zero that has gradients, for a batch in which nobody is seen."""
@@ -215,7 +255,7 @@ class FinetuneModule(_TrainingModule):
         loss = F.cross_entropy(
             self.classifier(x).float(), labels, label_smoothing=self.label_smoothing
         )
-        return {"loss": self._checked(loss, inds)}
+        return {"loss": self.checked(loss, inds)}
 
 
 class _Figures(BaseMetric):
@@ -297,7 +337,16 @@ def pretrain(
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
     module = PretrainModule(mae, config.mask, store, config.augment)
-    best = _run(module, config, work_dir, seed, device, resume, quiet)
+    best = train_module(
+        module,
+        config.optim,
+        config.runtime,
+        work_dir,
+        seed=seed,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+    )
     meta = CheckpointMeta(
         kind="pretrain",
         preprocess=config.preprocess,
@@ -363,7 +412,17 @@ def finetune(
         TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
     )
     figures = _Figures()
-    best = _run(module, config, work_dir, seed, device, resume, quiet, figures)
+    best = train_module(
+        module,
+        config.optim,
+        config.runtime,
+        work_dir,
+        seed=seed,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+        figures=figures,
+    )
     measured = _measure_last(best, val_store)
     meta = CheckpointMeta(
         kind="classifier",
@@ -474,18 +533,31 @@ def _only_plain_states() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _run(
+def train_module(
     module: Any,
-    config: PretrainConfig | FinetuneConfig,
+    optim: OptimConfig,
+    runtime: RuntimeConfig,
     work_dir: Path,
+    *,
     seed: int,
     device: str,
     resume: bool,
     quiet: bool,
     figures: _Figures | None = None,
 ) -> Any:
-    """Train ``module`` and return it, or its moving average, on the CPU."""
-    optim, runtime = config.optim, config.runtime
+    """Train a module and return it, or its moving average, on the CPU.
+
+    Args:
+        module: A ``SeededModule``; its forward takes numbers of samples and gives the loss.
+        optim: Optimiser and schedule.
+        runtime: How training runs.
+        work_dir: Gets resume states and logs.
+        seed: Seed of order and steps.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        resume: Go on from the last state in ``work_dir`` if there is one.
+        quiet: Log warnings alone.
+        figures: Gets the scores of the module's ``val_store``.
+    """
     chosen = choose_device(device)
     torch.set_num_threads(free_cores())
     keep_freed_memory()

@@ -103,7 +103,14 @@ class AthleteFollower:
         """
         with open_video(clip.path, self._decoder) as reader:
             every = max(1, round(float(reader.info.fps) / self._keys_per_second))
-            frame_inds, candidates = self._look(clip, reader, every, on_progress)
+
+            def report(done: int) -> None:
+                if on_progress:
+                    on_progress(done // 2, _expected(clip, reader.info), self.people_done)
+
+            frame_inds, candidates = find_candidates(
+                clip, reader, self._detector, every, self._frames_per_batch, report
+            )
             info, num_lost = reader.info, reader.num_lost
         paths = [
             path.spread(every, len(frame_inds))
@@ -132,39 +139,6 @@ class AthleteFollower:
         worth = paths[0].worth / len(candidates) if paths else 0.0
         facts = {"swaps_mended": swaps_mended, "subject_worth": round(worth, 3)}
         return FollowedClip(sequence, num_lost, facts)
-
-    def _look(
-        self,
-        clip: ClipSource,
-        reader: VideoReader,
-        every: int,
-        on_progress: Callable[[int, int | None, int], None] | None,
-    ) -> tuple[np.ndarray, Candidates]:
-        """Return all frame numbers, and the candidates of every n-th frame with what moves."""
-        start, stop = clip.frame_range(reader.info)
-        candidates = Candidates((reader.info.height, reader.info.width))
-        cue_reader = CueReader()
-        waiting: deque[Detections] = deque()
-        frame_inds: list[np.ndarray] = []
-        done = 0
-        for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
-            keys = batch.take(slice(-done % every, None, every))
-            if len(keys.frames):
-                waiting.extend(self._detector.detect(keys, clip.clip_id))
-            for frame in keys.frames:
-                cues = cue_reader.add(frame)
-                if cues is not None:
-                    found = waiting.popleft()
-                    candidates.add(found.bboxes, found.scores, cues)
-            frame_inds.append(batch.frame_inds)
-            done += len(batch.frames)
-            if on_progress:
-                on_progress(done // 2, _expected(clip, reader.info), self.people_done)
-        cues = cue_reader.finish()
-        if cues is not None:
-            found = waiting.popleft()
-            candidates.add(found.bboxes, found.scores, cues)
-        return np.concatenate(frame_inds).astype(np.int64), candidates
 
     def _pose_paths(
         self,
@@ -240,6 +214,50 @@ class AthleteFollower:
             if index in step_of
             for person in np.flatnonzero(on_path[:, step_of[index]]).tolist()
         ]
+
+
+def find_candidates(
+    clip: ClipSource,
+    reader: VideoReader,
+    detector: PersonDetector,
+    every: int,
+    frames_per_batch: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, Candidates]:
+    """Return the numbers of a clip's frames, and the candidates of every n-th with what moves.
+
+    Args:
+        clip: The clip.
+        reader: Its file, opened.
+        detector: Gives the boxes.
+        every: Look at every n-th frame.
+        frames_per_batch: Frames decoded at a time.
+        on_progress: Called with the number of frames read.
+    """
+    start, stop = clip.frame_range(reader.info)
+    candidates = Candidates((reader.info.height, reader.info.width))
+    cue_reader = CueReader()
+    waiting: deque[Detections] = deque()
+    frame_inds: list[np.ndarray] = []
+    done = 0
+    for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
+        keys = batch.take(slice(-done % every, None, every))
+        if len(keys.frames):
+            waiting.extend(detector.detect(keys, clip.clip_id))
+        for frame in keys.frames:
+            cues = cue_reader.add(frame)
+            if cues is not None:
+                found = waiting.popleft()
+                candidates.add(found.bboxes, found.scores, cues)
+        frame_inds.append(batch.frame_inds)
+        done += len(batch.frames)
+        if on_progress:
+            on_progress(done)
+    cues = cue_reader.finish()
+    if cues is not None:
+        found = waiting.popleft()
+        candidates.add(found.bboxes, found.scores, cues)
+    return np.concatenate(frame_inds).astype(np.int64), candidates
 
 
 def _expected(clip: ClipSource, info: VideoInfo) -> int | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import SkelactError
 from .detect import BoxesFromFile, PersonDetector, WholeFrame
+from .student import is_student
 from .weights import WEIGHTS, is_url
 
 
@@ -23,7 +24,8 @@ def build_detector(
 
     Args:
         name: A detector of the weights table ("rtmdet-nano"), "whole-frame", "mmdet-faster-rcnn"
-            (the paper's, where MMDetection is installed), or a path or address of an ONNX file.
+            (the paper's, where MMDetection is installed), a path or address of an ONNX file, or a
+            path to either file of a finder's pair.
         boxes: A file of ground-truth boxes, used in place of a detector; see BoxesFromFile.
         score_thr: Leave out people with a lower score.
         max_det: At most this many people per frame.
@@ -42,6 +44,10 @@ def build_detector(
         from .detect_mmdet import FasterRCNN
 
         return FasterRCNN(score_thr, max_det, device)
+    if is_student(name) or (name in WEIGHTS and is_student(WEIGHTS[name].filename)):
+        from .finder import Finder
+
+        return Finder(name, score_thr, max_det, device, num_threads, size_factor)
     known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
     if name in known or name.endswith(".onnx") or is_url(name):
         from .detect_onnx import ONNXDetector
@@ -49,5 +55,5 @@ def build_detector(
         return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor)
     raise SkelactError(
         f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
-        "mmdet-faster-rcnn, or a path or address of an .onnx file"
+        "mmdet-faster-rcnn, a path or address of an .onnx file, or a finder's .json"
     )

@@ -85,7 +85,7 @@ def estimate_oriented(
     axes = body_angles(keypoints, pose.layout)
     off = np.abs((axes - angles + 180) % 360 - 180)
     again = np.flatnonzero((off > config.aligned_degrees) | np.isin(everyone, tried))
-    body_centers, body_sizes = _extents(keypoints[again], scores[again], axes[again], config)
+    body_centers, body_sizes = body_extents(keypoints[again], scores[again], axes[again], config)
     found, found_scores = views.look(again, body_centers, body_sizes, axes[again])
     good = _worth(found, found_scores, bboxes[again], config) >= config.keep_share * worth[again]
     rows = again[good]
@@ -130,7 +130,7 @@ def estimate_carried(
         As :func:`estimate_oriented`.
     """
     angles = body_angles(near_keypoints, pose.layout)
-    _, sizes = _extents(near_keypoints, near_scores, angles, config or OrientConfig())
+    _, sizes = body_extents(near_keypoints, near_scores, angles, config or OrientConfig())
     views = _Views(pose, frames, batch_size)
     centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
     keypoints, scores = views.look(np.arange(len(frames)), centers, sizes, angles)
@@ -178,10 +178,17 @@ def body_angles(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
     return angles
 
 
-def _extents(
+def body_extents(
     keypoints: np.ndarray, scores: np.ndarray, angles: np.ndarray, config: OrientConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return centers (N, 2) and sizes (N, 2) of bodies along their own axes."""
+    """Return centers (N, 2) and sizes (N, 2) in pixels of bodies along their own axes.
+
+    Args:
+        keypoints: (N, V, 2) in pixels.
+        scores: (N, V).
+        angles: (N,) degrees by which the bodies are turned, as :func:`body_angles` gives them.
+        config: Which keypoints count, and the margin.
+    """
     centers = np.zeros((len(keypoints), 2), np.float32)
     sizes = np.zeros((len(keypoints), 2), np.float32)
     for i, (points, point_scores, angle) in enumerate(zip(keypoints, scores, angles)):

@@ -21,6 +21,7 @@ from .. import SkelactError
 from .device import choose_device, free_cores
 from .layout import COCO_17, KeypointLayout
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
+from .student import is_student, load_weights, read_student
 from .weights import WEIGHTS, fetch_file, find_weights, locate_weights, sha256_of
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ class PoseEstimator:
 
     Args:
         name: A pose net of the weights table, the name of an MMPose model (looked up in the
-            installed package's model index, its published weights fetched), or a path to an MMPose
-            config file.
+            installed package's model index, its published weights fetched), a path to an MMPose
+            config file, or to either file of a pair that ``skelact distill`` wrote.
         checkpoint: Weights for a config given by path: a path or an address.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto" takes bf16 on processors that have it, fp16 on CUDA, else fp32.
@@ -158,6 +159,9 @@ class PoseEstimator:
         self._model: Any = None
         if name in WEIGHTS and WEIGHTS[name].kind == "pose":
             return
+        if is_student(name):
+            read_student(Path(name), "pose")
+            return
         if name.endswith(".py"):
             if not Path(name).is_file():
                 raise SkelactError(f"no MMPose config at {name}")
@@ -179,6 +183,8 @@ class PoseEstimator:
         if self._name in WEIGHTS:
             path = locate_weights(self._name)
             return sha256_of(path) if path else WEIGHTS[self._name].sha256
+        if is_student(self._name):
+            return read_student(Path(self._name), "pose").weights_sha256
         if self._checkpoint is None:
             return _find_mmpose_model(self._name)["Weights"]
         path = Path(self._checkpoint)
@@ -200,16 +206,23 @@ class PoseEstimator:
         config, checkpoint = self._resolve()
         model = build_pose_model(config["model"])
         _check_model(model, self._name)
-        _load_checkpoint(model, checkpoint)
+        if is_student(checkpoint.name):
+            load_weights(checkpoint, model)
+        else:
+            _load_checkpoint(model, checkpoint)
         self._prepare(model.eval(), config)
 
     def _resolve(self) -> tuple[dict[str, Any], Path]:
         """Return the config and the weights file."""
-        if self._name in WEIGHTS:
+        if self._name in WEIGHTS or is_student(self._name):
+            found = find_weights(self._name) if self._name in WEIGHTS else Path(self._name)
+            if is_student(found.name):
+                meta = read_student(found, "pose")
+                return meta.network.pose_config(meta.input_wh), found
             size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
             assert size is not None  # every pose net of the table names its input
             height, width = map(int, size.groups())
-            return lite_hrnet_config((width, height)), find_weights(self._name)
+            return lite_hrnet_config((width, height)), found
         if self._name.endswith(".py"):
             path, weights = Path(self._name), str(self._checkpoint)
         else:

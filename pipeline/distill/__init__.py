@@ -1,0 +1,1 @@
+"""Our own small networks: people are labelled by teachers, students learn from turned copies."""

@@ -1,0 +1,173 @@
+"""Frames with people whose poses teachers agree on: what students are trained on.
+
+A set is a folder of ``.npz`` files, one per video or run of pictures. Pictures are kept as JPEG, so
+thousands of frames travel in tens of megabytes. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ... import SkelactError
+from ...pose_extract.cache import atomic_write
+
+_JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrames:
+    """Frames, the people in them, and what is neither person nor background.
+
+    Attributes:
+        jpegs: Concatenated JPEG files, uint8.
+        jpeg_ends: (F,) int64, where each file ends.
+        names: (F,) where each frame came from: "path#frame number", or the path of a picture.
+        person_frames: (P,) int64, frame of each person.
+        bboxes: (P, 4) float32 xyxy, pixels of the kept frame.
+        keypoints: (P, 17, 2) float32, pixels of the kept frame.
+        peaks: (P, 17) float32, how sure the teachers are, 0 to 1; 0 where neither sees a keypoint.
+        weights: (P, 17) float32, 0 where the teachers disagree, else 1.
+        ignored_frames: (K,) int64, frame of each box that may hold somebody.
+        ignored: (K, 4) float32 xyxy.
+    """
+
+    jpegs: np.ndarray
+    jpeg_ends: np.ndarray
+    names: np.ndarray
+    person_frames: np.ndarray
+    bboxes: np.ndarray
+    keypoints: np.ndarray
+    peaks: np.ndarray
+    weights: np.ndarray
+    ignored_frames: np.ndarray
+    ignored: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.jpeg_ends)
+
+    def frame(self, index: int) -> np.ndarray:
+        """Return a frame (H, W, 3) uint8 RGB."""
+        start = self.jpeg_ends[index - 1] if index else 0
+        picture = cv2.imdecode(self.jpegs[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
+        assert picture is not None  # it was written by LabelBuilder
+        return np.ascontiguousarray(picture[..., ::-1])
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        with atomic_write(path) as temporary:
+            np.savez(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def load(cls, source: Path) -> LabelledFrames:
+        """Read a file, or all files of a folder as one set.
+
+        Raises:
+            SkelactError: if there is none, or one is not of this form.
+        """
+        paths = sorted(source.glob("**/*.npz")) if source.is_dir() else [source]
+        paths = [path for path in paths if not path.name.startswith(".")]
+        if not paths:
+            raise SkelactError(
+                f"{source}: no labelled frames; make them with `skelact distill label`"
+            )
+        return cls.concatenate([cls._load_file(path) for path in paths])
+
+    @classmethod
+    def _load_file(cls, path: Path) -> LabelledFrames:
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return cls(**{f.name: data[f.name] for f in fields(cls)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise SkelactError(
+                f"{path}: expected labelled frames written by `skelact distill label`, got {error}"
+            ) from None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[LabelledFrames]) -> LabelledFrames:
+        """Return all parts as one."""
+        frames = np.cumsum([0, *(len(part) for part in parts)])
+        sizes = np.cumsum([0, *(len(part.jpegs) for part in parts)])
+        shifted = {
+            "jpeg_ends": [part.jpeg_ends + size for part, size in zip(parts, sizes)],
+            "person_frames": [part.person_frames + first for part, first in zip(parts, frames)],
+            "ignored_frames": [part.ignored_frames + first for part, first in zip(parts, frames)],
+        }
+        return cls(
+            **{
+                f.name: np.concatenate(
+                    shifted.get(f.name) or [getattr(part, f.name) for part in parts]
+                )
+                for f in fields(cls)
+            }
+        )
+
+
+class LabelBuilder:
+    """Collects frames and people into a :class:`LabelledFrames`.
+
+    Args:
+        max_side: Frames whose longer side exceeds this many pixels are kept smaller.
+    """
+
+    def __init__(self, max_side: int) -> None:
+        self._max_side = max_side
+        self._jpegs: list[np.ndarray] = []
+        self._names: list[str] = []
+        self._people: list[tuple[np.ndarray, ...]] = []
+        self._ignored: list[tuple[int, np.ndarray]] = []
+
+    def add(
+        self,
+        name: str,
+        frame: np.ndarray,
+        people: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+        ignored: np.ndarray,
+    ) -> None:
+        """Add a frame.
+
+        Args:
+            name: Where it came from.
+            frame: (H, W, 3) uint8 RGB.
+            people: Per person box (4,), keypoints (17, 2), peaks (17,) and weights (17,).
+            ignored: (K, 4) boxes that may hold somebody.
+        """
+        factor = min(1.0, self._max_side / max(frame.shape[:2]))
+        if factor < 1:
+            frame = cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        _, jpeg = cv2.imencode(
+            ".jpg",
+            np.ascontiguousarray(frame[..., ::-1]),
+            [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
+        )
+        index = len(self._jpegs)
+        self._jpegs.append(jpeg.reshape(-1))
+        self._names.append(name)
+        for box, keypoints, peaks, weights in people:
+            self._people.append(
+                (np.int64(index), box * factor, keypoints * factor, peaks, weights)  # type: ignore[arg-type]
+            )
+        self._ignored += [(index, box * factor) for box in ignored]
+
+    def build(self) -> LabelledFrames:
+        """Return what was added."""
+        frames, bboxes, keypoints, peaks, weights = (
+            [np.asarray(person[i]) for person in self._people] for i in range(5)
+        )
+        return LabelledFrames(
+            jpegs=np.concatenate([np.zeros(0, np.uint8), *self._jpegs]),
+            jpeg_ends=np.cumsum([len(jpeg) for jpeg in self._jpegs], dtype=np.int64),
+            names=np.array(self._names, dtype=np.str_),
+            person_frames=np.array(frames, np.int64),
+            bboxes=np.array(bboxes, np.float32).reshape(-1, 4),
+            keypoints=np.array(keypoints, np.float32).reshape(-1, 17, 2),
+            peaks=np.array(peaks, np.float32).reshape(-1, 17),
+            weights=np.array(weights, np.float32).reshape(-1, 17),
+            ignored_frames=np.array([index for index, _ in self._ignored], np.int64),
+            ignored=np.array([box for _, box in self._ignored], np.float32).reshape(-1, 4),
+        )

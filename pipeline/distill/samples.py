@@ -1,0 +1,419 @@
+"""Training samples of the students, cut from labelled frames at any angle and size.
+
+Pictures lie on the device as uint8; a batch is one affine sampling of them. Maps go from the
+sample's pixels to the stored picture's, as ``grid_sample`` wants them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...pose_extract.layout import COCO_17
+from .labelled_frames import LabelledFrames
+
+_SEEN = 0.25
+
+
+@dataclass(frozen=True)
+class PoseSampling:
+    """How people are cut out for the pose student.
+
+    Attributes:
+        turned_prob: Chance of any angle, 0 to 360 degrees; else it is near upright.
+        upright_degrees: Standard deviation of the angle near upright.
+        scale: Greatest factor of the crop's size is one plus this, least one over it.
+        shift: Greatest shift of the crop's middle, over the box.
+        half_prob: Chance of a crop around the upper or the lower half of the body.
+        flip_prob: Chance of the mirror picture.
+        padding: The crop over the box.
+    """
+
+    turned_prob: float = 0.7
+    upright_degrees: float = 15.0
+    scale: float = 0.35
+    shift: float = 0.12
+    half_prob: float = 0.1
+    flip_prob: float = 0.5
+    padding: float = 1.25
+
+
+@dataclass(frozen=True)
+class FinderSampling:
+    """How frames are shown to the finder.
+
+    Attributes:
+        turned_prob: Chance of any angle; else it is near upright.
+        upright_degrees: Standard deviation of the angle near upright.
+        min_zoom: Least size of a frame in the sample, over filling it.
+        max_zoom: Greatest size.
+        mosaic_prob: Share of samples made of four frames.
+        flip_prob: Chance of the mirror picture.
+    """
+
+    turned_prob: float = 0.6
+    upright_degrees: float = 10.0
+    min_zoom: float = 0.6
+    max_zoom: float = 2.0
+    mosaic_prob: float = 0.4
+    flip_prob: float = 0.5
+
+
+def _turn(degrees: Tensor) -> Tensor:
+    """Return matrices (N, 2, 2) that turn clockwise as seen in a picture."""
+    radians = torch.deg2rad(degrees)
+    cos, sin = torch.cos(radians), torch.sin(radians)
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def _sample(
+    pictures: Tensor, matrices: Tensor, offsets: Tensor, size_wh: tuple[int, int]
+) -> Tensor:
+    """Return (N, 3, h, w) float: sample pixel p is picture pixel ``matrix @ p + offset``."""
+    width, height = size_wh
+    xs = torch.arange(width, device=pictures.device, dtype=torch.float32)
+    ys = torch.arange(height, device=pictures.device, dtype=torch.float32)
+    points = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(1, -1, 2)
+    where = points @ matrices.transpose(1, 2) + offsets[:, None]
+    stored = torch.tensor(pictures.shape[:1:-1], device=pictures.device, dtype=torch.float32)
+    grid = 2 * where / (stored - 1) - 1
+    grid = grid.reshape(len(matrices), height, width, 2)
+    return F.grid_sample(pictures.float(), grid, mode="bilinear", align_corners=True)
+
+
+class PoseSamples:
+    """People for the pose student.
+
+    Args:
+        labelled: Frames and people.
+        people: Which people; empty takes all.
+        stored_side: Pixels of a side of the square that is kept around each person.
+        reach: That square over the person's longer side.
+    """
+
+    def __init__(
+        self,
+        labelled: LabelledFrames,
+        people: Sequence[int] = (),
+        stored_side: int = 288,
+        reach: float = 1.9,
+    ) -> None:
+        chosen = np.asarray(people if len(people) else range(len(labelled.person_frames)), int)
+        self.names = [str(name) for name in labelled.names[labelled.person_frames[chosen]]]
+        pictures = np.empty((len(chosen), 3, stored_side, stored_side), np.uint8)
+        maps = np.empty((len(chosen), 2, 3), np.float32)
+        frame, at = np.zeros(0), -1
+        for row in np.argsort(labelled.person_frames[chosen], kind="stable"):
+            person = chosen[row]
+            if labelled.person_frames[person] != at:
+                at = int(labelled.person_frames[person])
+                frame = labelled.frame(at)
+            box = labelled.bboxes[person]
+            middle = (box[:2] + box[2:]) / 2
+            factor = stored_side / (reach * max(float((box[2:] - box[:2]).max()), 1.0))
+            maps[row] = [
+                [factor, 0, (stored_side - 1) / 2 - factor * middle[0]],
+                [0, factor, (stored_side - 1) / 2 - factor * middle[1]],
+            ]
+            flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+            cut = cv2.warpAffine(frame, maps[row], (stored_side, stored_side), flags=flags)
+            pictures[row] = cut.transpose(2, 0, 1)
+        factors, shifts = maps[:, 0, 0], maps[:, :, 2]
+        boxes = labelled.bboxes[chosen].reshape(-1, 2, 2)
+        keypoints = labelled.keypoints[chosen]
+        self.pictures = torch.from_numpy(pictures)
+        self.bboxes = torch.from_numpy(boxes * factors[:, None, None] + shifts[:, None])
+        self.keypoints = torch.from_numpy(keypoints * factors[:, None, None] + shifts[:, None])
+        self.peaks = torch.from_numpy(labelled.peaks[chosen])
+        self.weights = torch.from_numpy(labelled.weights[chosen])
+        self._flip_inds = torch.tensor(COCO_17.flip_inds().tolist())
+        head = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+        arms = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")
+        upper = (*head, *arms, "left_wrist", "right_wrist")
+        self._is_upper = torch.tensor([name in upper for name in COCO_17.keypoint_names])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PoseSamples:
+        # An averaged copy of a student shares what it learns from.
+        return self
+
+    def to(self, device: torch.device) -> PoseSamples:
+        """Move everything to a device."""
+        for name in ("pictures", "bboxes", "keypoints", "peaks", "weights", "_flip_inds"):
+            setattr(self, name, getattr(self, name).to(device))
+        self._is_upper = self._is_upper.to(device)
+        return self
+
+    def batch(
+        self,
+        inds: Tensor,
+        size_wh: tuple[int, int],
+        sampling: PoseSampling,
+        generator: torch.Generator,
+        degrees: float | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return a batch.
+
+        Args:
+            inds: (N,) which people.
+            size_wh: Width and height of the crops.
+            sampling: How they are cut out.
+            generator: Source of chance.
+            degrees: A fixed angle and nothing else at random, for measuring; None for training.
+
+        Returns:
+            Crops (N, 3, h, w) in units of 0 to 255, keypoints (N, 17, 2) in their pixels, peaks and
+            weights (N, 17).
+        """
+        device = self.pictures.device
+        inds = inds.to(device)
+        n, train = len(inds), degrees is None
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, device=device)
+
+        keypoints, peaks = self.keypoints[inds], self.peaks[inds]
+        weights, bboxes = self.weights[inds], self.bboxes[inds]
+        if degrees is None:
+            near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
+            turned = rand(n) < sampling.turned_prob
+            angles = torch.where(turned, 360 * rand(n), near)
+        else:
+            angles = torch.full((n,), degrees, device=device)
+        turn = _turn(angles)  # from crop axes to picture axes
+        low, high = self._extents(keypoints, peaks * weights, bboxes, turn, sampling, rand, train)
+        middle, size = (low + high) / 2, (high - low).clamp(min=4.0)
+        scale = torch.full((n,), sampling.padding, device=device)
+        if train:
+            scale = scale * (1 + sampling.scale) ** (2 * rand(n) - 1)
+            middle = middle + size * sampling.shift * (2 * rand(n, 2) - 1)
+        width, height = size_wh
+        # As MMPose's crops: the box is widened to the input's aspect.
+        pixel = torch.maximum(size[:, 0] / width, size[:, 1] / height) * scale
+        mirror = torch.ones(n, device=device)
+        if train:
+            mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
+        half = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+        flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
+        matrices = turn * (pixel[:, None] * flip)[:, None]
+        offsets = (turn @ middle[..., None])[..., 0] - (matrices @ half)
+        pictures = _sample(self.pictures[inds], matrices, offsets, size_wh)
+        local = (keypoints - (turn @ middle[..., None])[..., 0][:, None]) @ turn
+        local = local / pixel[:, None, None] * flip[:, None] + half
+        mirrored = mirror < 0
+        for_flip = self._flip_inds
+        local[mirrored] = local[mirrored][:, for_flip]
+        peaks, weights = peaks.clone(), weights.clone()
+        peaks[mirrored] = peaks[mirrored][:, for_flip]
+        weights[mirrored] = weights[mirrored][:, for_flip]
+        return pictures, local, peaks, weights
+
+    def _extents(self, keypoints, sure, bboxes, turn, sampling, rand, train):  # type: ignore[no-untyped-def]
+        """Return low and high (N, 2) corners of people along turned axes."""
+        seen = sure >= _SEEN
+        if train:
+            half = rand(len(seen)) < sampling.half_prob
+            which = torch.where(rand(len(seen), 1) < 0.5, self._is_upper, ~self._is_upper)
+            part = seen & which
+            half &= part.sum(dim=1) >= 4
+            seen = torch.where(half[:, None], part, seen)
+        local = keypoints @ turn
+        far = torch.tensor(1e6, device=keypoints.device)
+        low = torch.where(seen[..., None], local, far).amin(dim=1)
+        high = torch.where(seen[..., None], local, -far).amax(dim=1)
+        margin = 0.06 * (high - low).amax(dim=1, keepdim=True)
+        low, high = low - margin, high + margin
+        # The ellipse inside the box turns with the body; its corners do not.
+        axes = (bboxes[:, 1] - bboxes[:, 0]) / 2
+        center = ((bboxes[:, 0] + bboxes[:, 1]) / 2)[:, None] @ turn
+        reach = ((turn.transpose(1, 2) * axes[:, None]) ** 2).sum(dim=-1).sqrt()
+        whole = ~half[:, None] if train else torch.ones(len(seen), 1, device=low.device).bool()
+        low = torch.where(whole, torch.minimum(low, center[:, 0] - reach), low)
+        high = torch.where(whole, torch.maximum(high, center[:, 0] + reach), high)
+        return low, high
+
+
+class FinderSamples:
+    """Frames for the finder, letter-boxed.
+
+    Args:
+        labelled: Frames and people.
+        frames: Which frames; empty takes all.
+        side: Pixels of a side of the stored squares.
+        max_people: At most this many people of a frame are told of; what is over is ignored.
+        max_ignored: At most this many boxes to ignore.
+    """
+
+    def __init__(
+        self,
+        labelled: LabelledFrames,
+        frames: Sequence[int] = (),
+        side: int = 320,
+        max_people: int = 6,
+        max_ignored: int = 24,
+    ) -> None:
+        chosen = np.asarray(frames if len(frames) else range(len(labelled)), int)
+        self.names = [str(name) for name in labelled.names[chosen]]
+        n = len(chosen)
+        pictures = np.full((n, side, side, 3), 114, np.uint8)
+        self.extents = torch.zeros(n, 2)
+        boxes = np.zeros((n, max_people, 2, 2), np.float32)
+        points = np.zeros((n, max_people, COCO_17.num_keypoints, 2), np.float32)
+        sure = np.zeros((n, max_people, COCO_17.num_keypoints), np.float32)
+        ignored = np.zeros((n, max_ignored, 2, 2), np.float32)
+        for row, index in enumerate(chosen):
+            frame = labelled.frame(int(index))
+            factor = side / max(frame.shape[:2])
+            size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
+            flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+            pictures[row, : size[1], : size[0]] = cv2.resize(frame, size, interpolation=flags)
+            self.extents[row] = torch.tensor(size)
+            people = np.flatnonzero(labelled.person_frames == index)[:max_people]
+            boxes[row, : len(people)] = labelled.bboxes[people].reshape(-1, 2, 2) * factor
+            points[row, : len(people)] = labelled.keypoints[people] * factor
+            sure[row, : len(people)] = labelled.peaks[people] * labelled.weights[people]
+            others = np.flatnonzero(labelled.ignored_frames == index)[:max_ignored]
+            ignored[row, : len(others)] = labelled.ignored[others].reshape(-1, 2, 2) * factor
+        self.pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+        self.bboxes, self.keypoints = torch.from_numpy(boxes), torch.from_numpy(points)
+        self.sure, self.ignored = torch.from_numpy(sure), torch.from_numpy(ignored)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FinderSamples:
+        # An averaged copy of a student shares what it learns from.
+        return self
+
+    def to(self, device: torch.device) -> FinderSamples:
+        """Move everything to a device."""
+        for name in ("pictures", "extents", "bboxes", "keypoints", "sure", "ignored"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+    def batch(
+        self,
+        inds: Tensor,
+        side: int,
+        sampling: FinderSampling,
+        generator: torch.Generator,
+        degrees: float | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a batch.
+
+        Args:
+            inds: (N,) which frames.
+            side: Pixels of a side of the samples.
+            sampling: How they are shown.
+            generator: Source of chance; also draws the other frames of mosaics.
+            degrees: A fixed angle and nothing else at random, for measuring; None for training.
+
+        Returns:
+            Samples (N, 3, side, side) in units of 0 to 255; boxes of people (N, P, 4) and boxes to
+            ignore (N, K, 4), xyxy in their pixels, zeros where there is none.
+        """
+        device = self.pictures.device
+        inds = inds.to(device)
+        if degrees is not None:
+            return self._shown(inds, side, sampling, generator, degrees)
+        count = round(sampling.mosaic_prob * len(inds))
+        whole, whole_boxes, whole_ignored = self._shown(
+            inds[count:], side, sampling, generator, None
+        )
+        if not count:
+            return whole, whole_boxes, whole_ignored
+        others = torch.randint(len(self), (3 * count,), generator=generator, device=device)
+        # Four frames at half size; a frame in a quarter is seen as far as the quarter goes.
+        quarter, boxes, ignored = self._shown(
+            torch.cat([inds[:count], others]), side // 2, sampling, generator, None
+        )
+        tiles = quarter.unflatten(0, (4, count))
+        rows = [torch.cat([tiles[0], tiles[1]], -1), torch.cat([tiles[2], tiles[3]], -1)]
+        shift = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=device) * (side // 2)
+
+        def joined(found: Tensor) -> Tensor:
+            at = shift.repeat(1, 2)[:, None, None]
+            moved = torch.where(found.any(-1, keepdim=True).unflatten(0, (4, count)),
+                                found.unflatten(0, (4, count)) + at, 0.0)  # fmt: skip
+            return moved.transpose(0, 1).flatten(1, 2)
+
+        def padded(found: Tensor, length: int) -> Tensor:
+            return F.pad(found, (0, 0, 0, length - found.shape[1]))
+
+        boxes, ignored = joined(boxes), joined(ignored)
+        return (
+            torch.cat([torch.cat(rows, -2), whole]),
+            torch.cat([boxes, padded(whole_boxes, boxes.shape[1])]),
+            torch.cat([ignored, padded(whole_ignored, ignored.shape[1])]),
+        )
+
+    def _shown(self, inds, side, sampling, generator, degrees):  # type: ignore[no-untyped-def]
+        device, n = self.pictures.device, len(inds)
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, device=device)
+
+        extents = self.extents[inds]
+        stored = self.pictures.shape[-1]
+        middle = extents / 2
+        mirror = torch.ones(n, device=device)
+        if degrees is None:
+            near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
+            angles = torch.where(rand(n) < sampling.turned_prob, 360 * rand(n), near)
+            zoom = sampling.min_zoom * (sampling.max_zoom / sampling.min_zoom) ** rand(n)
+            # Enlarged, another part of the frame is looked at each time.
+            room = (extents - stored / zoom[:, None]).clamp(min=0) / 2
+            middle = middle + room * (2 * rand(n, 2) - 1)
+            mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
+        else:
+            angles = torch.full((n,), degrees, device=device)
+            turned = _turn(angles).abs() @ extents[..., None]
+            zoom = stored / turned[..., 0].amax(dim=1)
+        turn = _turn(angles)
+        pixel = stored / (side * zoom)
+        flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
+        matrices = turn * (pixel[:, None] * flip)[:, None]
+        half = torch.full((2,), (side - 1) / 2, device=device)
+        offsets = middle - matrices @ half
+        pictures = _sample(self.pictures[inds].float() - 114, matrices, offsets, (side, side)) + 114
+
+        def local(points: Tensor) -> Tensor:  # (N, ..., 2)
+            flat = points.reshape(n, -1, 2) - middle[:, None]
+            flat = (flat @ turn) / pixel[:, None, None] * flip[:, None] + half
+            return flat.reshape(points.shape)
+
+        def turned_boxes(boxes: Tensor) -> tuple[Tensor, Tensor]:
+            center = local(boxes.mean(dim=2))
+            axes = (boxes[:, :, 1] - boxes[:, :, 0]) / 2
+            reach = ((turn.transpose(1, 2)[:, None] * axes[:, :, None]) ** 2).sum(-1).sqrt()
+            reach = reach / pixel[:, None, None]
+            return center - reach, center + reach
+
+        low, high = turned_boxes(self.bboxes[inds])
+        points, seen = local(self.keypoints[inds]), self.sure[inds] >= _SEEN
+        far = torch.tensor(1e6, device=device)
+        margin = 0.03 * (high - low).amax(dim=-1, keepdim=True)
+        low = torch.minimum(low, torch.where(seen[..., None], points, far).amin(2) - margin)
+        high = torch.maximum(high, torch.where(seen[..., None], points, -far).amax(2) + margin)
+        people = self._clipped(low, high, self.bboxes[inds], side)
+        ignored = self._clipped(*turned_boxes(self.ignored[inds]), self.ignored[inds], side)
+        return pictures, people, ignored
+
+    @staticmethod
+    def _clipped(low: Tensor, high: Tensor, original: Tensor, side: int) -> Tensor:
+        """Return boxes (N, P, 4) inside the sample; zeros where little of one is left."""
+        before = (high - low).prod(dim=-1)
+        low, high = low.clamp(0, side), high.clamp(0, side)
+        after = (high - low).prod(dim=-1)
+        there = (original[:, :, 1] > original[:, :, 0]).all(-1)
+        keep = there & (after >= 0.4 * before) & (high - low >= 6).all(-1)
+        return torch.where(keep[..., None], torch.cat([low, high], -1), 0.0)

@@ -1,0 +1,186 @@
+"""Our own person finder: centres of people and the sides of their boxes, at any angle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .detect import Detections
+from .device import choose_device, free_cores
+from .frames import FrameBatch
+from .mmpose_compat import build_pose_model
+from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student
+from .weights import WEIGHTS, find_weights, locate_weights, sha256_of
+
+STRIDE = 4
+_PADDING = 114
+_NMS_IOU = 0.6
+_MOST = 100
+
+
+class FinderNet(nn.Module):
+    """A slim HRNet with a head for centres and boxes.
+
+    Args:
+        network: Shape of the backbone.
+    """
+
+    def __init__(self, network: SlimHRNet) -> None:
+        super().__init__()
+        self.backbone = build_pose_model(network.backbone())
+        self.head = nn.Sequential(
+            nn.Conv2d(network.width, 48, 3, padding=1, bias=False),
+            nn.BatchNorm2d(48),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(48, 5, 1),
+        )
+        # Few places are centres: begin with a chance of one in a hundred.
+        bias = self.head[-1].bias
+        assert isinstance(bias, Tensor)
+        nn.init.zeros_(bias)
+        bias.data[0] = -4.6
+        bias.data[1:] = 2.0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Find people.
+
+        Args:
+            x: (N, 3, H, W) float32, normalised RGB; H and W multiples of 32.
+
+        Returns:
+            Logits of a person's centre (N, H / 4, W / 4), and the ways from there to the left,
+            upper, right and lower side of the box (N, 4, H / 4, W / 4), in pixels of the input.
+        """
+        out = self.head(self.backbone(x)[0]).float()
+        sides = torch.exp(out[:, 1:].clamp(-2.0, 5.0)) * STRIDE
+        return out[:, 0], sides
+
+
+def box_sides(sides: Tensor) -> Tensor:
+    """Return boxes (N, 4, h, w) xyxy in pixels of the input from a :class:`FinderNet`'s sides."""
+    height, width = sides.shape[2:]
+    xs = (torch.arange(width, device=sides.device) + 0.5) * STRIDE
+    ys = (torch.arange(height, device=sides.device) + 0.5) * STRIDE
+    left, upper, right, lower = sides.unbind(1)
+    return torch.stack([xs - left, ys[:, None] - upper, xs + right, ys[:, None] + lower], 1)
+
+
+class Finder:
+    """The finder as a detector.
+
+    Args:
+        name: Name in the weights table, or a path of either file of the pair.
+        score_thr: Leave out people with a lower score.
+        max_det: At most this many people per frame.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_threads: Threads on the CPU; 0 takes the free cores.
+        size_factor: Enlarges the network's input.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        score_thr: float,
+        max_det: int,
+        device: str,
+        num_threads: int,
+        size_factor: float = 1.0,
+    ) -> None:
+        self._name = name
+        self._score_thr = score_thr
+        self._max_det = max_det
+        self._device_name = device
+        self._num_threads = num_threads
+        self._size_factor = size_factor
+        self._net: Any = None
+
+    def identity(self) -> dict[str, Any]:
+        """See ``PersonDetector``."""
+        if self._name in WEIGHTS:
+            path = locate_weights(self._name)
+            sha256 = sha256_of(path) if path else WEIGHTS[self._name].sha256
+        else:
+            sha256 = sha256_of(Path(self._name).with_suffix(".safetensors"))
+        return {
+            "name": Path(self._name).name,
+            "sha256": sha256,
+            "score_thr": self._score_thr,
+            "max_det": self._max_det,
+            "size_factor": self._size_factor,
+        }
+
+    def load(self) -> None:
+        """Load the network.
+
+        Raises:
+            SkelactError: if the weights are missing or are no finder's.
+        """
+        if self._net is not None:
+            return
+        from mmcv.cnn.utils import fuse_conv_bn
+
+        path = find_weights(self._name) if self._name in WEIGHTS else Path(self._name)
+        meta = read_student(path, "finder")
+        net = FinderNet(meta.network)
+        load_weights(path, net)
+        self.device = choose_device(self._device_name)
+        torch.set_num_threads(self._num_threads or free_cores())
+        self._side = round(meta.input_wh[0] * self._size_factor / 32) * 32
+        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
+        # bfloat16 moves boxes by less than a pixel; float16 on CUDA.
+        self._net = fuse_conv_bn(net.eval()).to(self.device, memory_format=torch.channels_last)
+
+    def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
+        """Return the people of each frame."""
+        self.load()
+        height, width = batch.frames.shape[1:3]
+        ratio = self._side / max(height, width)
+        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        boxed = np.full((len(batch.frames), self._side, self._side, 3), _PADDING, np.uint8)
+        for canvas, frame in zip(boxed, batch.frames):
+            canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        with torch.inference_mode():
+            x = torch.from_numpy(boxed).to(self.device).permute(0, 3, 1, 2).float()
+            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+            with torch.autocast(self.device.type, dtype=kind):
+                logits, sides = self._net(x)
+            bboxes, scores = find_peaks(logits, sides)
+        return [
+            self._clean(found / ratio, found_scores, (height, width))
+            for found, found_scores in zip(bboxes.cpu().numpy(), scores.cpu().numpy())
+        ]
+
+    def _clean(self, bboxes: np.ndarray, scores: np.ndarray, shape: tuple[int, int]) -> Detections:
+        found = Detections.clean(bboxes, scores, shape, self._score_thr)
+        sizes = found.bboxes[:, 2:] - found.bboxes[:, :2]
+        rows = cv2.dnn.NMSBoxes(
+            np.concatenate([found.bboxes[:, :2], sizes], 1).tolist(),
+            found.scores.tolist(),
+            self._score_thr,
+            _NMS_IOU,
+        )
+        keep = np.asarray(rows, int).reshape(-1)[: self._max_det]
+        return Detections(found.bboxes[keep], found.scores[keep])
+
+
+def find_peaks(logits: Tensor, sides: Tensor, most: int = _MOST) -> tuple[Tensor, Tensor]:
+    """Return boxes (N, K, 4) xyxy in pixels of the input, and scores (N, K), best first.
+
+    Args:
+        logits: (N, h, w), see :class:`FinderNet`.
+        sides: (N, 4, h, w).
+        most: K.
+    """
+    heat = torch.sigmoid(logits)
+    is_peak = heat == torch.nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]
+    scores, places = (heat * is_peak).flatten(1).topk(min(most, heat[0].numel()), dim=1)
+    boxes = box_sides(sides).flatten(2)
+    rows = places[:, None].expand(-1, 4, -1)
+    return boxes.gather(2, rows).transpose(1, 2), scores
