@@ -1,0 +1,338 @@
+"""Labels that teachers agree on, samples at any angle, and students that learn from them."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from skelact import SkelactError
+from skelact.pipeline.cli import main
+from skelact.pipeline.config import load_config
+from skelact.pipeline.distill.label import (
+    LabelConfig,
+    agree,
+    different_people,
+    find_jobs,
+    label_folders,
+    unexplained,
+)
+from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrames
+from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
+from skelact.pipeline.distill.samples import (
+    FinderSamples,
+    FinderSampling,
+    PoseSamples,
+    PoseSampling,
+)
+from skelact.pipeline.distill.students import (
+    DistillConfig,
+    box_loss,
+    centre_loss,
+    distill,
+    heatmap_targets,
+    split_sources,
+)
+from skelact.pose_extract.detectors import build_detector
+from skelact.pose_extract.finder import STRIDE, find_peaks
+from skelact.pose_extract.frames import FrameBatch
+from skelact.pose_extract.layout import COCO_17
+from skelact.pose_extract.mmpose_compat import build_pose_model
+from skelact.pose_extract.pose import PoseEstimator
+from skelact.pose_extract.student import SlimHRNet, read_student
+
+TINY = (
+    "network.width=4", "network.blocks=1", "network.modules=[1,1,1]", "network.bottleneck=4",
+    "optim.epochs=2", "optim.warmup_epochs=0", "optim.batch_size=4",
+)  # fmt: skip
+# A body in a box of 60 x 120 whose keypoints all differ.
+_rng = np.random.default_rng(0)
+BODY = np.stack([_rng.uniform(5, 55, 17), np.linspace(5, 115, 17)], 1).astype(np.float32)
+
+
+def person(x, y, factor=1.0):
+    """Return a labelled person whose box begins at (x, y)."""
+    box = np.array([x, y, x + 60 * factor, y + 120 * factor], np.float32)
+    return box, BODY * factor + (x, y), np.full(17, 0.9, np.float32), np.ones(17, np.float32)
+
+
+def frame_with(*people):
+    """Return a black frame with a dot of its own colour at each keypoint."""
+    frame = np.zeros((240, 320, 3), np.uint8)
+    for _, keypoints, _, _ in people:
+        for i, (x, y) in enumerate(keypoints):
+            cv2.circle(frame, (round(float(x)), round(float(y))), 3, (255, 12 * i + 20, 60), -1)
+    return frame
+
+
+def labelled_frames(count=3):
+    builder = LabelBuilder(max_side=512)
+    for i in range(count):
+        one, two = person(30 + 5 * i, 60), person(200, 20, 0.8)
+        ignored = np.array([[100, 100, 130, 150]], np.float32)
+        builder.add(f"clip_{i}.mp4#{i}", frame_with(one, two), [one, two], ignored)
+    return builder.build()
+
+
+def test_teachers_who_agree_make_a_label_and_others_do_not():
+    config = LabelConfig()
+    scores = np.full((2, 17), 0.8)
+    keypoints, peaks, weights = agree(np.stack([BODY, BODY + 1]), scores, 7200.0, config)
+    assert np.allclose(keypoints, BODY + 0.5)
+    assert np.allclose(peaks, 0.8)
+    assert weights.all()
+
+    moved = BODY.copy()
+    moved[9] += 40.0  # one wrist elsewhere: not learned from
+    label = agree(np.stack([BODY, moved]), scores, 7200.0, config)
+    assert label[2].tolist() == [float(i != 9) for i in range(17)]
+
+    unseen = scores.copy()
+    unseen[:, 15] = 0.05  # both see no ankle: learned as not there
+    label = agree(np.stack([BODY, moved]), unseen, 7200.0, config)
+    assert label[1][15] == 0.0
+    assert label[2][15] == 1.0
+
+    assert agree(np.stack([BODY, BODY + 60]), scores, 7200.0, config) is None
+
+
+def test_one_person_in_two_boxes_is_one_and_parts_are_not_ignored():
+    first, second, other = person(30, 60), person(32, 61), person(200, 20)
+    assert different_people([first, second, other]) == [first, other]
+    people = np.stack([first[0]])
+    head, elsewhere = first[0] * [1, 1, 1, 0] + [0, 0, 0, 90], np.array([200, 20, 260, 140.0])
+    left = unexplained(np.stack([first[0] + 2, head, elsewhere]).astype(np.float32), people)
+    assert left.tolist() == [elsewhere.tolist()]
+
+
+def test_labelled_frames_come_back_as_they_were(tmp_path):
+    labelled = labelled_frames()
+    labelled.save(tmp_path / "a.npz")
+    labelled.save(tmp_path / "b.npz")
+    both = LabelledFrames.load(tmp_path)
+    assert len(both) == 6
+    assert np.array_equal(both.frame(4), labelled.frame(1))
+    assert both.person_frames.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert both.ignored_frames.tolist() == list(range(6))
+    assert np.array_equal(both.keypoints[6:], labelled.keypoints)
+
+
+def test_large_frames_are_kept_smaller_with_their_people():
+    builder = LabelBuilder(max_side=160)
+    one = person(30, 60)
+    builder.add("a.jpg", frame_with(one), [one], np.zeros((0, 4), np.float32))
+    labelled = builder.build()
+    assert labelled.frame(0).shape == (120, 160, 3)
+    assert np.allclose(labelled.keypoints[0], one[1] / 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive"])
+def test_a_damaged_file_of_labels_is_named(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(SkelactError, match=r"a\.npz: expected labelled frames"):
+        LabelledFrames.load(tmp_path)
+    with pytest.raises(SkelactError, match="skelact distill label"):
+        LabelledFrames.load(tmp_path / "empty")
+
+
+def test_crops_at_any_angle_keep_keypoints_on_their_pixels():
+    samples = PoseSamples(labelled_frames())
+    sampling = PoseSampling(half_prob=0.0, shift=0.0)
+    generator = torch.Generator().manual_seed(0)
+    inds = torch.arange(24) % len(samples)
+    pictures, keypoints, _, weights = samples.batch(inds, (192, 256), sampling, generator)
+    assert pictures.shape == (24, 3, 256, 192)
+    assert weights.all()
+    flip = COCO_17.flip_inds()
+    mirrored = 0
+    for picture, points in zip(pictures, keypoints):
+        names = []
+        for x, y in points.round().int().tolist():
+            assert 0 <= x < 192
+            assert 0 <= y < 256
+            around = picture[:, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].reshape(3, -1)
+            red, green, _ = around[:, around[0].argmax()].tolist()
+            assert red > 120  # a dot is there
+            names.append((green / red * 255 - 20) / 12)
+        straight = np.abs(np.array(names) - np.arange(17)).mean()
+        swapped = np.abs(np.array(names) - flip).mean()
+        assert min(straight, swapped) < 0.5  # and it is this keypoint's
+        mirrored += swapped < straight
+    assert 4 < mirrored < 20
+
+
+def test_a_fixed_angle_turns_all_alike_and_nothing_else():
+    samples = PoseSamples(labelled_frames(1), [0])
+    inds = torch.zeros(1, dtype=torch.long)
+    _, upright, _, _ = samples.batch(inds, (192, 256), PoseSampling(), torch.Generator(), 0.0)
+    _, turned, _, _ = samples.batch(inds, (192, 256), PoseSampling(), torch.Generator(), 180.0)
+    around = torch.tensor([191.0, 255.0])
+    assert torch.allclose(around - turned[0], upright[0], atol=0.5)
+
+
+def test_frames_for_the_finder_keep_boxes_around_their_people():
+    samples = FinderSamples(labelled_frames())
+    generator = torch.Generator().manual_seed(3)
+    sampling = FinderSampling(min_zoom=0.9, max_zoom=1.1)
+    pictures, people, ignored = samples.batch(torch.arange(30) % 3, 320, sampling, generator)
+    assert pictures.shape == (30, 3, 320, 320)
+    assert people.shape[::2] == (30, 4)
+    assert (people[:12].any(-1).sum(1) >= 4).all()  # mosaics hold the people of four frames
+    assert ignored.any()
+    inside = torch.zeros(30, 320, 320, dtype=torch.bool)
+    for row, boxes in enumerate(people):
+        for x1, y1, x2, y2 in boxes[boxes.any(-1)].round().int().tolist():
+            inside[row, max(y1 - 2, 0) : y2 + 2, max(x1 - 2, 0) : x2 + 2] = True
+    dots = (pictures[:, 0] > 150) & (pictures[:, 2] < 100)
+    assert dots.sum() > 1000
+    # Those of people of whom less than a part is in the sample stay outside.
+    assert (dots & inside).sum() > 0.97 * dots.sum()
+
+
+def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
+    x = torch.rand(8, 3, 64, 48) * 255
+    first = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
+    again = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
+    other = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.min() >= 0
+    assert first.max() <= 255
+    assert first.shape == x.shape
+
+
+def test_targets_are_what_mmpose_decodes():
+    model = build_pose_model(SlimHRNet().pose_config((192, 256))["model"])
+    keypoints = torch.rand(1, 17, 2) * torch.tensor([150.0, 210.0]) + 20
+    peaks = torch.linspace(0.3, 1.0, 17)[None]
+    heatmaps = heatmap_targets(keypoints, peaks, (192, 256), 2.0)
+    points, scores = model.head.decoder.decode(heatmaps[0].numpy())
+    # MMPose stretches the pixels' middles to the crop's width; PoseEstimator takes it back.
+    expected = keypoints[0].numpy() * (192 / 191, 256 / 255)
+    assert np.abs(points[0] - expected).max() < 0.3
+    assert np.allclose(scores[0], peaks[0], atol=0.08)
+
+
+def load(name, *overrides):
+    return load_config(DistillConfig, name, "distill", overrides)
+
+
+def test_losses_are_least_for_the_truth():
+    people = torch.tensor([[[40.0, 40.0, 120.0, 200.0], [200.0, 100.0, 260.0, 160.0]]])
+    ignored = torch.zeros(1, 1, 4)
+    logits = torch.full((1, 80, 80), -9.0)
+    sides = torch.ones(1, 4, 80, 80)
+    for x1, y1, x2, y2 in people[0].tolist():
+        column, row = round((x1 + x2) / 8 - 0.5), round((y1 + y2) / 8 - 0.5)
+        logits[0, row, column] = 9.0
+        for dx, dy in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+            x, y = (column + dx + 0.5) * STRIDE, (row + dy + 0.5) * STRIDE
+            sides[0, :, row + dy, column + dx] = torch.tensor([x - x1, y - y1, x2 - x, y2 - y])
+    assert box_loss(sides, people) < 1e-5
+    assert centre_loss(logits, people, ignored) < 1e-3
+    assert centre_loss(logits.roll(20, 2), people, ignored) > 5
+    # A wrong centre costs nothing where somebody may be.
+    wrong = logits.clone()
+    wrong[0, 60, 10] = 9.0
+    assert centre_loss(wrong, people, ignored) > 1
+    assert centre_loss(wrong, people, torch.tensor([[[20.0, 220.0, 60.0, 260.0]]])) < 1e-3
+    boxes, scores = find_peaks(logits, sides)
+    assert (scores[0] > 0.5).sum() == 2
+    assert sorted(boxes[0, :2].tolist()) == sorted(people[0].tolist())
+
+
+def test_all_frames_of_a_source_are_on_one_side():
+    names = [f"v/clip_{i}.mp4#{j}" for i in range(60) for j in range(5)]
+    names += [f"p/film{i}_{j:03}.jpg" for i in range(60) for j in range(5)]
+    train, val = split_sources(names)
+    assert 5 <= len(val) <= 90
+    assert not {row // 5 for row in train} & {row // 5 for row in val}
+
+
+@pytest.mark.parametrize("kind", ["pose", "finder"])
+def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
+    labels = tmp_path / "labels"
+    labelled_frames(6).save(labels / "a.npz")
+    size = "input_wh=[64,96]" if kind == "pose" else "input_wh=[96,96]"
+    name = "pose_128x96" if kind == "pose" else "finder"
+    config = load(name, *TINY, size)
+    whole = distill(config, labels, tmp_path / "whole", device="cpu", quiet=True)
+    half = load(name, *TINY, size, "optim.epochs=1", "optim.schedule=constant")
+    both = load(name, *TINY, size, "optim.schedule=constant")
+    distill(half, labels, tmp_path / "resumed", device="cpu", quiet=True)
+    resumed = distill(both, labels, tmp_path / "resumed", device="cpu", resume=True, quiet=True)
+    unbroken = distill(both, labels, tmp_path / "unbroken", device="cpu", quiet=True)
+    weights = [path.with_suffix(".safetensors").read_bytes() for path in (resumed, unbroken)]
+    assert weights[0] == weights[1]
+
+    meta = read_student(whole, kind)
+    assert meta.data["people"] == 12
+    frame = frame_with(person(30, 60))
+    if kind == "pose":
+        pose = PoseEstimator(str(whole), device="cpu")
+        keypoints, scores = pose.predict(pose.crop(frame, person(30, 60)[0][None]))
+        assert keypoints.shape == (1, 17, 2)
+        assert scores.shape == (1, 17)
+        assert pose.identity()["weights"] == meta.weights_sha256
+    else:
+        finder = build_detector(str(whole), score_thr=0.0, device="cpu")
+        batch = FrameBatch(np.stack([frame, frame]), np.arange(2), np.arange(2) / 25)
+        found = finder.detect(batch, "a.mp4")
+        assert len(found) == 2
+        assert (found[0].bboxes[:, 2] <= 320).all()
+        assert finder.identity()["sha256"] == meta.weights_sha256
+
+
+def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):
+    labelled_frames(2).save(tmp_path / "labels" / "a.npz")
+    config = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
+    path = distill(config, tmp_path / "labels", tmp_path / "w", device="cpu", quiet=True)
+    with pytest.raises(SkelactError, match="expected a network of kind 'finder', got 'pose'"):
+        read_student(path, "finder")
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"weights_sha256": "0" * 64}))
+    with pytest.raises(SkelactError, match="does not belong to"):
+        PoseEstimator(str(path))
+    path.write_text("{}")
+    with pytest.raises(SkelactError, match="expected a network's description"):
+        PoseEstimator(str(path))
+    with pytest.raises(SkelactError, match="no file"):
+        PoseEstimator(str(tmp_path / "none.json"))
+
+
+def test_real_people_are_labelled_once_and_broken_files_are_told(shared, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pictures = sorted((shared / "videos" / "youtube_pose_frames").glob("*.jpg"))[:3]
+    for path in pictures:
+        (folder / path.name).symlink_to(path)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    result = CliRunner().invoke(
+        main, ["distill", "label", str(folder), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 sources could not be read" in result.output
+    labelled = LabelledFrames.load(tmp_path / "out")
+    assert 1 <= len(labelled.person_frames) <= 12
+    seen = (labelled.peaks > 0.5) & (labelled.weights > 0)
+    assert seen.sum(axis=1).min() >= 5
+    low, high = labelled.bboxes[:, None, :2], labelled.bboxes[:, None, 2:]
+    inside = ((labelled.keypoints >= low) & (labelled.keypoints <= high)).all(-1)
+    assert inside[seen].mean() > 0.95
+    jobs = find_jobs([folder])
+    before = {job.name: job.target(tmp_path / "out").exists() for job in jobs}
+    assert sorted(before.values()) == [False, True]
+    again = list(label_folders([folder], tmp_path / "out", LabelConfig(), jobs=1))
+    assert sum(isinstance(result, Exception) for _, result in again) == 1
+
+
+def test_nothing_to_label_is_an_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(SkelactError, match="no video and no picture"):
+        find_jobs([tmp_path])
+    with pytest.raises(SkelactError, match="no file or folder"):
+        find_jobs([tmp_path / "none"])
