@@ -17,10 +17,11 @@ from ..pose_extract.layout import KeypointLayout
 GNNName = Literal["gin", "gcn", "gat"]
 
 
-class _BatchNorm(nn.BatchNorm1d):
+class BatchNorm(nn.BatchNorm1d):
     """Batch norm over all axes but the last: (..., D)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (..., D)."""
         return super().forward(x.reshape(-1, x.shape[-1])).reshape_as(x)
 
 
@@ -68,7 +69,7 @@ class GINLayer(nn.Module):
         self.eps = nn.Parameter(torch.zeros(()))
         self.mlp = nn.Sequential(
             nn.Linear(in_dim, out_dim),
-            _BatchNorm(out_dim),
+            BatchNorm(out_dim),
             _PReLU(),
             nn.Linear(out_dim, out_dim),
         )
@@ -173,7 +174,7 @@ class GraphStack(nn.Module):
         for i, (width_in, width_out) in enumerate(pairwise(widths)):
             layers.append(_LAYERS[gnn](layout, width_in, width_out))
             if last_activation or i < depth - 1:
-                layers += [_BatchNorm(width_out), _PReLU()]
+                layers += [BatchNorm(width_out), _PReLU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, h: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier, bones_and_motion
-from .gnn import GNNName, GraphStack, _BatchNorm
+from .gnn import BatchNorm, GNNName, GraphStack
 from .skeleton_mae import SkeletonMAE
 from .temporal import MultiScaleTemporalConv
 
@@ -57,7 +57,7 @@ class STRLLayer(nn.Module):
         # A linear layer over the last axis is a 1x1 convolution over time and joints.
         self.input_weight = nn.Linear(dim, dim, bias=False)
         self.pooled_weight = nn.Linear(dim, dim, bias=False)
-        self.norm = _BatchNorm(dim)
+        self.norm = BatchNorm(dim)
 
     def forward(self, h: Tensor, person: int) -> Tensor:
         """Map (B, V, D), frames of one person, to (B, V, D).

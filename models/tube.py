@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier, bones_and_motion
-from .gnn import _BatchNorm
+from .gnn import BatchNorm
 
 # Motion from frame to frame is some tenth of the positions' size; this brings it near.
 _MOTION_SCALE = 4.0
@@ -57,13 +57,13 @@ class GraphMixing(nn.Module):
         start = torch.stack([kinds[k % len(kinds)] for k in range(num_heads)])
         self.weight = nn.Parameter(start + 0.02 * torch.randn(start.shape))
         self.value = nn.Linear(in_dim, out_dim, bias=False)
-        self.value_norm = _BatchNorm(out_dim)
+        self.value_norm = BatchNorm(out_dim)
         self.out = nn.Linear(out_dim, out_dim, bias=False)
-        self.norm = _BatchNorm(out_dim)
+        self.norm = BatchNorm(out_dim)
         self.residual: nn.Module = (
             nn.Identity()
             if in_dim == out_dim
-            else nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), _BatchNorm(out_dim))
+            else nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), BatchNorm(out_dim))
         )
 
     def forward(self, h: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class TemporalMixing(nn.Module):
             raise ValueError(f"widths: expected multiples of 4, got {dim}")
         self.stride = stride
         self.value = nn.Linear(dim, dim, bias=False)
-        self.value_norm = _BatchNorm(dim)
+        self.value_norm = BatchNorm(dim)
         self.convs = nn.ModuleList(
             nn.Conv2d(
                 dim // 4,
@@ -104,7 +104,7 @@ class TemporalMixing(nn.Module):
             )
             for dilation in (1, 2)
         )
-        self.norm = _BatchNorm(dim)
+        self.norm = BatchNorm(dim)
 
     def forward(self, h: Tensor) -> Tensor:
         """Map (B, T, V, D) to (B, ceil(T / stride), V, D)."""

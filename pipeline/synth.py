@@ -18,6 +18,7 @@ from scipy.signal import lfilter
 
 from .. import SkelactError
 from ..pose_extract.cache import atomic_write
+from ..pose_extract.export import pyskl_record
 from ..pose_extract.layout import COCO_17
 from ..pose_extract.skeleton import SkeletonSequence
 from .annotations import NO_LABEL, Annotation
@@ -300,15 +301,13 @@ def make_dives(
 
 
 def _record(clip: Annotation) -> dict[str, Any]:
-    return {
-        "frame_dir": clip.frame_dir,
-        "label": clip.label,
-        "img_shape": clip.img_shape,
-        "original_shape": clip.img_shape,
-        "total_frames": clip.keypoints.shape[1],
-        "keypoint": clip.keypoints.astype(np.float16),
-        "keypoint_score": clip.keypoint_scores.astype(np.float16),
-    }
+    return pyskl_record(
+        clip.frame_dir,
+        clip.label,
+        clip.img_shape,
+        clip.keypoints.astype(np.float16),
+        clip.keypoint_scores.astype(np.float16),
+    )
 
 
 def draw_sheet(path: Path, names: Sequence[str], *, seed: int = 0, noise: float = 0.0) -> None:

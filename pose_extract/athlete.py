@@ -58,8 +58,10 @@ class AthleteFollower:
         follow_config: What a path is worth.
         orient_config: How much is done for the athlete's pose.
         others_config: How much is done for the poses of the others.
-        keys_per_second: Candidates are looked for, and views tried, in about as many frames a
-            second; in between, boxes are filled in and bodies looked at along their last axis.
+        keys_per_second: Candidates are looked for in about as many frames a second; in between,
+            boxes are filled in. From each to the next enough moves to tell the athlete.
+        views_per_second: Views of a person are tried in about as many frames a second; in between,
+            bodies are looked at along their last axis.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AthleteFollower:
         orient_config: OrientConfig | None = None,
         others_config: OrientConfig | None = None,
         keys_per_second: float = float("inf"),
+        views_per_second: float = float("inf"),
     ) -> None:
         self._detector = detector
         self._pose = pose
@@ -85,6 +88,7 @@ class AthleteFollower:
         self._follow_config = follow_config
         self._orient_configs = (orient_config, others_config)
         self._keys_per_second = keys_per_second
+        self._views_per_second = views_per_second
         self.people_done = 0
 
     def run(
@@ -102,7 +106,9 @@ class AthleteFollower:
             VideoError: if no frame can be decoded.
         """
         with open_video(clip.path, self._decoder) as reader:
-            every = max(1, round(float(reader.info.fps) / self._keys_per_second))
+            fps = float(reader.info.fps)
+            every = max(1, round(fps / self._keys_per_second))
+            views_every = max(1, round(fps / self._views_per_second))
 
             def report(done: int) -> None:
                 if on_progress:
@@ -117,7 +123,7 @@ class AthleteFollower:
             for path in follow(candidates, self._num_person, self._follow_config)
         ]
         keypoints, scores, bboxes = self._pose_paths(
-            clip, frame_inds, paths, info, every, on_progress
+            clip, frame_inds, paths, info, views_every, on_progress
         )
         swaps_mended = 0
         for person in range(len(paths)):

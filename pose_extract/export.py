@@ -63,12 +63,32 @@ def _pyskl_annotation(
     if sequence.num_person == 0:
         keypoints = np.zeros((1, *keypoints.shape[1:]), np.float32)
         scores = np.zeros((1, *scores.shape[1:]), np.float32)
+    label = labels[entry.label] if entry.label else NO_LABEL
+    return pyskl_record(entry.video, label, sequence.img_shape, keypoints, scores)
+
+
+def pyskl_record(
+    frame_dir: str,
+    label: int,
+    img_shape: tuple[int, int] | None,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+) -> dict[str, Any]:
+    """Return a clip as PYSKL writes it.
+
+    Args:
+        frame_dir: What the clip is called.
+        label: Number of its class.
+        img_shape: (height, width) of its pictures, or None where they are unknown.
+        keypoints: (M, T, V, 2), pixels.
+        scores: (M, T, V).
+    """
     return {
-        "frame_dir": entry.video,
-        "label": labels[entry.label] if entry.label else NO_LABEL,
-        "img_shape": sequence.img_shape,
-        "original_shape": sequence.img_shape,
-        "total_frames": sequence.num_frames,
+        "frame_dir": frame_dir,
+        "label": label,
+        "img_shape": img_shape,
+        "original_shape": img_shape,
+        "total_frames": keypoints.shape[1],
         "keypoint": keypoints,
         "keypoint_score": scores,
     }

@@ -37,7 +37,8 @@ EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 # Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
 _ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
-_KEYS_PER_SECOND = {"balanced": 12.5, "thorough": float("inf")}
+_KEYS_PER_SECOND = 12.5
+_VIEWS_PER_SECOND = {"balanced": 12.5, "thorough": float("inf")}
 _ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientConfig()}
 
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
@@ -260,7 +261,8 @@ class Extractor:
             "swaps": asdict(SwapConfig()),
             "orient": asdict(_ORIENT[self.config.effort]),
             "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
-            "keys_per_second": str(_KEYS_PER_SECOND[self.config.effort]),
+            "keys_per_second": _KEYS_PER_SECOND,
+            "views_per_second": str(_VIEWS_PER_SECOND[self.config.effort]),
         }
 
     def run(
@@ -310,7 +312,8 @@ class Extractor:
             follow_config=FollowConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
             others_config=_ORIENT_OTHERS[self.config.effort],
-            keys_per_second=_KEYS_PER_SECOND[self.config.effort],
+            keys_per_second=_KEYS_PER_SECOND,
+            views_per_second=_VIEWS_PER_SECOND[self.config.effort],
         )
         for clip in clips:
 

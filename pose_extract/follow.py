@@ -104,7 +104,8 @@ class Candidates:
 
     Attributes:
         img_shape: (height, width) of the frames.
-        bboxes: Per frame, (N, 4) float32 xyxy, pixels.
+        bboxes: Per frame, (N, 4) float32 xyxy, pixels, widened to what moves around them.
+        detected: Per frame, (N, 4) the boxes as they were detected.
         scores: Per frame, (N,) float32.
         motion: Per frame, (N,) change inside the box over the frame's mean.
         colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
@@ -114,6 +115,7 @@ class Candidates:
 
     img_shape: tuple[int, int]
     bboxes: list[np.ndarray] = field(default_factory=list)
+    detected: list[np.ndarray] = field(default_factory=list)
     scores: list[np.ndarray] = field(default_factory=list)
     motion: list[np.ndarray] = field(default_factory=list)
     colors: list[np.ndarray] = field(default_factory=list)
@@ -125,6 +127,8 @@ class Candidates:
 
     def add(self, bboxes: np.ndarray, scores: np.ndarray, cues: FrameCues) -> None:
         """Add a frame."""
+        self.detected.append(bboxes)
+        bboxes = cues.widened(bboxes)
         self.bboxes.append(bboxes)
         self.scores.append(scores)
         self.motion.append(cues.motion_in(bboxes).astype(np.float32))
@@ -134,14 +138,18 @@ class Candidates:
         self.cuts.append(cues.is_cut)
 
     def without(self, path: Path) -> Candidates:
-        """Return what is left when the boxes on a path, and those that overlap them, are gone."""
+        """Return what is left when the boxes on a path, and those that overlap them, are gone.
+
+        The others stand beside the one who moves: their boxes are as detected.
+        """
         left = Candidates(self.img_shape, from_previous=self.from_previous, cuts=self.cuts)
         at = {int(step): bbox for step, bbox in zip(path.steps, path.bboxes)}
         for step, bboxes in enumerate(self.bboxes):
             keep = np.ones(len(bboxes), bool)
             if step in at and len(bboxes):
                 keep = pairwise_iou(at[step][None], bboxes)[0] < 0.3
-            left.bboxes.append(bboxes[keep])
+            left.bboxes.append(self.detected[step][keep])
+            left.detected.append(self.detected[step][keep])
             left.scores.append(self.scores[step][keep])
             left.motion.append(self.motion[step][keep])
             left.colors.append(self.colors[step][keep])

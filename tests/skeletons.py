@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 
 from skelact.pipeline.annotations import Annotation
+from skelact.pose_extract.export import pyskl_record
 
 _BODY = np.array(
     [[0, -9], [-0.3, -9.3], [0.3, -9.3], [-0.7, -9], [0.7, -9], [-2, -7], [2, -7], [-2.6, -5],
@@ -50,15 +51,13 @@ def make_annotations(count, seed=0, num_person=1):
 def write_annotations(path, train, val, **extra):
     """Write two lists of clips as PYSKL's dictionary with the splits "train" and "val"."""
     records = [
-        {
-            "frame_dir": clip.frame_dir,
-            "label": clip.label,
-            "img_shape": clip.img_shape,
-            "original_shape": clip.img_shape,
-            "total_frames": clip.keypoints.shape[1],
-            "keypoint": clip.keypoints.astype(np.float16),
-            "keypoint_score": clip.keypoint_scores.astype(np.float16),
-        }
+        pyskl_record(
+            clip.frame_dir,
+            clip.label,
+            clip.img_shape,
+            clip.keypoints.astype(np.float16),
+            clip.keypoint_scores.astype(np.float16),
+        )
         for clip in [*train, *val]
     ]
     splits = {"train": [c.frame_dir for c in train], "val": [c.frame_dir for c in val]}

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from skelact.pose_extract.boxes import pairwise_iou
 from skelact.pose_extract.camera import CueReader
 
 _RNG = np.random.default_rng(0)
@@ -49,6 +50,22 @@ def test_the_athlete_moves_and_the_hall_does_not(factor):
         assert athlete > 2
         assert athlete > 4 * hall
         assert cues[i].from_previous[0, 2] == pytest.approx(-6 * factor, abs=1.0 * factor)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_box_of_half_a_moving_body_is_widened_to_the_whole(factor):
+    frames = [view(50 + 6 * i, athlete=100 + 14 * i) for i in range(5)]
+    frames = [cv2.resize(frame, None, fx=factor, fy=factor) for frame in frames]
+    cues = read(frames)[2]
+    whole = np.array([128, 100, 158, 170.0])
+    upper, hall = np.array([128, 100, 158, 150.0]), np.array([10.25, 20, 40, 90])
+    boxes = np.stack([upper, hall, whole]).astype(np.float32) * factor
+    widened = cues.widened(boxes)
+    assert pairwise_iou(widened[:1], boxes[2:])[0, 0] > 0.8
+    assert pairwise_iou(boxes[:1], boxes[2:])[0, 0] < 0.75
+    assert np.array_equal(widened[1], boxes[1])
+    assert pairwise_iou(widened[2:], boxes[2:])[0, 0] > 0.75
+    assert cues.widened(np.zeros((0, 4), np.float32)).shape == (0, 4)
 
 
 def test_a_cut_is_found_and_a_pan_is_none():

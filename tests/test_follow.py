@@ -37,12 +37,26 @@ class Scene:
         candidates = Candidates((240, 320), cuts=self.cuts)
         for row in self.rows:
             candidates.bboxes.append(np.array([r[0] for r in row], np.float32).reshape(-1, 4))
+            candidates.detected.append(candidates.bboxes[-1].copy())
             candidates.scores.append(np.array([r[1] for r in row], np.float32))
             candidates.motion.append(np.array([r[2] for r in row], np.float32))
             colors = np.array([r[3] for r in row], np.float32).reshape(-1, 150)
             candidates.colors.append(colors)
             candidates.from_previous.append(step)
         return candidates
+
+
+def test_the_next_person_has_the_boxes_that_were_detected():
+    scene = Scene(10)
+    for frame in range(10):
+        scene.add(frame, 60 + 10 * frame, score=0.6, motion=MOVING, hue=5)
+        scene.add(frame, 280, score=0.6, hue=1)
+    candidates = scene.build()
+    for boxes in candidates.bboxes:
+        boxes[:, 3] += 20  # widened to what moves around them
+    athlete, other = follow(candidates, 2)
+    assert np.allclose(athlete.bboxes[:, 3], 155)
+    assert np.allclose(other.bboxes[:, 3], 135)
 
 
 def crowd(scene, frame):
