@@ -55,6 +55,7 @@ class AthleteFollower:
         batch_size: Crops per batch of the pose net.
         frames_per_batch: Frames decoded at a time.
         decoder: See ``open_video``.
+        widen: Widen the detector's boxes to what moves around them.
         follow_config: What a path is worth.
         orient_config: How much is done for the athlete's pose.
         others_config: How much is done for the poses of the others.
@@ -73,6 +74,7 @@ class AthleteFollower:
         batch_size: int,
         frames_per_batch: int,
         decoder: Literal["auto", "decord", "pyav"] = "auto",
+        widen: bool = True,
         follow_config: FollowConfig | None = None,
         orient_config: OrientConfig | None = None,
         others_config: OrientConfig | None = None,
@@ -85,6 +87,7 @@ class AthleteFollower:
         self._batch_size = batch_size
         self._frames_per_batch = frames_per_batch
         self._decoder = decoder
+        self._widen = widen
         self._follow_config = follow_config
         self._orient_configs = (orient_config, others_config)
         self._keys_per_second = keys_per_second
@@ -115,7 +118,13 @@ class AthleteFollower:
                     on_progress(done // 2, _expected(clip, reader.info), self.people_done)
 
             frame_inds, candidates = find_candidates(
-                clip, reader, self._detector, every, self._frames_per_batch, report
+                clip,
+                reader,
+                self._detector,
+                every,
+                self._frames_per_batch,
+                widen=self._widen,
+                on_progress=report,
             )
             info, num_lost = reader.info, reader.num_lost
         paths = [
@@ -228,6 +237,8 @@ def find_candidates(
     detector: PersonDetector,
     every: int,
     frames_per_batch: int,
+    *,
+    widen: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, Candidates]:
     """Return the numbers of a clip's frames, and the candidates of every n-th with what moves.
@@ -238,10 +249,11 @@ def find_candidates(
         detector: Gives the boxes.
         every: Look at every n-th frame.
         frames_per_batch: Frames decoded at a time.
+        widen: Widen the boxes to what moves around them.
         on_progress: Called with the number of frames read.
     """
     start, stop = clip.frame_range(reader.info)
-    candidates = Candidates((reader.info.height, reader.info.width))
+    candidates = Candidates((reader.info.height, reader.info.width), widen=widen)
     cue_reader = CueReader()
     waiting: deque[Detections] = deque()
     frame_inds: list[np.ndarray] = []

@@ -309,6 +309,7 @@ class Extractor:
             batch_size=batch_size,
             frames_per_batch=_FRAMES_PER_BATCH,
             decoder=self.config.decoder,
+            widen=_is_searching(self.config),
             follow_config=FollowConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
             others_config=_ORIENT_OTHERS[self.config.effort],
@@ -413,6 +414,11 @@ def orient_config(effort: Effort) -> OrientConfig:
     return _ORIENT[effort]
 
 
+def _is_searching(config: ExtractConfig) -> bool:
+    """Return whether people are searched for: given boxes, and whole frames, are what they are."""
+    return config.boxes is None and config.detector != "whole-frame"
+
+
 def _build_detector(config: ExtractConfig) -> PersonDetector:
     def build(score_thr: float, max_det: int, size_factor: float = 1.0) -> PersonDetector:
         return build_detector(
@@ -425,8 +431,7 @@ def _build_detector(config: ExtractConfig) -> PersonDetector:
             size_factor=size_factor,
         )
 
-    # Boxes from a file, and whole frames, are what they are at any angle.
-    if config.effort == "fast" or config.boxes is not None or config.detector == "whole-frame":
+    if config.effort == "fast" or not _is_searching(config):
         return build(config.det_score_thr, config.max_det)
     factors = _SIZE_FACTORS[config.effort]
     return TurnedDetector([build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors])

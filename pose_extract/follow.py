@@ -44,8 +44,8 @@ class FollowConfig:
         gap_weight: Against each frame that the path leaves out.
         max_gap: Most frames that the path may leave out in a row.
         box: The path begins with whom this box of the first frame holds, xyxy in pixels.
-        min_share: Least share of the clip's frames in which a person after the first is seen.
-        min_score: Least mean detection score of the first person: the best path through a clip
+        min_share: Least share of a scene's frames in which a person after the first is seen.
+        min_score: Least mean detection score of the first person: the best path through a scene
             without people is still a path.
         min_other_score: The same for a person after the first: what is left when the athlete is
             gone may be nobody.
@@ -111,6 +111,7 @@ class Candidates:
         colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
         from_previous: Per frame, (2, 3) map from the previous frame's pixels.
         cuts: Per frame, whether another scene begins.
+        widen: Widen the boxes that are added; boxes that were given are right as they are.
     """
 
     img_shape: tuple[int, int]
@@ -121,6 +122,7 @@ class Candidates:
     colors: list[np.ndarray] = field(default_factory=list)
     from_previous: list[np.ndarray] = field(default_factory=list)
     cuts: list[bool] = field(default_factory=list)
+    widen: bool = True
 
     def __len__(self) -> int:
         return len(self.bboxes)
@@ -128,7 +130,7 @@ class Candidates:
     def add(self, bboxes: np.ndarray, scores: np.ndarray, cues: FrameCues) -> None:
         """Add a frame."""
         self.detected.append(bboxes)
-        bboxes = cues.widened(bboxes)
+        bboxes = cues.widened(bboxes) if self.widen else bboxes
         self.bboxes.append(bboxes)
         self.scores.append(scores)
         self.motion.append(cues.motion_in(bboxes).astype(np.float32))
@@ -161,9 +163,10 @@ class Path:
     """A person's way through a clip.
 
     Attributes:
-        steps: (S,) int64, frames of the clip, rising by one.
+        steps: (S,) int64, frames of the clip, rising; by one within a scene.
         bboxes: (S, 4) float32 xyxy, pixels.
         found: (S,) bool; False where no candidate was, and the box is filled in between.
+        begins: (S,) bool, True at the first step and at the first one after a cut.
         score: Mean detection score of its candidates.
         worth: What the path is worth; comparable within a clip.
     """
@@ -171,8 +174,22 @@ class Path:
     steps: np.ndarray
     bboxes: np.ndarray
     found: np.ndarray
+    begins: np.ndarray
     score: float
     worth: float
+
+    @classmethod
+    def join(cls, scenes: Sequence[Path]) -> Path:
+        """Return the paths through successive scenes as one."""
+        sizes = [len(path.steps) for path in scenes]
+        return cls(
+            np.concatenate([path.steps for path in scenes]),
+            np.concatenate([path.bboxes for path in scenes]),
+            np.concatenate([path.found for path in scenes]),
+            np.concatenate([path.begins for path in scenes]),
+            float(np.average([path.score for path in scenes], weights=sizes)),
+            sum(path.worth for path in scenes),
+        )
 
     def spread(self, every: int, num_frames: int) -> Path:
         """Return the path over all frames of a clip of which it saw every n-th.
@@ -181,22 +198,34 @@ class Path:
         """
         if every == 1:
             return self
-        keys = self.steps * every
-        steps = np.arange(keys[0], min(keys[-1] + every, num_frames))
-        bboxes = np.stack([np.interp(steps, keys, self.bboxes[:, i]) for i in range(4)], axis=1)
+        firsts = np.flatnonzero(self.begins)
+        stops = [*firsts[1:].tolist(), len(self.steps)]
+        ends = [*(self.steps[firsts[1:]] * every).tolist(), num_frames]
+        return Path.join(
+            [
+                self._spread_scene(slice(first, stop), every, end)
+                for first, stop, end in zip(firsts.tolist(), stops, ends)
+            ]
+        )
+
+    def _spread_scene(self, rows: slice, every: int, end: int) -> Path:
+        keys, bboxes, found = self.steps[rows] * every, self.bboxes[rows], self.found[rows]
+        steps = np.arange(keys[0], min(keys[-1] + every, end))
+        spread = np.stack([np.interp(steps, keys, bboxes[:, i]) for i in range(4)], axis=1)
         return Path(
             steps,
-            bboxes.astype(np.float32),
-            np.interp(steps, keys, self.found.astype(float)) == 1,
+            spread.astype(np.float32),
+            np.interp(steps, keys, found.astype(float)) == 1,
+            steps == steps[0],
             self.score,
-            self.worth,
+            self.worth * len(keys) / len(self.steps),
         )
 
 
 def follow(
     candidates: Candidates, num_person: int, config: FollowConfig | None = None
 ) -> list[Path]:
-    """Return the best paths, the athlete's first.
+    """Return the best paths, the athlete's first; each goes on in every scene after a cut.
 
     Args:
         candidates: All boxes of the clip.
@@ -206,19 +235,16 @@ def follow(
     config = config or FollowConfig()
     paths: list[Path] = []
     for _ in range(num_person):
-        path = _best_path(candidates, config)
-        if path is None:
+        scenes = _best_paths(candidates, config, is_first=not paths)
+        if not scenes:
             break
-        if path.score < (config.min_other_score if paths else config.min_score):
-            break
-        if paths and len(path.steps) < config.min_share * len(candidates):
-            break
-        paths.append(path)
-        candidates = candidates.without(path)
+        paths.append(Path.join(scenes))
+        candidates = candidates.without(paths[-1])
     return paths
 
 
-def _best_path(candidates: Candidates, config: FollowConfig) -> Path | None:
+def _best_paths(candidates: Candidates, config: FollowConfig, is_first: bool) -> list[Path]:
+    """Return the best path of each scene that has somebody worth following."""
     worths = [_worth(candidates, step, config) for step in range(len(candidates))]
     best = [worth.copy() for worth in worths]
     came_from: list[list[tuple[int, int]]] = [[(-1, -1)] * len(worth) for worth in worths]
@@ -234,7 +260,33 @@ def _best_path(candidates: Candidates, config: FollowConfig) -> Path | None:
             for column in np.flatnonzero(values > best[step]):
                 best[step][column] = values[column]
                 came_from[step][column] = (before, int(rows[column]))
-    ends = [(float(values.max()), step) for step, values in enumerate(best) if len(values)]
+    found = []
+    for start, stop in _scenes(candidates):
+        path = _best_path(candidates, best, came_from, range(start, stop))
+        if path is None or (config.box is not None and is_first and start > 0):
+            continue
+        if path.score < (config.min_score if is_first else config.min_other_score):
+            continue
+        if is_first or len(path.steps) >= config.min_share * (stop - start):
+            found.append(path)
+    # A scene may show nobody: besides the best one, a path has to be worth something.
+    most = max((path.worth for path in found), default=0.0)
+    return [path for path in found if path.worth > 0 or path.worth == most]
+
+
+def _scenes(candidates: Candidates) -> list[tuple[int, int]]:
+    """Return where each scene starts and stops."""
+    starts = [step for step in range(len(candidates)) if step == 0 or candidates.cuts[step]]
+    return list(zip(starts, [*starts[1:], len(candidates)]))
+
+
+def _best_path(
+    candidates: Candidates,
+    best: Sequence[np.ndarray],
+    came_from: Sequence[Sequence[tuple[int, int]]],
+    scene: range,
+) -> Path | None:
+    ends = [(float(best[step].max()), step) for step in scene if len(best[step])]
     if not ends:
         return None
     worth, step = max(ends, key=lambda end: (end[0], -end[1]))
@@ -331,4 +383,11 @@ def _fill(steps: np.ndarray, bboxes: np.ndarray, score: float, worth: float) -> 
     """Fill the gaps of a path with boxes in between."""
     whole = np.arange(steps[0], steps[-1] + 1)
     filled = np.stack([np.interp(whole, steps, bboxes[:, i]) for i in range(4)], axis=1)
-    return Path(whole, filled.astype(np.float32), np.isin(whole, steps), score, worth)
+    return Path(
+        whole,
+        filled.astype(np.float32),
+        np.isin(whole, steps),
+        whole == whole[0],
+        score,
+        worth,
+    )

@@ -109,14 +109,30 @@ def test_the_cameras_pan_is_taken_out():
     assert np.allclose(follow(scene.build(), 1)[0].bboxes, truth)
 
 
-def test_a_cut_ends_a_path():
+def test_after_a_cut_the_athlete_is_chosen_anew_and_nothing_is_filled_in():
     scene = Scene(20)
     for frame in range(20):
-        scene.add(frame, 60 + 5 * frame, motion=MOVING, hue=5)
+        scene.add(frame, 60 if frame < 12 else 260, motion=MOVING, hue=5 if frame < 12 else 8)
     scene.cuts[12] = True
-    first, second = follow(scene.build(), 2)
-    assert first.steps.tolist() == list(range(12))
-    assert second.steps.tolist() == list(range(12, 20))
+    (path,) = follow(scene.build(), 2)
+    assert path.steps.tolist() == list(range(20))
+    assert np.flatnonzero(path.begins).tolist() == [0, 12]
+    spread = path.spread(3, 58)
+    assert spread.steps.tolist() == list(range(58))
+    assert np.flatnonzero(spread.begins).tolist() == [0, 36]
+    middles = (spread.bboxes[:, 0] + spread.bboxes[:, 2]) / 2
+    assert middles.tolist() == [60.0] * 36 + [260.0] * 22
+
+
+def test_a_scene_without_people_has_no_path():
+    scene = Scene(20)
+    for frame in range(20):
+        good = frame < 8 or frame >= 14
+        scene.add(frame, 60, motion=MOVING if good else STILL, score=0.5 if good else 0.1)
+    scene.cuts[8] = scene.cuts[14] = True
+    (path,) = follow(scene.build(), 1)
+    assert path.steps.tolist() == [*range(8), *range(14, 20)]
+    assert path.spread(2, 40).steps.tolist() == [*range(16), *range(28, 40)]
 
 
 def test_a_second_person_follows_the_first():
