@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from skelact.pose_extract.cache import load_sequence, save_sequence
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.frames import VideoError
 from skelact.pose_extract.sources import ClipSource, find_sources
+from skelact.pose_extract.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,22 @@ def test_a_gymnast_is_held_through_flight(gym, name):
     assert coverage(gym, sequence, 0.3)["coverage"] >= 0.95
     assert coverage(gym, sequence, 0.5)["coverage"] >= 0.7
     assert sequence.num_person <= 2
+
+
+def test_after_a_cut_the_athlete_of_the_next_scene_is_held(gym, tmp_path):
+    path = tmp_path / "two.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (480, 270))
+    for name in ("fx", "ub"):
+        with open_video(gym / f"example_{name}_01_normal.mp4") as reader:
+            for batch in reader.batches(16):
+                for frame in batch.frames:
+                    writer.write(cv2.cvtColor(cv2.resize(frame, (480, 270)), cv2.COLOR_RGB2BGR))
+    writer.release()
+    sequence = run([ClipSource(path, "two.avi")])[0].sequence
+    assert sequence.num_frames == 17 + 29
+    held = sequence.is_present()[0]
+    assert held[:17].mean() > 0.8
+    assert held[17:].mean() > 0.8
 
 
 def test_a_run_repeats_itself_and_the_batch_changes_rounding_alone(gym, tmp_path):
