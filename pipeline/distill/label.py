@@ -46,6 +46,7 @@ class LabelConfig:
     Attributes:
         detector: Detector teacher.
         poses: Pose teachers; they have to agree.
+        scout: Pose net that looks for the view of a person.
         keys_per_second: Frames a second in which candidates are looked for and followed.
         keep_every: Every n-th of these frames is kept.
         paths: At most this many people are followed through a video.
@@ -61,17 +62,18 @@ class LabelConfig:
 
     detector: str = "rtmdet-nano"
     poses: tuple[str, ...] = ("litehrnet18-coco-256x192", "litehrnet18-coco-256x192-b")
+    scout: str = "litehrnet18-coco-128x96"
     keys_per_second: float = 12.5
     keep_every: int = 3
-    paths: int = 3
-    sure_score: float = 0.3
-    maybe_score: float = 0.2
-    min_side: float = 32.0
-    min_oks: float = 0.6
-    min_keypoints: int = 8
+    paths: int = 4
+    sure_score: float = 0.2
+    maybe_score: float = 0.15
+    min_side: float = 28.0
+    min_oks: float = 0.55
+    min_keypoints: int = 7
     seen_score: float = 0.25
-    max_people: int = 6
-    max_side: int = 512
+    max_people: int = 12
+    max_side: int = 448
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,7 @@ class Teachers:
                 )
             ]
         )
-        # The first looks for the view; mirrored pictures are for the labels alone.
-        self._scout = PoseEstimator(config.poses[0], num_threads=num_threads)
+        self._scout = PoseEstimator(config.scout, num_threads=num_threads)
         self._poses = [
             PoseEstimator(name, flip_test=True, num_threads=num_threads) for name in config.poses
         ]
@@ -217,7 +218,7 @@ class Teachers:
         )
         angles = body_angles(points, self._scout.layout)
         centers, sizes = body_extents(points, scores, angles, OrientConfig())
-        crops = self._scout.crop_turned(frame, centers, sizes, angles)
+        crops = self._poses[0].crop_turned(frame, centers, sizes, angles)
         answers = [pose.predict(crops) for pose in self._poses]
         people = []
         for i, box in enumerate(bboxes):

@@ -17,7 +17,7 @@ import numpy as np
 from ... import SkelactError
 from ...pose_extract.cache import atomic_write
 
-_JPEG_QUALITY = 88
+_JPEG_QUALITY = 84
 
 
 @dataclass(frozen=True, eq=False)

@@ -258,7 +258,7 @@ class FinderSamples:
         labelled: LabelledFrames,
         frames: Sequence[int] = (),
         side: int = 320,
-        max_people: int = 6,
+        max_people: int = 12,
         max_ignored: int = 24,
     ) -> None:
         chosen = np.asarray(frames if len(frames) else range(len(labelled)), int)

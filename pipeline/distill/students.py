@@ -49,6 +49,8 @@ class DistillConfig:
         input_wh: Width and height of the student's input.
         network: Shape of the backbone.
         pictures: How pictures are spoilt.
+        bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
+            for "pose": most of a heatmap is empty.
         pose: How people are cut out, for "pose".
         finder: How frames are shown, for "finder".
         runtime: How training runs.
@@ -59,6 +61,7 @@ class DistillConfig:
     input_wh: tuple[int, int] = (192, 256)
     network: SlimHRNet = field(default_factory=SlimHRNet)
     pictures: PictureConfig = field(default_factory=PictureConfig)
+    bell_weight: float = 0.0
     pose: PoseSampling = field(default_factory=PoseSampling)
     finder: FinderSampling = field(default_factory=FinderSampling)
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
@@ -109,7 +112,8 @@ class PoseStudent(_Student):
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
             target = heatmap_targets(keypoints, peaks, self.config.input_wh, self.sigma)
-        error = (self.heatmaps(pictures) - target).square().sum(dim=(2, 3))
+        error = (self.heatmaps(pictures) - target).square()
+        error = (error * (1 + self.config.bell_weight * target)).sum(dim=(2, 3))
         loss = (error * weights).sum() / weights.sum().clamp(min=1.0)
         return {"loss": self.checked(loss, inds)}
 
