@@ -59,8 +59,8 @@ class FollowConfig:
     share_weight: float = 0.15
     typical_share: float = 0.05
     centre_weight: float = 0.0
-    step_weight: float = 1.2
-    growth_weight: float = 2.0
+    step_weight: float = 2.0
+    growth_weight: float = 3.0
     color_weight: float = 1.2
     typical_likeness: float = 0.6
     gap_weight: float = 0.25

@@ -1,0 +1,36 @@
+"""Simulated dives a second: many at once, as `skelact synth diving` makes them, against one by one.
+
+python benchmarks/synth.py
+"""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+from interleave import interleave, report
+
+from skelact.pipeline.synth import diving_labels, film_dives, make_dives
+
+
+def one_by_one(count: int) -> None:
+    """Simulate and film dives singly."""
+    _, dives = diving_labels()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        list(film_dives([dives[i % len(dives)]], rng))
+
+
+@click.command()
+@click.option("--count", default=512, show_default=True, help="Dives a round.")
+@click.option("--rounds", default=5, show_default=True)
+def main(count: int, rounds: int) -> None:
+    """Measure the simulator."""
+    ways = {
+        "one by one": lambda: one_by_one(count),
+        "many at once": lambda: list(make_dives("train", count)),
+    }
+    report("Simulated dives", interleave(ways, rounds), count, "dives")
+
+
+if __name__ == "__main__":
+    main()
