@@ -12,7 +12,7 @@ from skelact.pipeline.cli import main
 
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
-    "docs/ablations.md", "models/pretrained/penn_action_video.md",
+    "docs/distill.md", "docs/ablations.md", "models/pretrained/penn_action_video.md",
 ]  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def commands(repository):
         for line in code_lines((repository / page).read_text()):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|predict|synth|"
-                r"export|probe|cost|inspect|doctor) .*)$",
+                r"export|probe|cost|inspect|distill|doctor) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):
@@ -41,6 +41,8 @@ def test_every_skelact_command_in_the_docs_is_one(repository):
     for page, line in commands(repository):
         name, *arguments = shlex.split(line)
         command = main.get_command(click.Context(main), name)
+        if isinstance(command, click.Group):
+            command = command.commands.get(arguments.pop(0))
         assert command is not None, f"{page}: {line}"
         with click.Context(command, info_name=name) as context:
             try:
