@@ -251,7 +251,7 @@ def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str
     `skelact evaluate` take the file as a checkpoint.
     """
     from .annotations import load_annotations
-    from .onnx_classifier import export_onnx, simulated_clips
+    from .export_onnx import export_onnx, simulated_clips
 
     if (ann_file is None) != (split is None):
         raise click.UsageError("--ann-file and --split belong together")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from skeletons import make_annotations, write_annotations
 
 from skelact import SkelactError
-from skelact.pipeline import onnx_classifier
+from skelact.pipeline import export_onnx as export_module
 from skelact.pipeline.annotations import Annotation, load_annotations
 from skelact.pipeline.checkpoint import (
     CheckpointMeta,
@@ -25,7 +25,8 @@ from skelact.pipeline.checkpoint import (
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import ClassifierConfig, EncoderConfig, StgcnConfig, TubeConfig
 from skelact.pipeline.evaluate import classify
-from skelact.pipeline.onnx_classifier import OnnxClassifier, export_onnx, simulated_clips
+from skelact.pipeline.export_onnx import export_onnx, simulated_clips
+from skelact.pipeline.onnx_classifier import OnnxClassifier
 from skelact.pipeline.preprocess import PreprocessConfig
 
 PREPROCESS = PreprocessConfig(clip_len=16, num_person=2)
@@ -102,7 +103,7 @@ def test_the_shipped_classifier_on_real_sequences(tmp_path, shared):
 
 def test_a_difference_stops_and_writes_nothing(tmp_path, monkeypatch):
     info = save(tmp_path, "tube")
-    monkeypatch.setattr(onnx_classifier, "TOLERANCE", -1.0)
+    monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
     with pytest.raises(SkelactError, match="differs from torch by .* nothing was written"):
         export_onnx(info, tmp_path / "out.onnx", simulated_clips(2))
     assert not list(tmp_path.glob("*.onnx*"))
