@@ -57,7 +57,8 @@ class TurnedDetector:
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the candidates of each frame.
 
-        A score is half the sum of the best scores in up to four views, so it lies between 0 and 2.
+        With four quarters a score is half the sum of the best scores in up to four views: boxes on
+        which views agree count for more. It lies between 0 and 2.
         """
         height, width = batch.frames.shape[1:3]
         views: list[list[Detections]] = []
@@ -92,7 +93,9 @@ class TurnedDetector:
             np.maximum.at(best, view_of[group], scores[group])
             weights = scores[group] ** 2
             merged.append((bboxes[group] * weights[:, None]).sum(axis=0) / weights.sum())
-            worth.append(np.sort(best)[-_VIEWS_THAT_COUNT:].sum() / 2)
+            # Of a detector that looks once, its own scores are kept.
+            share = max(1.0, len(self._quarters) / 2)
+            worth.append(np.sort(best)[-_VIEWS_THAT_COUNT:].sum() / share)
         best_first = np.argsort(-np.array(worth, np.float32), kind="stable")[: self._max_candidates]
         return Detections(
             np.array(merged, np.float32).reshape(-1, 4)[best_first],

@@ -10,6 +10,11 @@ from .student import is_student
 from .weights import WEIGHTS, is_url
 
 
+def is_finder(name: str) -> bool:
+    """Return whether a name is that of our finder, which finds people at any angle."""
+    return is_student(WEIGHTS[name].filename if name in WEIGHTS else name)
+
+
 def build_detector(
     name: str,
     *,
@@ -44,7 +49,7 @@ def build_detector(
         from .detect_mmdet import FasterRCNN
 
         return FasterRCNN(score_thr, max_det, device)
-    if is_student(name) or (name in WEIGHTS and is_student(WEIGHTS[name].filename)):
+    if is_finder(name):
         from .finder import Finder
 
         return Finder(name, score_thr, max_det, device, num_threads, size_factor)

@@ -19,7 +19,7 @@ import numpy as np
 from .athlete import AthleteFollower
 from .detect import PersonDetector
 from .detect_turned import TurnedDetector
-from .detectors import build_detector
+from .detectors import build_detector, is_finder
 from .follow import FollowConfig
 from .frames import FrameBatch, VideoInfo
 from .orient import OrientConfig
@@ -434,7 +434,9 @@ def _build_detector(config: ExtractConfig) -> PersonDetector:
     if config.effort == "fast" or not _is_searching(config):
         return build(config.det_score_thr, config.max_det)
     factors = _SIZE_FACTORS[config.effort]
-    return TurnedDetector([build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors])
+    detectors = [build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors]
+    # Our finder was taught on turned people: it looks once.
+    return TurnedDetector(detectors, (0,) if is_finder(config.detector) else (0, 1, 2, 3))
 
 
 def _build_pose(config: ExtractConfig) -> PoseEstimator:

@@ -58,7 +58,9 @@ def test_fewer_turns_and_several_detectors():
     turned = TurnedDetector(detectors, quarters=(0,))
     turned.load()
     assert [detector.loaded for detector in detectors] == [1, 1]
-    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(0.8)
+    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(1.6)  # both agree
+    alone = TurnedDetector(detectors[:1], quarters=(0,))
+    assert alone.detect(batch, "a")[0].scores[0] == pytest.approx(0.8)
     assert turned.identity()["quarters"] == [0]
 
 
