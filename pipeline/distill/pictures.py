@@ -6,6 +6,7 @@ costs the same every time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +96,7 @@ def _motion_blur(x: Tensor, angle: float, length: int) -> Tensor:
     return F.conv2d(flat, kernel)[:, :, :h, :w].reshape(n, c, h, w)
 
 
-def _hide(x: Tensor, config: PictureConfig, rand) -> Tensor:  # type: ignore[no-untyped-def]
+def _hide(x: Tensor, config: PictureConfig, rand: Callable[..., Tensor]) -> Tensor:
     """Put a rectangle of one colour over some pictures."""
     n, _, h, w = x.shape
     hidden = rand(n) < config.hide_prob

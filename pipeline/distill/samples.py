@@ -6,7 +6,7 @@ sample's pixels to the stored picture's, as ``grid_sample`` wants them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +190,8 @@ class PoseSamples:
         else:
             angles = torch.full((n,), degrees, device=device)
         turn = _turn(angles)  # from crop axes to picture axes
-        low, high = self._extents(keypoints, peaks * weights, bboxes, turn, sampling, rand, train)
+        half_prob = sampling.half_prob if train else 0.0
+        low, high = self._extents(keypoints, peaks * weights, bboxes, turn, half_prob, rand)
         middle, size = (low + high) / 2, (high - low).clamp(min=4.0)
         scale = torch.full((n,), sampling.padding, device=device)
         if train:
@@ -217,15 +218,21 @@ class PoseSamples:
         weights[mirrored] = weights[mirrored][:, for_flip]
         return pictures, local, peaks, weights
 
-    def _extents(self, keypoints, sure, bboxes, turn, sampling, rand, train):  # type: ignore[no-untyped-def]
+    def _extents(
+        self,
+        keypoints: Tensor,
+        sure: Tensor,
+        bboxes: Tensor,
+        turn: Tensor,
+        half_prob: float,
+        rand: Callable[..., Tensor],
+    ) -> tuple[Tensor, Tensor]:
         """Return low and high (N, 2) corners of people along turned axes."""
         seen = sure >= _SEEN
-        if train:
-            half = rand(len(seen)) < sampling.half_prob
-            which = torch.where(rand(len(seen), 1) < 0.5, self._is_upper, ~self._is_upper)
-            part = seen & which
-            half &= part.sum(dim=1) >= 4
-            seen = torch.where(half[:, None], part, seen)
+        half = rand(len(seen)) < half_prob
+        which = torch.where(rand(len(seen), 1) < 0.5, self._is_upper, ~self._is_upper)
+        half &= (seen & which).sum(dim=1) >= 4
+        seen = torch.where(half[:, None], seen & which, seen)
         local = keypoints @ turn
         far = torch.tensor(1e6, device=keypoints.device)
         low = torch.where(seen[..., None], local, far).amin(dim=1)
@@ -236,7 +243,7 @@ class PoseSamples:
         axes = (bboxes[:, 1] - bboxes[:, 0]) / 2
         center = ((bboxes[:, 0] + bboxes[:, 1]) / 2)[:, None] @ turn
         reach = ((turn.transpose(1, 2) * axes[:, None]) ** 2).sum(dim=-1).sqrt()
-        whole = ~half[:, None] if train else torch.ones(len(seen), 1, device=low.device).bool()
+        whole = ~half[:, None]
         low = torch.where(whole, torch.minimum(low, center[:, 0] - reach), low)
         high = torch.where(whole, torch.maximum(high, center[:, 0] + reach), high)
         return low, high
@@ -356,7 +363,15 @@ class FinderSamples:
             torch.cat([ignored, padded(whole_ignored, ignored.shape[1])]),
         )
 
-    def _shown(self, inds, side, sampling, generator, degrees):  # type: ignore[no-untyped-def]
+    def _shown(
+        self,
+        inds: Tensor,
+        side: int,
+        sampling: FinderSampling,
+        generator: torch.Generator,
+        degrees: float | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return :meth:`batch` without mosaics."""
         device, n = self.pictures.device, len(inds)
 
         def rand(*shape: int) -> Tensor:
