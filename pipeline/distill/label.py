@@ -8,6 +8,7 @@ picture -> candidates
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -350,7 +351,11 @@ def label_folders(
             yield job, len(LabelledFrames.load(target).person_frames)
         else:
             todo.append(job)
-    with ProcessPoolExecutor(jobs, initializer=_start, initargs=(config,)) as pool:
+    # A forked child would inherit locks of the parent's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_start, initargs=(config,)
+    ) as pool:
         running = {pool.submit(_label, job, job.target(out)): job for job in todo}
         for future in as_completed(running):
             error = future.exception()
