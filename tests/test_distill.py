@@ -336,3 +336,12 @@ def test_nothing_to_label_is_an_error(tmp_path):
         find_jobs([tmp_path])
     with pytest.raises(SkelactError, match="no file or folder"):
         find_jobs([tmp_path / "none"])
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path):
+    for parent in ("a", "b"):
+        (tmp_path / parent / "clips").mkdir(parents=True)
+        (tmp_path / parent / "clips" / "one.mp4").write_bytes(b"")
+    with pytest.raises(SkelactError, match="are both called clips/one.mp4"):
+        find_jobs([tmp_path / "a" / "clips", tmp_path / "b" / "clips"])
+    assert len(find_jobs([tmp_path])) == 2

@@ -96,7 +96,8 @@ class LabelJob:
 
     def target(self, folder: Path) -> Path:
         """Return where its labels go."""
-        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        names = "\n".join([self.name, *(path.name for path in self.paths[1:])])
+        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
         return folder / f"{Path(self.name).name}-{digest}.npz"
 
 
@@ -104,9 +105,10 @@ def find_jobs(folders: Sequence[Path]) -> list[LabelJob]:
     """Return the videos and runs of pictures in folders, searched to the bottom.
 
     Raises:
-        SkelactError: if a folder is missing, or there is neither video nor picture.
+        SkelactError: if a folder is missing, there is neither video nor picture, or two have one
+            name.
     """
-    jobs = []
+    jobs: list[LabelJob] = []
     for folder in folders:
         if not folder.exists():
             raise SkelactError(f"no file or folder at {folder}")
@@ -118,6 +120,13 @@ def find_jobs(folders: Sequence[Path]) -> list[LabelJob]:
         for start in range(0, len(pictures), _PICTURES_PER_FILE):
             chosen = tuple(pictures[start : start + _PICTURES_PER_FILE])
             jobs.append(LabelJob(names[chosen[0]], chosen))
+    paths: dict[str, Path] = {}
+    for job in jobs:
+        other = paths.setdefault(job.name, job.paths[0])
+        if other.absolute() != job.paths[0].absolute():
+            raise SkelactError(
+                f"{other} and {job.paths[0]} are both called {job.name}; give one folder above both"
+            )
     if not jobs:
         raise SkelactError(f"no video and no picture in {', '.join(map(str, folders))}")
     return jobs

@@ -256,8 +256,6 @@ class FinderSamples:
         labelled: Frames and people.
         frames: Which frames; empty takes all.
         side: Pixels of a side of the stored squares.
-        max_people: At most this many people of a frame are told of; what is over is ignored.
-        max_ignored: At most this many boxes to ignore.
     """
 
     def __init__(
@@ -265,12 +263,12 @@ class FinderSamples:
         labelled: LabelledFrames,
         frames: Sequence[int] = (),
         side: int = 320,
-        max_people: int = 12,
-        max_ignored: int = 24,
     ) -> None:
         chosen = np.asarray(frames if len(frames) else range(len(labelled)), int)
         self.names = [str(name) for name in labelled.names[chosen]]
         n = len(chosen)
+        max_people = int(np.bincount(labelled.person_frames).max(initial=1))
+        max_ignored = int(np.bincount(labelled.ignored_frames).max(initial=1))
         pictures = np.full((n, side, side, 3), 114, np.uint8)
         self.extents = torch.zeros(n, 2)
         boxes = np.zeros((n, max_people, 2, 2), np.float32)
@@ -284,11 +282,11 @@ class FinderSamples:
             flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
             pictures[row, : size[1], : size[0]] = cv2.resize(frame, size, interpolation=flags)
             self.extents[row] = torch.tensor(size)
-            people = np.flatnonzero(labelled.person_frames == index)[:max_people]
+            people = np.flatnonzero(labelled.person_frames == index)
             boxes[row, : len(people)] = labelled.bboxes[people].reshape(-1, 2, 2) * factor
             points[row, : len(people)] = labelled.keypoints[people] * factor
             sure[row, : len(people)] = labelled.peaks[people] * labelled.weights[people]
-            others = np.flatnonzero(labelled.ignored_frames == index)[:max_ignored]
+            others = np.flatnonzero(labelled.ignored_frames == index)
             ignored[row, : len(others)] = labelled.ignored[others].reshape(-1, 2, 2) * factor
         self.pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
         self.bboxes, self.keypoints = torch.from_numpy(boxes), torch.from_numpy(points)

@@ -301,7 +301,7 @@ def distill(
     if is_pose:
         module = PoseStudent(PoseSamples(labelled, train_rows), config)
     else:
-        module = FinderStudent(FinderSamples(labelled, train_rows), config)
+        module = FinderStudent(FinderSamples(labelled, train_rows, config.input_wh[0]), config)
     if init is not None:
         _start_from(module, init, is_pose)
     module = train_module(
@@ -318,7 +318,7 @@ def distill(
     if val_rows and is_pose:
         figures = measure_pose(module, PoseSamples(labelled, val_rows))
     elif val_rows:
-        figures = measure_finder(module, FinderSamples(labelled, val_rows))
+        figures = measure_finder(module, FinderSamples(labelled, val_rows, config.input_wh[0]))
     meta = StudentMeta(
         kind=config.kind,
         input_wh=config.input_wh,
@@ -341,12 +341,12 @@ def _start_from(module: Any, init: Path, is_pose: bool) -> None:
     meta = read_student(init, "pose")
     if meta.network != module.config.network:
         raise SkelactError(f"{init}: expected backbone {module.config.network}, got {meta.network}")
-    teacher = build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
-    load_weights(init, teacher)
     if is_pose:
-        module.net.load_state_dict(teacher.state_dict())
-    else:
-        module.net.backbone.load_state_dict(teacher.backbone.state_dict())
+        load_weights(init, module.net)
+        return
+    other = build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
+    load_weights(init, other)
+    module.net.backbone.load_state_dict(other.backbone.state_dict())
 
 
 def measure_pose(
