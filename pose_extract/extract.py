@@ -238,7 +238,7 @@ class Extractor:
         pose: PoseEstimator | None = None,
     ) -> None:
         self.config = config or ExtractConfig()
-        self._detector = detector or _build_detector(self.config)
+        self._detector = detector or detector_for(self.config)
         self._pose = pose or _build_pose(self.config)
 
     def identity(self) -> dict[str, Any]:
@@ -419,7 +419,9 @@ def _is_searching(config: ExtractConfig) -> bool:
     return config.boxes is None and config.detector != "whole-frame"
 
 
-def _build_detector(config: ExtractConfig) -> PersonDetector:
+def detector_for(config: ExtractConfig) -> PersonDetector:
+    """Return the detector of an extraction; beyond "fast" it looks for people at any angle."""
+
     def build(score_thr: float, max_det: int, size_factor: float = 1.0) -> PersonDetector:
         return build_detector(
             config.detector,

@@ -20,8 +20,7 @@ import numpy as np
 from ... import SkelactError
 from ...pose_extract.athlete import find_candidates
 from ...pose_extract.boxes import COCO_SIGMAS, box_areas, pairwise_iou, pairwise_oks
-from ...pose_extract.detect_turned import TurnedDetector
-from ...pose_extract.detectors import build_detector
+from ...pose_extract.extract import ExtractConfig, detector_for
 from ...pose_extract.follow import follow
 from ...pose_extract.frames import FrameBatch
 from ...pose_extract.orient import OrientConfig, body_angles, body_extents, estimate_oriented
@@ -33,7 +32,6 @@ from .labelled_frames import LabelBuilder, LabelledFrames
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 _PICTURES_PER_FILE = 50
 _FRAMES_PER_BATCH = 16
-_CANDIDATE_THR = 0.08
 
 
 # Box (4,), keypoints (17, 2), peaks (17,) and weights (17,).
@@ -142,12 +140,8 @@ class Teachers:
 
     def __init__(self, config: LabelConfig, num_threads: int) -> None:
         self.config = config
-        self._detector = TurnedDetector(
-            [
-                build_detector(
-                    config.detector, score_thr=_CANDIDATE_THR, max_det=100, num_threads=num_threads
-                )
-            ]
+        self._detector = detector_for(
+            ExtractConfig(detector=config.detector, num_threads=num_threads)
         )
         self._scout = PoseEstimator(config.scout, num_threads=num_threads)
         self._poses = [
