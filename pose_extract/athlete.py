@@ -55,7 +55,7 @@ class AthleteFollower:
         batch_size: Crops per batch of the pose net.
         frames_per_batch: Frames decoded at a time.
         decoder: See ``open_video``.
-        widen: Widen the detector's boxes to what moves around them.
+        use_motion: Let what moves propose and widen boxes, see ``Candidates``.
         follow_config: What a path is worth.
         orient_config: How much is done for the athlete's pose.
         others_config: How much is done for the poses of the others.
@@ -74,7 +74,7 @@ class AthleteFollower:
         batch_size: int,
         frames_per_batch: int,
         decoder: Literal["auto", "decord", "pyav"] = "auto",
-        widen: bool = True,
+        use_motion: bool = True,
         follow_config: FollowConfig | None = None,
         orient_config: OrientConfig | None = None,
         others_config: OrientConfig | None = None,
@@ -87,7 +87,7 @@ class AthleteFollower:
         self._batch_size = batch_size
         self._frames_per_batch = frames_per_batch
         self._decoder = decoder
-        self._widen = widen
+        self._use_motion = use_motion
         self._follow_config = follow_config
         self._orient_configs = (orient_config, others_config)
         self._keys_per_second = keys_per_second
@@ -123,7 +123,7 @@ class AthleteFollower:
                 self._detector,
                 every,
                 self._frames_per_batch,
-                widen=self._widen,
+                use_motion=self._use_motion,
                 on_progress=report,
             )
             info, num_lost = reader.info, reader.num_lost
@@ -238,7 +238,7 @@ def find_candidates(
     every: int,
     frames_per_batch: int,
     *,
-    widen: bool = True,
+    use_motion: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, Candidates]:
     """Return the numbers of a clip's frames, and the candidates of every n-th with what moves.
@@ -249,11 +249,11 @@ def find_candidates(
         detector: Gives the boxes.
         every: Look at every n-th frame.
         frames_per_batch: Frames decoded at a time.
-        widen: Widen the boxes to what moves around them.
+        use_motion: Let what moves propose and widen boxes.
         on_progress: Called with the number of frames read.
     """
     start, stop = clip.frame_range(reader.info)
-    candidates = Candidates((reader.info.height, reader.info.width), widen=widen)
+    candidates = Candidates((reader.info.height, reader.info.width), use_motion=use_motion)
     cue_reader = CueReader()
     waiting: deque[Detections] = deque()
     frame_inds: list[np.ndarray] = []

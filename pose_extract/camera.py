@@ -24,6 +24,9 @@ NUM_COLORS = int(np.prod(_COLOR_BINS))
 # than twice as much as the picture's mean.
 _WIDEN_STEPS = np.linspace(0.0, 0.5, 6)
 _WIDEN_CHANGE = 2.0
+# Where it changes more than twice as much as the picture's mean, smoothed over a limb's width
+# (reduced pixels), something moves.
+_REGION_SMOOTHING = 4.0
 _WIDENINGS = np.stack(np.meshgrid(*[_WIDEN_STEPS] * 4, indexing="ij"), -1).reshape(-1, 4)
 
 
@@ -70,6 +73,27 @@ class FrameCues:
         chosen = clipped.reshape(len(bboxes), -1, 4)[np.arange(len(bboxes)), best] / self.scale
         # A box that stays as it is keeps its fractions of a pixel.
         result: np.ndarray = np.where(best[:, None] > 0, chosen, bboxes).astype(np.float32)
+        return result
+
+    def moving_region(self) -> np.ndarray:
+        """Return the box (1, 4) float32 around where most moves; (0, 4) where nothing does.
+
+        Of the connected regions that change more than twice as much as the picture's mean, the one
+        in which most changes. It finds a body that no detector knows, and any other that moves.
+        """
+        table = self.motion
+        change = table[1:, 1:] - table[:-1, 1:] - table[1:, :-1] + table[:-1, :-1]
+        above = change - _WIDEN_CHANGE
+        smooth = cv2.GaussianBlur(above, (0, 0), _REGION_SMOOTHING)
+        count, regions, extents, _ = cv2.connectedComponentsWithStats((smooth > 0).astype(np.uint8))
+        mass = np.bincount(regions.ravel(), np.maximum(above, 0.0).ravel(), count)
+        mass[0] = 0.0  # what does not move
+        most = int(mass.argmax())
+        if mass[most] == 0.0:
+            return np.zeros((0, 4), np.float32)
+        x, y, width, height = extents[most, :4]
+        region = np.array([[x, y, x + width, y + height]]) / self.scale
+        result: np.ndarray = region.astype(np.float32)
         return result
 
     def _change_in(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -309,7 +309,7 @@ class Extractor:
             batch_size=batch_size,
             frames_per_batch=_FRAMES_PER_BATCH,
             decoder=self.config.decoder,
-            widen=_is_searching(self.config),
+            use_motion=_is_searching(self.config),
             follow_config=FollowConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
             others_config=_ORIENT_OTHERS[self.config.effort],

@@ -18,6 +18,8 @@ from .boxes import pairwise_iou
 from .camera import FrameCues
 
 SUBJECTS = ("athlete", "largest", "most-motion", "centre", "all")
+# Detection score of what only moves: less than that of any path, so nobody is made of motion alone.
+_REGION_SCORE = 0.1
 # What it is worth that a path begins in the box asked for: more than all else.
 _BOX_WORTH = 1000.0
 
@@ -105,13 +107,14 @@ class Candidates:
     Attributes:
         img_shape: (height, width) of the frames.
         bboxes: Per frame, (N, 4) float32 xyxy, pixels, widened to what moves around them.
-        detected: Per frame, (N, 4) the boxes as they were detected.
+        detected: Per frame, (N, 4) the same boxes as they were detected.
         scores: Per frame, (N,) float32.
         motion: Per frame, (N,) change inside the box over the frame's mean.
         colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
         from_previous: Per frame, (2, 3) map from the previous frame's pixels.
         cuts: Per frame, whether another scene begins.
-        widen: Widen the boxes that are added; boxes that were given are right as they are.
+        use_motion: Widen the boxes that are added to what moves around them, and add the region in
+            which most moves; boxes that were given are right, and all there are.
     """
 
     img_shape: tuple[int, int]
@@ -122,15 +125,21 @@ class Candidates:
     colors: list[np.ndarray] = field(default_factory=list)
     from_previous: list[np.ndarray] = field(default_factory=list)
     cuts: list[bool] = field(default_factory=list)
-    widen: bool = True
+    use_motion: bool = True
 
     def __len__(self) -> int:
         return len(self.bboxes)
 
     def add(self, bboxes: np.ndarray, scores: np.ndarray, cues: FrameCues) -> None:
         """Add a frame."""
-        self.detected.append(bboxes)
-        bboxes = cues.widened(bboxes) if self.widen else bboxes
+        detected = bboxes
+        if self.use_motion:
+            region = cues.moving_region()
+            bboxes = np.concatenate([cues.widened(bboxes), region])
+            detected = np.concatenate([detected, region])
+            region_score = np.full(len(region), _REGION_SCORE, np.float32)
+            scores = np.concatenate([scores, region_score])
+        self.detected.append(detected)
         self.bboxes.append(bboxes)
         self.scores.append(scores)
         self.motion.append(cues.motion_in(bboxes).astype(np.float32))

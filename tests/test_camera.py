@@ -8,6 +8,7 @@ import pytest
 
 from skelact.pose_extract.boxes import pairwise_iou
 from skelact.pose_extract.camera import CueReader
+from skelact.pose_extract.follow import Candidates, follow
 
 _RNG = np.random.default_rng(0)
 # A hall: smooth texture with corners everywhere.
@@ -66,6 +67,36 @@ def test_a_box_of_half_a_moving_body_is_widened_to_the_whole(factor):
     assert np.array_equal(widened[1], boxes[1])
     assert pairwise_iou(widened[2:], boxes[2:])[0, 0] > 0.75
     assert cues.widened(np.zeros((0, 4), np.float32)).shape == (0, 4)
+
+
+def test_what_moves_most_is_a_region_of_its_own():
+    frames = [view(50 + 6 * i, athlete=100 + 14 * i) for i in range(5)]
+    region = read(frames)[2].moving_region()
+    assert pairwise_iou(region, np.array([[128, 100, 158, 170]], np.float32))[0, 0] > 0.6
+    assert read([view(50)] * 3)[1].moving_region().shape == (0, 4)
+
+
+@pytest.mark.parametrize("use_motion", [True, False])
+def test_who_moves_is_held_where_no_detector_sees_them(use_motion):
+    cues = read([view(50 + 6 * i, athlete=60 + 12 * i) for i in range(14)])
+    candidates = Candidates((240, 320), use_motion=use_motion)
+    truth = np.array([[60 + 12 * i, 100, 90 + 12 * i, 170] for i in range(14)], np.float32)
+    unseen = slice(4, 10)
+    for i, cue in enumerate(cues):
+        boxes = truth[i : i + 1] if i not in range(14)[unseen] else np.zeros((0, 4), np.float32)
+        candidates.add(boxes, np.full(len(boxes), 0.6, np.float32), cue)
+    (path,) = follow(candidates, 1)
+    assert path.steps.tolist() == list(range(14))
+    assert path.found[unseen].all() == use_motion
+    assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.5
+
+
+def test_nobody_is_made_of_motion_alone():
+    candidates = Candidates((240, 320))
+    for cue in read([view(50 + 6 * i, athlete=60 + 12 * i) for i in range(14)]):
+        candidates.add(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), cue)
+    assert all(len(boxes) for boxes in candidates.bboxes)
+    assert not follow(candidates, 1)
 
 
 def test_a_cut_is_found_and_a_pan_is_none():
