@@ -12,7 +12,7 @@ from .. import SkelactError
 from .detect import Detections
 from .device import free_cores
 from .frames import FrameBatch
-from .weights import WEIGHTS, fetch_file, find_weights, is_url, locate_weights, sha256_of
+from .weights import fetch_weights, identify_weights
 
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
 _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
@@ -59,15 +59,9 @@ class ONNXDetector:
 
     def identity(self) -> dict[str, Any]:
         """See ``PersonDetector``."""
-        if self._name in WEIGHTS:
-            path = locate_weights(self._name)
-            sha256 = sha256_of(path) if path else WEIGHTS[self._name].sha256
-        else:
-            # What an address gives is known when it is fetched; until then it goes by its name.
-            sha256 = self._name if is_url(self._name) else sha256_of(fetch_file(self._name))
         return {
             "name": Path(self._name).name,
-            "sha256": sha256,
+            "sha256": identify_weights(self._name),
             "score_thr": self._score_thr,
             "max_det": self._max_det,
             "size_factor": self._size_factor,
@@ -88,7 +82,7 @@ class ONNXDetector:
         options.inter_op_num_threads = 1
         # Failures come as exceptions.
         options.log_severity_level = 4
-        path = find_weights(self._name) if self._name in WEIGHTS else fetch_file(self._name)
+        path = fetch_weights(self._name)
         providers = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")

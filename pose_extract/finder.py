@@ -14,8 +14,8 @@ from .detect import Detections
 from .device import choose_device, free_cores
 from .frames import FrameBatch
 from .mmpose_compat import build_pose_model
-from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student
-from .weights import WEIGHTS, find_weights, locate_weights, sha256_of
+from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student, weights_name
+from .weights import fetch_weights, identify_weights
 
 STRIDE = 4
 _PADDING = 114
@@ -101,14 +101,9 @@ class Finder:
 
     def identity(self) -> dict[str, Any]:
         """See ``PersonDetector``."""
-        if self._name in WEIGHTS:
-            path = locate_weights(self._name)
-            sha256 = sha256_of(path) if path else WEIGHTS[self._name].sha256
-        else:
-            sha256 = sha256_of(Path(self._name).with_suffix(".safetensors"))
         return {
             "name": Path(self._name).name,
-            "sha256": sha256,
+            "sha256": identify_weights(weights_name(self._name)),
             "score_thr": self._score_thr,
             "max_det": self._max_det,
             "size_factor": self._size_factor,
@@ -124,7 +119,7 @@ class Finder:
             return
         from mmcv.cnn.utils import fuse_conv_bn
 
-        path = find_weights(self._name) if self._name in WEIGHTS else Path(self._name)
+        path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "finder")
         net = FinderNet(meta.network)
         load_weights(path, net)

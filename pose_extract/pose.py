@@ -21,8 +21,8 @@ from .. import SkelactError
 from .device import choose_device, free_cores
 from .layout import COCO_17, KeypointLayout
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
-from .student import is_student, load_weights, read_student
-from .weights import WEIGHTS, fetch_file, find_weights, locate_weights, sha256_of
+from .student import is_student, load_weights, read_student, weights_name
+from .weights import WEIGHTS, fetch_file, fetch_weights, identify_weights, sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -180,11 +180,8 @@ class PoseEstimator:
         }
 
     def _weights_identity(self) -> str:
-        if self._name in WEIGHTS:
-            path = locate_weights(self._name)
-            return sha256_of(path) if path else WEIGHTS[self._name].sha256
-        if is_student(self._name):
-            return read_student(Path(self._name), "pose").weights_sha256
+        if self._name in WEIGHTS or is_student(self._name):
+            return identify_weights(weights_name(self._name))
         if self._checkpoint is None:
             return _find_mmpose_model(self._name)["Weights"]
         path = Path(self._checkpoint)
@@ -215,7 +212,7 @@ class PoseEstimator:
     def _resolve(self) -> tuple[dict[str, Any], Path]:
         """Return the config and the weights file."""
         if self._name in WEIGHTS or is_student(self._name):
-            found = find_weights(self._name) if self._name in WEIGHTS else Path(self._name)
+            found = fetch_weights(weights_name(self._name))
             if is_student(found.name):
                 meta = read_student(found, "pose")
                 return meta.network.pose_config(meta.input_wh), found

@@ -137,6 +137,11 @@ def is_student(name: str) -> bool:
     return name.endswith((".safetensors", ".json"))
 
 
+def weights_name(name: str) -> str:
+    """Return a name on the command line with a pair's JSON replaced by its weights."""
+    return str(Path(name).with_suffix(".safetensors")) if name.endswith(".json") else name
+
+
 def save_student(path: Path, module: nn.Module, meta: StudentMeta) -> Path:
     """Write the pair, kernels in half precision; the JSON comes last.
 

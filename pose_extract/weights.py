@@ -168,6 +168,35 @@ def find_weights(name: str) -> Path:
     )
 
 
+def fetch_weights(name: str) -> Path:
+    """Return the local file behind a name of the table, a path or an address.
+
+    Raises:
+        WeightsError: see :func:`find_weights` and :func:`fetch_file`.
+    """
+    return find_weights(name) if name in WEIGHTS else fetch_file(name)
+
+
+def identify_weights(name: str) -> str:
+    """Return the hash of what :func:`fetch_weights` gives; nothing is fetched for it.
+
+    What an address gives is known when it is fetched; until then it goes by its name.
+    """
+    if name in WEIGHTS:
+        path = locate_weights(name)
+        return sha256_of(path) if path else WEIGHTS[name].sha256
+    return name if is_url(name) else sha256_of(fetch_file(name))
+
+
+def choose_weights(kind: Literal["detector", "pose"]) -> str:
+    """Return the name of the first weights of a kind, in the table's order, on this machine.
+
+    Those that ship in the package come last and are always there.
+    """
+    known = [file.name for file in _FILES if file.kind == kind]
+    return next((name for name in known if locate_weights(name)), known[0])
+
+
 def download(url: str, target: Path, sha256: str | None = None) -> Path:
     """Fetch a file, with a progress bar; it is there whole and checked, or not at all.
 

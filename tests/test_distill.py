@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from skelact import SkelactError
 from skelact.pipeline.cli import main
@@ -285,6 +286,23 @@ def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
         assert len(found) == 2
         assert (found[0].bboxes[:, 2] <= 320).all()
         assert finder.identity()["sha256"] == meta.weights_sha256
+
+
+@pytest.mark.parametrize("kind", ["pose", "finder"])
+def test_a_student_goes_on_from_another(kind, tmp_path):
+    labelled_frames(2).save(tmp_path / "labels" / "a.npz")
+    teach = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
+    first = distill(teach, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
+    name, size = ("pose_128x96", "[64,64]") if kind == "pose" else ("finder", "[96,96]")
+    still = load(name, *TINY, f"input_wh={size}", "optim.epochs=1", "optim.lr=1e-12")
+    second = distill(
+        still, tmp_path / "labels", tmp_path / "second", init=first, device="cpu", quiet=True
+    )
+    before, after = (load_file(path.with_suffix(".safetensors")) for path in (first, second))
+    shared_names = [name for name, value in before.items() if value.dim() == 4 and name in after]
+    assert len(shared_names) > 20
+    assert all(torch.equal(before[name], after[name]) for name in shared_names)
+    assert read_student(second, kind).data["started_from"] == "pose"
 
 
 def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):

@@ -74,6 +74,9 @@ class _Student(SeededModule):
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
 
+    def init_weights(self) -> None:
+        """Keep the weights: the Runner would draw them anew, also those of another student."""
+
     def normalised(self, pictures: Tensor) -> Tensor:
         """Return pictures (N, 3, H, W) in units of 0 to 255 as the network wants them."""
         x = (pictures - self.mean) / self.std
@@ -93,6 +96,7 @@ class PoseStudent(_Student):
     def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         model = build_pose_model(config.network.pose_config(config.input_wh)["model"])
+        model.init_weights()
         self.net = model.to(memory_format=torch.channels_last)
         self.sigma = heatmap_sigma(config.input_wh)
 
@@ -155,6 +159,7 @@ class FinderStudent(_Student):
     def __init__(self, store: FinderSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         net: Any = FinderNet(config.network)
+        net.backbone.init_weights()
         self.net = net.to(memory_format=torch.channels_last)
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
