@@ -689,7 +689,9 @@ def _schedulers(wrapper: OptimWrapper, optim: OptimConfig) -> list[Any]:
     schedulers: list[Any] = []
     warmup = min(optim.warmup_epochs, optim.epochs - 1)
     if warmup > 0:
-        schedulers.append(LinearLR(wrapper, start_factor=1 / (warmup + 1), end=warmup))
+        # MMEngine reaches the full rate one epoch before the end, and never with an end of one.
+        end = max(warmup, 2)
+        schedulers.append(LinearLR(wrapper, start_factor=1 / (warmup + 1), end=end))
     if optim.schedule == "step":
         schedulers.append(MultiStepLR(wrapper, milestones=list(optim.milestones), gamma=0.1))
     elif optim.schedule == "cosine":

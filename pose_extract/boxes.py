@@ -53,8 +53,22 @@ def pairwise_oks(
     """
     squared = ((first[:, None] - second[None]) ** 2).sum(axis=-1)  # (A, B, V)
     areas = areas[:, None] if areas.ndim == 1 else areas
-    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * falloff) ** 2
     weight = weights_first[:, None] * weights_second[None]
-    likeness = (weight * np.exp(-squared / variance)).sum(axis=-1)
+    likeness = (weight * keypoint_likeness(squared, areas, falloff)).sum(axis=-1)
     oks: np.ndarray = likeness / np.maximum(weight.sum(axis=-1), 1e-6)
     return oks
+
+
+def keypoint_likeness(
+    squared: np.ndarray, areas: np.ndarray, falloff: np.ndarray = COCO_SIGMAS
+) -> np.ndarray:
+    """Return (..., V) likeness of keypoints, 1 for equal ones: COCO's OKS before it is averaged.
+
+    Args:
+        squared: (..., V) squared distances in pixels.
+        areas: (...) size of the person in square pixels.
+        falloff: (V,) sigmas.
+    """
+    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * falloff) ** 2
+    likeness: np.ndarray = np.exp(-squared / variance)
+    return likeness

@@ -11,12 +11,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from skeletons import make_annotations, write_annotations
 
 from skelact import SkelactError
 from skelact.pipeline.checkpoint import load_classifier, load_mae, load_meta
-from skelact.pipeline.config import FinetuneConfig, PretrainConfig, build_config
-from skelact.pipeline.train import finetune, pretrain
+from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig, build_config
+from skelact.pipeline.train import _schedulers, finetune, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +212,21 @@ def test_two_processes_share_the_work(ann_file, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert load_meta(tmp_path / "out").figures["top1"] > 60
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2, 5])
+def test_the_rate_rises_to_its_full_value_and_falls_to_nothing(warmup):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    wrapper = OptimWrapper(torch.optim.SGD([parameter], lr=0.1))
+    optim = OptimConfig("sgd", 0.1, 4, epochs=12, warmup_epochs=warmup, schedule="cosine")
+    schedulers = _schedulers(wrapper, optim)
+    rates = []
+    for _ in range(12):
+        rates.append(wrapper.get_lr()["lr"][0])
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(0.1 / (warmup + 1))
+    assert rates[warmup] == pytest.approx(0.1)
+    assert rates[: warmup + 1] == sorted(rates[: warmup + 1])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert rates[-1] < 0.01

@@ -19,7 +19,7 @@ import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.athlete import find_candidates
-from ...pose_extract.boxes import COCO_SIGMAS, box_areas, pairwise_iou, pairwise_oks
+from ...pose_extract.boxes import box_areas, keypoint_likeness, pairwise_iou, pairwise_oks
 from ...pose_extract.extract import ExtractConfig, detector_for
 from ...pose_extract.follow import follow
 from ...pose_extract.frames import FrameBatch
@@ -300,7 +300,7 @@ def agree(
     share = scores / np.maximum(scores.sum(axis=0), 1e-6)
     mean = (keypoints * share[..., None]).sum(axis=0)
     spread = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1).max(axis=(0, 1))
-    likeness = np.exp(-spread / (2 * max(area, 1.0) * (2 * COCO_SIGMAS) ** 2))
+    likeness = keypoint_likeness(spread, np.asarray(area))
     low, high = scores.min(axis=0), scores.max(axis=0)
     seen = low >= config.seen_score
     unseen = high < config.seen_score

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import SkelactError
-from ...pose_extract.boxes import pairwise_iou
+from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
 from ...pose_extract.finder import STRIDE, FinderNet, box_sides, find_peaks
 from ...pose_extract.mmpose_compat import build_pose_model
 from ...pose_extract.student import (
@@ -361,10 +361,7 @@ def measure_pose(
 
     OKS is over the keypoints that the teachers see, in boxes around the turned people.
     """
-    from ...pose_extract.boxes import COCO_SIGMAS
-
     width, height = student.config.input_wh
-    falloff = torch.from_numpy(COCO_SIGMAS)
     figures = []
     for degrees in angles:
         values = []
@@ -376,16 +373,16 @@ def measure_pose(
             with torch.inference_mode():
                 heatmaps = student.heatmaps(pictures).numpy()
             decoded = [student.net.head.decoder.decode(heatmap)[0][0] for heatmap in heatmaps]
-            points = torch.from_numpy(np.stack(decoded))
-            seen = (peaks > 0.25) & (weights > 0)
-            low = torch.where(seen[..., None], keypoints, 1e6).amin(1)
-            high = torch.where(seen[..., None], keypoints, -1e6).amax(1)
+            truth = keypoints.numpy()
+            seen = ((peaks > 0.25) & (weights > 0)).numpy()
+            low = np.where(seen[..., None], truth, 1e6).min(axis=1)
+            high = np.where(seen[..., None], truth, -1e6).max(axis=1)
             # COCO's area is that of the outline: about half of the box.
-            area = 0.53 * (high - low).clamp(min=8.0).prod(dim=1)
-            squared = (points - keypoints).square().sum(-1)
-            likeness = torch.exp(-squared / (2 * area[:, None] * (2 * falloff) ** 2))
-            values.append((likeness * seen).sum(1) / seen.sum(1).clamp(min=1))
-        figures.append(float(torch.cat(values).mean()))
+            areas = 0.53 * np.maximum(high - low, 8.0).prod(axis=1)
+            squared = ((np.stack(decoded) - truth) ** 2).sum(axis=-1)
+            likeness = keypoint_likeness(squared, areas)
+            values.append((likeness * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
+        figures.append(float(np.concatenate(values).mean()))
     upright = figures[list(angles).index(0)]
     return {"oks_upright": round(upright, 4), "oks_all_angles": round(float(np.mean(figures)), 4)}
 
