@@ -170,12 +170,12 @@ def save_student(path: Path, module: nn.Module, meta: StudentMeta) -> Path:
     return info
 
 
-def read_student(path: Path, kind: Literal["pose", "finder"]) -> StudentMeta:
+def read_student(path: Path, kind: Literal["pose", "finder"] | None = None) -> StudentMeta:
     """Read what stands beside a student's weights.
 
     Args:
         path: Path of either file of the pair.
-        kind: What it has to be.
+        kind: What it has to be; None takes either.
 
     Raises:
         WeightsError: if the pair is missing, of another kind or form, or does not belong together.
@@ -189,7 +189,7 @@ def read_student(path: Path, kind: Literal["pose", "finder"]) -> StudentMeta:
         found, version = values["kind"], values["format_version"]
         if version != FORMAT_VERSION:
             raise WeightsError(f"{info}: expected format_version {FORMAT_VERSION}, got {version}")
-        if found != kind:
+        if found != (kind or found):
             raise WeightsError(f"{info}: expected a network of kind {kind!r}, got {found!r}")
         shape: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else int(value)

@@ -286,7 +286,8 @@ def distill(
         config: What to do.
         labels: Folder of labelled frames.
         work_dir: Gets the pair ``pose`` or ``finder``, resume states and logs.
-        init: A student of the same backbone to start from; None starts from random weights.
+        init: A student of the same backbone to start from, of either kind; None starts from random
+            weights.
         seed: Seed of weights, order and samples.
         device: "auto", "cpu", "cuda" or "cuda:N".
         resume: Go on from the last state in ``work_dir`` if there is one.
@@ -308,7 +309,7 @@ def distill(
     else:
         module = FinderStudent(FinderSamples(labelled, train_rows, config.input_wh[0]), config)
     if init is not None:
-        _start_from(module, init, is_pose)
+        _start_from(module, init)
     module = train_module(
         module,
         config.optim,
@@ -341,15 +342,19 @@ def distill(
     return save_student(work_dir / config.kind, module.net, meta)
 
 
-def _start_from(module: Any, init: Path, is_pose: bool) -> None:
-    """Take the weights of another student: all, or the backbone's for a finder."""
-    meta = read_student(init, "pose")
+def _start_from(module: Any, init: Path) -> None:
+    """Take the weights of another student: all from one of the same kind, else the backbone's."""
+    meta = read_student(init)
     if meta.network != module.config.network:
         raise SkelactError(f"{init}: expected backbone {module.config.network}, got {meta.network}")
-    if is_pose:
+    if meta.kind == module.config.kind:
         load_weights(init, module.net)
         return
-    other = build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
+    other = (
+        FinderNet(meta.network)
+        if meta.kind == "finder"
+        else build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
+    )
     load_weights(init, other)
     module.net.backbone.load_state_dict(other.backbone.state_dict())
 
