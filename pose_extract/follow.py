@@ -18,7 +18,7 @@ from .boxes import pairwise_iou
 from .camera import FrameCues
 
 SUBJECTS = ("athlete", "largest", "most-motion", "centre", "all")
-# Detection score of what only moves: less than that of any path, so nobody is made of motion alone.
+# What a region that only moves counts for, as a detection score.
 _REGION_SCORE = 0.1
 # What it is worth that a path begins in the box asked for: more than all else.
 _BOX_WORTH = 1000.0
@@ -47,6 +47,8 @@ class FollowConfig:
         max_gap: Most frames that the path may leave out in a row.
         box: The path begins with whom this box of the first frame holds, xyxy in pixels.
         min_share: Least share of a scene's frames in which a person after the first is seen.
+        min_detected: Least share of a path's boxes that a detector gave: nobody is made of motion
+            alone.
         min_score: Least mean detection score of the first person: the best path through a scene
             without people is still a path.
         min_other_score: The same for a person after the first: what is left when the athlete is
@@ -69,6 +71,7 @@ class FollowConfig:
     max_gap: int = 8
     box: tuple[float, float, float, float] | None = None
     min_share: float = 0.2
+    min_detected: float = 0.1
     min_score: float = 0.15
     min_other_score: float = 0.35
 
@@ -108,7 +111,7 @@ class Candidates:
         img_shape: (height, width) of the frames.
         bboxes: Per frame, (N, 4) float32 xyxy, pixels, widened to what moves around them.
         detected: Per frame, (N, 4) the same boxes as they were detected.
-        scores: Per frame, (N,) float32.
+        scores: Per frame, (N,) float32; 0 for a region that no detector gave.
         motion: Per frame, (N,) change inside the box over the frame's mean.
         colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
         from_previous: Per frame, (2, 3) map from the previous frame's pixels.
@@ -137,8 +140,7 @@ class Candidates:
             region = cues.moving_region()
             bboxes = np.concatenate([cues.widened(bboxes), region])
             detected = np.concatenate([detected, region])
-            region_score = np.full(len(region), _REGION_SCORE, np.float32)
-            scores = np.concatenate([scores, region_score])
+            scores = np.concatenate([scores, np.zeros(len(region), np.float32)])
         self.detected.append(detected)
         self.bboxes.append(bboxes)
         self.scores.append(scores)
@@ -176,7 +178,7 @@ class Path:
         bboxes: (S, 4) float32 xyxy, pixels.
         found: (S,) bool; False where no candidate was, and the box is filled in between.
         begins: (S,) bool, True at the first step and at the first one after a cut.
-        score: Mean detection score of its candidates.
+        score: Mean detection score of its boxes that a detector gave.
         worth: What the path is worth; comparable within a clip.
     """
 
@@ -271,7 +273,7 @@ def _best_paths(candidates: Candidates, config: FollowConfig, is_first: bool) ->
                 came_from[step][column] = (before, int(rows[column]))
     found = []
     for start, stop in _scenes(candidates):
-        path = _best_path(candidates, best, came_from, range(start, stop))
+        path = _best_path(candidates, best, came_from, range(start, stop), config.min_detected)
         if path is None or (config.box is not None and is_first and start > 0):
             continue
         if path.score < (config.min_score if is_first else config.min_other_score):
@@ -294,6 +296,7 @@ def _best_path(
     best: Sequence[np.ndarray],
     came_from: Sequence[Sequence[tuple[int, int]]],
     scene: range,
+    min_detected: float,
 ) -> Path | None:
     ends = [(float(best[step].max()), step) for step in scene if len(best[step])]
     if not ends:
@@ -306,7 +309,11 @@ def _best_path(
         bboxes.append(candidates.bboxes[step][row])
         scores.append(candidates.scores[step][row])
         step, row = came_from[step][row]
-    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), float(np.mean(scores)), worth)
+    detected = np.array(scores) > 0
+    if detected.mean() < min_detected:
+        return None
+    score = float(np.mean(np.array(scores)[detected]))
+    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), score, worth)
 
 
 def _steps_before(candidates: Candidates, step: int, max_gap: int) -> Sequence[int]:
@@ -323,7 +330,8 @@ def _worth(candidates: Candidates, step: int, config: FollowConfig) -> np.ndarra
     """Return (N,) what each box of a frame is worth by itself."""
     height, width = candidates.img_shape
     bboxes, diagonal = candidates.bboxes[step], float(np.hypot(height, width))
-    score = np.log(np.maximum(candidates.scores[step], 1e-3) / config.typical_score)
+    scores = candidates.scores[step]
+    score = np.log(np.where(scores > 0, scores, _REGION_SCORE) / config.typical_score)
     size = np.log(_sizes(bboxes) / (0.2 * diagonal))
     motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
     inside = np.clip(bboxes, 0, (width, height, width, height))
