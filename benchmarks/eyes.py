@@ -63,8 +63,22 @@ def finder_figures(people: list[Person], detector: PersonDetector) -> tuple[list
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--pose", "poses", multiple=True, help="Pose nets; the first is the peer.")
-@click.option("--detector", "detectors", multiple=True, help="Detectors; the first is the peer.")
+@click.option(
+    "--pose",
+    "poses",
+    multiple=True,
+    default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-128x96"),
+    show_default=True,
+    help="Pose nets; the first is the peer.",
+)
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    default=("rtmdet-nano", "skelact-finder-320"),
+    show_default=True,
+    help="Detectors; the first is the peer.",
+)
 @click.option("--score-thr", default=0.3, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--rounds", default=5, show_default=True)

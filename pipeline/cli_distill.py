@@ -39,7 +39,8 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
             people += result
     click.echo(f"{out}: {people} people in {len(list(out.glob('*.npz')))} files")
     if failed:
-        click.echo(f"{failed} sources could not be read", err=True)
+        click.echo(f"sources that could not be read: {failed}", err=True)
+        raise click.exceptions.Exit(1)
 
 
 @distill.command()

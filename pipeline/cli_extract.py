@@ -36,7 +36,8 @@ _POSE_OPTIONS = [
     click.option(
         "--detector",
         metavar="NAME|FILE|URL",
-        help="rtmdet-nano [default], whole-frame, mmdet-faster-rcnn, or an ONNX file.",
+        help="rtmdet-nano, skelact-finder-320, whole-frame, mmdet-faster-rcnn, an ONNX file, or a "
+        "finder of your own [the first that is here].",
     ),
     click.option(
         "--boxes",
@@ -50,8 +51,9 @@ _POSE_OPTIONS = [
     click.option(
         "--pose",
         metavar="NAME|FILE",
-        help="litehrnet18-coco-256x192 [default], an MMPose model name such as "
-        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, or an MMPose config file.",
+        help="litehrnet18-coco-256x192, skelact-pose-128x96, an MMPose model name such as "
+        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose net of your "
+        "own [the first that is here].",
     ),
     click.option(
         "--pose-checkpoint", metavar="FILE|URL", help="Weights for an MMPose config file."

@@ -214,16 +214,15 @@ def _devices() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from ..pose_extract.extract import ExtractConfig
     from ..pose_extract.weights import WEIGHTS, cache_folder, locate_weights
 
-    defaults = ExtractConfig()
+    kinds_here = {file.kind for name, file in WEIGHTS.items() if locate_weights(name)}
     for name, file in WEIGHTS.items():
         what = f"weights {name}"
         if found := locate_weights(name):
             yield Finding(what, "ok", f"in {found.parent}")
             continue
-        status: Status = "missing" if name in (defaults.detector, defaults.pose) else "note"
+        status: Status = "note" if file.kind in kinds_here else "missing"
         if file.url:
             yield Finding(what, "note", "not here yet", "fetched when first used")
         else:

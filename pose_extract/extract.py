@@ -30,6 +30,7 @@ from .sources import ClipSource
 from .swaps import SwapConfig
 from .track import PoseDetections, TrackConfig, select_persons, track_persons
 from .video import open_video, prefetch
+from .weights import choose_weights
 
 Effort = Literal["fast", "balanced", "thorough"]
 EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
@@ -63,11 +64,11 @@ class ExtractConfig:
         subject: Who is person 0, beyond "fast": "athlete", "largest", "most-motion", "centre", or
             who is in a box "x1,y1,x2,y2" of the first frame; "all" keeps everybody.
         decoder: "auto" (decord, PyAV where decord cannot), "decord" or "pyav".
-        detector: Name of a person detector, or a path to an ONNX file; see ``build_detector``.
+        detector: "auto" (the best on this machine), a name or a file; see ``build_detector``.
         boxes: File with ground-truth boxes, used in place of the detector.
         det_score_thr: Detections with a lower score are left out.
         max_det: At most this many people per frame, best score first.
-        pose: Name of a pose net, an MMPose model name, or a path to an MMPose config.
+        pose: "auto" (the best on this machine), a name or a file; see ``PoseEstimator``.
         pose_checkpoint: Weights for an MMPose config given by path.
         flip_test: Average the heatmaps of each crop and its mirror image.
         precision: Arithmetic of the pose net: "auto", "fp32", "bf16" or "fp16".
@@ -82,11 +83,11 @@ class ExtractConfig:
     effort: Effort = "balanced"
     subject: str = "athlete"
     decoder: Literal["auto", "decord", "pyav"] = "auto"
-    detector: str = "rtmdet-nano"
+    detector: str = "auto"
     boxes: Path | None = None
     det_score_thr: float = 0.3
     max_det: int = 8
-    pose: str = "litehrnet18-coco-256x192"
+    pose: str = "auto"
     pose_checkpoint: str | None = None
     flip_test: bool = False
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -422,9 +423,13 @@ def _is_searching(config: ExtractConfig) -> bool:
 def detector_for(config: ExtractConfig) -> PersonDetector:
     """Return the detector of an extraction; beyond "fast" it looks for people at any angle."""
 
+    name = config.detector
+    if name == "auto" and config.boxes is None:
+        name = choose_weights("detector")
+
     def build(score_thr: float, max_det: int, size_factor: float = 1.0) -> PersonDetector:
         return build_detector(
-            config.detector,
+            name,
             boxes=config.boxes,
             score_thr=score_thr,
             max_det=max_det,
@@ -438,12 +443,12 @@ def detector_for(config: ExtractConfig) -> PersonDetector:
     factors = _SIZE_FACTORS[config.effort]
     detectors = [build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors]
     # Our finder was taught on turned people: it looks once.
-    return TurnedDetector(detectors, (0,) if is_finder(config.detector) else (0, 1, 2, 3))
+    return TurnedDetector(detectors, (0,) if is_finder(name) else (0, 1, 2, 3))
 
 
 def _build_pose(config: ExtractConfig) -> PoseEstimator:
     return PoseEstimator(
-        config.pose,
+        choose_weights("pose") if config.pose == "auto" else config.pose,
         checkpoint=config.pose_checkpoint,
         device=config.device,
         precision=config.precision,

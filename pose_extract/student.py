@@ -61,7 +61,12 @@ class SlimHRNet:
                 "num_blocks": (self.blocks,) * stage,
                 "num_channels": tuple(self.width * 2**branch for branch in range(stage)),
             }
-        return {"type": "HRNet", "in_channels": 3, "extra": stages}
+        # MMPose's own start, tiny weights everywhere, learns more slowly from nothing.
+        init = [
+            {"type": "Kaiming", "layer": ["Conv2d"]},
+            {"type": "Constant", "val": 1, "layer": ["_BatchNorm"]},
+        ]
+        return {"type": "HRNet", "in_channels": 3, "extra": stages, "init_cfg": init}
 
     def pose_config(self, input_wh: tuple[int, int]) -> dict[str, Any]:
         """Return the config of a top-down pose net on this backbone, as ``PoseEstimator`` reads it.

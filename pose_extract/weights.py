@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from .cache import atomic_write
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _TIMEOUT_SECONDS = 30
+_LOG = logging.getLogger(__name__)
 
 
 class WeightsError(SkelactError):
@@ -95,6 +97,27 @@ _FILES = (
         source=_TINYPOSE,
         num_bytes=6013213,
         sha256="2442915cfe3349a52fe8016c9176907cf590ca146c065ad249a93783f26cf0c9",
+    ),
+    # Our own ship in the package; they come last of their kind.
+    WeightFile(
+        name="skelact-finder-320",
+        kind="detector",
+        filename="skelact_finder_320.safetensors",
+        what="person finder for any angle, 320x320, 0.87 M parameters",
+        licence="Apache-2.0",
+        source="skelact, taught by rtmdet-nano and litehrnet18-coco-256x192",
+        num_bytes=1793740,
+        sha256="81d4b1c4d650a26903ad83b9dd9adaf309463f4dc966ba9ee02ab3c949382be6",
+    ),
+    WeightFile(
+        name="skelact-pose-128x96",
+        kind="pose",
+        filename="skelact_pose_128x96.safetensors",
+        what="slim HRNet for any angle, COCO-17 pose net, 128x96, 1.47 M parameters",
+        licence="Apache-2.0",
+        source="skelact, taught by litehrnet18-coco-256x192 and -b",
+        num_bytes=3027260,
+        sha256="dde5d4ccee58a1794edd58b50b5a9043d6e81985a985a999109a2bee44c57de5",
     ),
 )
 
@@ -189,12 +212,22 @@ def identify_weights(name: str) -> str:
 
 
 def choose_weights(kind: Literal["detector", "pose"]) -> str:
-    """Return the name of the first weights of a kind, in the table's order, on this machine.
+    """Return the name of the best weights of a kind on this machine: the table has them in order.
 
-    Those that ship in the package come last and are always there.
+    Those that ship in the package come last and are always there; a warning says when they are
+    taken.
     """
     known = [file.name for file in _FILES if file.kind == kind]
-    return next((name for name in known if locate_weights(name)), known[0])
+    chosen = next((name for name in known if locate_weights(name)), known[0])
+    if chosen == known[-1]:
+        _LOG.warning(
+            "%s %s is not on this machine: %s takes its place and is less accurate; "
+            "`skelact doctor` says what to do",
+            kind,
+            known[0],
+            chosen,
+        )
+    return chosen
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> Path:

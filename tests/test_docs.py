@@ -13,6 +13,7 @@ from skelact.pipeline.cli import main
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
     "docs/distill.md", "docs/ablations.md", "models/pretrained/penn_action_video.md",
+    "models/pretrained/skelact_finder_320.md", "models/pretrained/skelact_pose_128x96.md",
 ]  # fmt: skip
 
 

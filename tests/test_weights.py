@@ -12,12 +12,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from skelact.pose_extract import weights
+from skelact.pose_extract.student import read_student
 from skelact.pose_extract.weights import (
     WEIGHTS,
     WeightsError,
+    choose_weights,
     download,
     fetch_file,
     find_weights,
+    locate_weights,
     sha256_of,
 )
 
@@ -148,10 +151,38 @@ def test_an_unknown_name_lists_the_known_ones():
         find_weights("rtmdet-mini")
 
 
+@pytest.mark.parametrize(
+    ("kind", "filename", "first", "ours"),
+    [
+        ("detector", "rtmdet_nano_person_320.onnx", "rtmdet-nano", "skelact-finder-320"),
+        ("pose", "litehrnet18_wider_naive_coco_256x192_a.pth", "litehrnet18-coco-256x192",
+         "skelact-pose-128x96"),
+    ],
+)  # fmt: skip
+def test_the_best_that_is_here_is_chosen(kind, filename, first, ours, tmp_path, caplog):
+    assert choose_weights(kind) == ours
+    assert f"{first} is not on this machine: {ours} takes its place" in caplog.text
+    caplog.clear()
+    (tmp_path / "no-shared" / "weights").mkdir(parents=True)
+    (tmp_path / "no-shared" / "weights" / filename).touch()
+    assert choose_weights(kind) == first
+    assert not caplog.text
+
+
+def test_our_own_networks_ship_whole_small_and_with_their_cards():
+    paths = [locate_weights(name) for name in WEIGHTS if name.startswith("skelact-")]
+    assert len(paths) == 2
+    assert sum(path.stat().st_size for path in paths) < 8e6
+    for path, kind in zip(paths, ("finder", "pose")):
+        assert read_student(path, kind).figures
+        assert path.with_suffix(".md").is_file()
+
+
 @pytest.mark.parametrize("name", list(WEIGHTS))
 def test_the_table_tells_the_truth_about_the_files(shared, name):
     file = WEIGHTS[name]
-    path = shared / "weights" / file.filename
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
+    given = shared / "weights" / file.filename
+    path = given if given.is_file() else locate_weights(name)
+    if path is None:
+        pytest.skip(f"{given} is not there")
     assert (path.stat().st_size, sha256_of(path)) == (file.num_bytes, file.sha256)

@@ -63,7 +63,7 @@ class LabelConfig:
     poses: tuple[str, ...] = ("litehrnet18-coco-256x192", "litehrnet18-coco-256x192-b")
     scout: str = "litehrnet18-coco-128x96"
     keys_per_second: float = 12.5
-    keep_every: int = 3
+    keep_every: int = 6
     paths: int = 4
     sure_score: float = 0.2
     maybe_score: float = 0.15

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from torch import Tensor
 
 from ... import SkelactError
@@ -96,7 +97,7 @@ class PoseStudent(_Student):
     def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         model = build_pose_model(config.network.pose_config(config.input_wh)["model"])
-        model.init_weights()
+        _draw_weights(model)
         self.net = model.to(memory_format=torch.channels_last)
         self.sigma = heatmap_sigma(config.input_wh)
 
@@ -120,6 +121,15 @@ class PoseStudent(_Student):
         error = (error * (1 + self.config.bell_weight * target)).sum(dim=(2, 3))
         loss = (error * weights).sum() / weights.sum().clamp(min=1.0)
         return {"loss": self.checked(loss, inds)}
+
+
+def _draw_weights(network: Any) -> None:
+    """Draw a network's weights at random; MMEngine would log a line for each of them."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    network.init_weights()
+    logger.setLevel(level)
 
 
 def heatmap_targets(
@@ -159,7 +169,7 @@ class FinderStudent(_Student):
     def __init__(self, store: FinderSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         net: Any = FinderNet(config.network)
-        net.backbone.init_weights()
+        _draw_weights(net.backbone)
         self.net = net.to(memory_format=torch.channels_last)
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
@@ -305,7 +315,7 @@ def distill(
     torch.manual_seed(seed)
     module: Any
     if is_pose:
-        module = PoseStudent(PoseSamples(labelled, train_rows), config)
+        module = PoseStudent(_pose_samples(labelled, train_rows, config), config)
     else:
         module = FinderStudent(FinderSamples(labelled, train_rows, config.input_wh[0]), config)
     if init is not None:
@@ -322,7 +332,7 @@ def distill(
     ).eval()
     figures = {}
     if val_rows and is_pose:
-        figures = measure_pose(module, PoseSamples(labelled, val_rows))
+        figures = measure_pose(module, _pose_samples(labelled, val_rows, config))
     elif val_rows:
         figures = measure_finder(module, FinderSamples(labelled, val_rows, config.input_wh[0]))
     meta = StudentMeta(
@@ -340,6 +350,13 @@ def distill(
         figures=figures,
     )
     return save_student(work_dir / config.kind, module.net, meta)
+
+
+def _pose_samples(
+    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
+) -> PoseSamples:
+    # The square around a person reaches half as far again as the crop.
+    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(config.input_wh)))
 
 
 def _start_from(module: Any, init: Path) -> None:
