@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano and litehrnet18-coco-256x192",
         num_bytes=1793740,
-        sha256="81d4b1c4d650a26903ad83b9dd9adaf309463f4dc966ba9ee02ab3c949382be6",
+        sha256="06758c90e8d704adff23532b32def867b666d88019e50802309d0f0bb49657b9",
     ),
     WeightFile(
         name="skelact-pose-128x96",
@@ -117,7 +117,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by litehrnet18-coco-256x192 and -b",
         num_bytes=3027260,
-        sha256="dde5d4ccee58a1794edd58b50b5a9043d6e81985a985a999109a2bee44c57de5",
+        sha256="8d854a594edfb72eab8cfa0531ea6687cf23c135e8d196dd83ef1ceb41019f51",
     ),
 )
 
