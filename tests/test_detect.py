@@ -161,7 +161,7 @@ def test_an_onnx_file_that_is_no_detector(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(SkelactError, match="expected one of rtmdet-nano, whole-frame"):
+    with pytest.raises(SkelactError, match="expected one of rtmdet-nano, skelact-finder-320"):
         build_detector("yolo")
 
 
