@@ -40,23 +40,26 @@ def test_the_whole_frame_is_one_person():
     assert [f.bboxes.tolist() for f in found] == [[[0, 0, 200, 100]]] * 2
 
 
-def test_rtmdet_finds_all_annotated_people(shared):
+@pytest.mark.parametrize(
+    ("name", "people", "false"), [("rtmdet-nano", 12, 2), ("skelact-finder-320", 4, 2)]
+)
+def test_annotated_people_are_found(shared, name, people, false):
     folder = shared / "data" / "pose_gt" / "coco"
     index = COCO(str(folder / "test_coco.json"))
-    detector = build_detector("rtmdet-nano")
+    detector = build_detector(name)
     detector.load()
     found_people, false_boxes = 0, 0
     for image in index.loadImgs(index.getImgIds()):
-        people = [a for a in index.loadAnns(index.getAnnIds(image["id"])) if a["num_keypoints"]]
+        annotated = [a for a in index.loadAnns(index.getAnnIds(image["id"])) if a["num_keypoints"]]
         picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
         found = detector.detect(batch_of(picture), "a.mp4")[0]
-        truth = np.array([a["bbox"] for a in people], np.float32)
+        truth = np.array([a["bbox"] for a in annotated], np.float32)
         truth[:, 2:] += truth[:, :2]
         overlap = pairwise_iou(truth, found.bboxes)
-        found_people += int((overlap.max(axis=1) >= 0.5).sum())
+        found_people += int((overlap.max(axis=1, initial=0.0) >= 0.5).sum())
         false_boxes += int((overlap.max(axis=0) < 0.5).sum())
-    assert found_people == 12
-    assert false_boxes <= 2
+    assert people <= found_people <= 12
+    assert false_boxes <= false
 
 
 def test_rtmdet_does_not_mind_the_batch(shared):
@@ -161,7 +164,9 @@ def test_an_onnx_file_that_is_no_detector(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(SkelactError, match="expected one of rtmdet-nano, skelact-finder-320"):
+    with pytest.raises(
+        SkelactError, match="expected one of rtmdet-nano, skelact-finder-320, whole-frame"
+    ):
         build_detector("yolo")
 
 
