@@ -18,14 +18,15 @@ from .detect import Detections, PersonDetector
 from .frames import FrameBatch
 
 _MERGE_IOU = 0.55
-_VIEWS_THAT_COUNT = 4
+# What a larger picture adds to a score counts half: people in the crowd gain most by it.
+_LARGER_SHARE = 0.5
 
 
 class TurnedDetector:
     """Candidates for people at any angle.
 
     Args:
-        detectors: What looks at each copy; one per size of the network's input.
+        detectors: What looks at each copy; one per size of the network's input, its own first.
         quarters: By how many quarter turns against the clock the copies are turned.
         max_candidates: At most this many boxes per frame, best first.
     """
@@ -57,8 +58,9 @@ class TurnedDetector:
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the candidates of each frame.
 
-        With four quarters a score is half the sum of the best scores in up to four views: boxes on
-        which views agree count for more. It lies between 0 and 2.
+        With four quarters a score is half the sum of the best scores in them: boxes on which views
+        agree count for more. It lies between 0 and 2. What further sizes add to a view's score
+        counts half.
         """
         height, width = batch.frames.shape[1:3]
         views: list[list[Detections]] = []
@@ -93,9 +95,11 @@ class TurnedDetector:
             np.maximum.at(best, view_of[group], scores[group])
             weights = scores[group] ** 2
             merged.append((bboxes[group] * weights[:, None]).sum(axis=0) / weights.sum())
+            sizes = best.reshape(len(self._quarters), len(self._detectors))
+            own = sizes[:, 0]
+            total = (own + _LARGER_SHARE * (sizes.max(axis=1) - own)).sum()
             # Of a detector that looks once, its own scores are kept.
-            share = max(1.0, len(self._quarters) / 2)
-            worth.append(np.sort(best)[-_VIEWS_THAT_COUNT:].sum() / share)
+            worth.append(total / max(1.0, len(self._quarters) / 2))
         best_first = np.argsort(-np.array(worth, np.float32), kind="stable")[: self._max_candidates]
         return Detections(
             np.array(merged, np.float32).reshape(-1, 4)[best_first],

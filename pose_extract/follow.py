@@ -4,7 +4,8 @@ Frame by frame, a detector loses people in flight or finds others first. Over th
 can be told: the athlete moves against the background, keeps colours and size, and does not jump.
 The path with the greatest sum of what each box is worth and how well successive boxes fit is found
 exactly, by dynamic programming, so it does not depend on how frames were batched and runs over gaps
-from both sides.
+from both sides. It is found twice: the first path tells the person's colours and size, by which the
+second leaves a bystander, or half a body, that was taken for a few frames.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .boxes import pairwise_iou
-from .camera import FrameCues
+from .camera import NUM_COLORS, FrameCues
 
 SUBJECTS = ("athlete", "largest", "most-motion", "centre", "all")
 # What a region that only moves counts for, as a detection score.
@@ -43,6 +44,11 @@ class FollowConfig:
         growth_weight: Against the squared logarithm of the change of size.
         color_weight: Of the likeness of colours, above ``typical_likeness``.
         typical_likeness: Likeness of colours that is worth nothing either way.
+        known_color_weight: Of the likeness to the person's colours over the whole clip, above
+            ``typical_known_likeness``.
+        typical_known_likeness: Such likeness that is worth nothing either way.
+        known_size_weight: Against the squared logarithm of the box's size over the median of the
+            person's in the scene.
         gap_weight: Against each frame that the path leaves out.
         max_gap: Most frames that the path may leave out in a row.
         box: The path begins with whom this box of the first frame holds, xyxy in pixels.
@@ -67,6 +73,9 @@ class FollowConfig:
     growth_weight: float = 3.0
     color_weight: float = 1.2
     typical_likeness: float = 0.6
+    known_color_weight: float = 2.0
+    typical_known_likeness: float = 0.7
+    known_size_weight: float = 0.5
     gap_weight: float = 0.25
     max_gap: int = 8
     box: tuple[float, float, float, float] | None = None
@@ -233,6 +242,42 @@ class Path:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """What a first path tells of a person.
+
+    Attributes:
+        colors: (NUM_COLORS,) float32 root shares of colours over the clip.
+        sizes: Per frame, the median size of the boxes in its scene, pixels; 0 where the scene has
+            no path.
+    """
+
+    colors: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, scenes: Sequence[Path], candidates: Candidates) -> _Person:
+        shares = np.zeros(NUM_COLORS)
+        sizes = np.zeros(len(candidates), np.float32)
+        spans = _scenes(candidates)
+        for path in scenes:
+            for step, bbox in zip(path.steps[path.found].tolist(), path.bboxes[path.found]):
+                row = int((candidates.bboxes[step] == bbox).all(axis=1).argmax())
+                shares += candidates.colors[step][row].astype(np.float64) ** 2
+            start, stop = next(span for span in spans if span[0] <= path.steps[0] < span[1])
+            sizes[start:stop] = np.median(_sizes(path.bboxes))
+        return cls(np.sqrt(shares / max(shares.sum(), 1e-9)).astype(np.float32), sizes)
+
+    def worth(self, candidates: Candidates, step: int, config: FollowConfig) -> np.ndarray:
+        """Return (N,) how much more each box of a frame is worth for being like the person."""
+        likeness = candidates.colors[step].astype(np.float32) @ self.colors
+        worth: np.ndarray = config.known_color_weight * (likeness - config.typical_known_likeness)
+        if self.sizes[step] > 0:
+            growth = np.log(_sizes(candidates.bboxes[step]) / self.sizes[step])
+            worth = worth - config.known_size_weight * growth**2
+        return worth
+
+
 def follow(
     candidates: Candidates, num_person: int, config: FollowConfig | None = None
 ) -> list[Path]:
@@ -247,6 +292,9 @@ def follow(
     paths: list[Path] = []
     for _ in range(num_person):
         scenes = _best_paths(candidates, config, is_first=not paths)
+        if scenes:
+            person = _Person.of(scenes, candidates)
+            scenes = _best_paths(candidates, config, is_first=not paths, person=person)
         if not scenes:
             break
         paths.append(Path.join(scenes))
@@ -254,9 +302,15 @@ def follow(
     return paths
 
 
-def _best_paths(candidates: Candidates, config: FollowConfig, is_first: bool) -> list[Path]:
+def _best_paths(
+    candidates: Candidates, config: FollowConfig, is_first: bool, person: _Person | None = None
+) -> list[Path]:
     """Return the best path of each scene that has somebody worth following."""
     worths = [_worth(candidates, step, config) for step in range(len(candidates))]
+    if person is not None:
+        worths = [
+            worth + person.worth(candidates, step, config) for step, worth in enumerate(worths)
+        ]
     best = [worth.copy() for worth in worths]
     came_from: list[list[tuple[int, int]]] = [[(-1, -1)] * len(worth) for worth in worths]
     for step in range(len(candidates)):

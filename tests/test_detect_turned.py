@@ -13,8 +13,9 @@ from skelact.pose_extract.frames import FrameBatch
 class UprightOnly:
     """Finds the bright rectangle, surer the nearer it is to upright: its dark head must be up."""
 
-    def __init__(self):
+    def __init__(self, score=0.8):
         self.loaded = 0
+        self.score = score
 
     def identity(self):
         return {"name": "upright-only"}
@@ -30,7 +31,7 @@ class UprightOnly:
         box = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
         head_row = np.nonzero((frame[..., 0] > 50) & (frame[..., 0] < 150))[0].mean()
         upright = head_row < rows.mean() - 10
-        return Detections(box, np.array([0.8 if upright else 0.1], np.float32))
+        return Detections(box, np.array([self.score if upright else 0.1], np.float32))
 
 
 def scene(quarter):
@@ -54,11 +55,11 @@ def test_boxes_come_back_to_the_frame_from_every_turn(quarter):
 
 def test_fewer_turns_and_several_detectors():
     batch = FrameBatch(scene(0)[None], np.array([0]), np.zeros(1))
-    detectors = [UprightOnly(), UprightOnly()]
+    detectors = [UprightOnly(), UprightOnly(score=0.9)]
     turned = TurnedDetector(detectors, quarters=(0,))
     turned.load()
     assert [detector.loaded for detector in detectors] == [1, 1]
-    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(1.6)  # both agree
+    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(0.85)  # what the second adds
     alone = TurnedDetector(detectors[:1], quarters=(0,))
     assert alone.detect(batch, "a")[0].scores[0] == pytest.approx(0.8)
     assert turned.identity()["quarters"] == [0]

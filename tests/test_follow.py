@@ -86,6 +86,32 @@ def test_a_somersault_changes_the_box_and_not_the_person():
     assert np.allclose(follow(scene.build(), 1)[0].bboxes, truth)
 
 
+def test_a_bystander_who_is_passed_is_left_for_the_athletes_colours():
+    scene = Scene(24)
+    truth = [scene.add(f, 40 + 10 * f, score=0.5, motion=MOVING, hue=5) for f in range(24)]
+    for frame in (11, 12):  # behind the athlete, sure, and with much motion for two frames
+        scene.add(frame, 48 + 10 * frame, score=1.9, motion=5.0, hue=1)
+    candidates = scene.build()
+    for frame in (11, 12):  # blurred, the athlete looks like both
+        mixed = np.zeros(150, np.float32)
+        mixed[[1, 5]] = np.sqrt(0.5)
+        candidates.colors[frame][0] = mixed
+    once = FollowConfig(known_color_weight=0.0, known_size_weight=0.0)
+    assert not np.allclose(follow(candidates, 1, once)[0].bboxes, truth)
+    assert np.allclose(follow(candidates, 1)[0].bboxes, truth)
+
+
+def test_half_a_body_is_left_for_the_athletes_size():
+    scene = Scene(24)
+    truth = [scene.add(f, 40 + 10 * f, score=0.5, motion=MOVING, hue=5) for f in range(24)]
+    for frame in range(8, 16):
+        scene.add(frame, 40 + 10 * frame, y=87, size=(28, 44), score=1.0, motion=MOVING, hue=5)
+    candidates = scene.build()
+    once = FollowConfig(known_size_weight=0.0)
+    assert not np.allclose(follow(candidates, 1, once)[0].bboxes, truth)
+    assert np.allclose(follow(candidates, 1, FollowConfig(known_size_weight=2.0))[0].bboxes, truth)
+
+
 def test_a_gap_is_bridged_from_both_sides_and_marked():
     scene = Scene(20)
     for frame in range(20):
