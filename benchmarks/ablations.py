@@ -3,8 +3,9 @@
     python benchmarks/ablations.py run --data penn --data diving     # resumes; several may run
     python benchmarks/ablations.py page                              # tables and plots
 
-Each run is one fine-tuning with one seed; what it needs pre-trained is pre-trained once. A run that
-has its result is not repeated. Several processes may work on one folder: they take runs in turn.
+Each run is one fine-tuning with one seed. What it needs pre-trained is pre-trained once, and its
+features are probed. A run that has its result is not repeated. Several processes may work on one
+folder: they take runs in turn.
 The figures are kept in docs/ablations.json, from which the page is made.
 """
 
@@ -76,6 +77,9 @@ the t distribution; with three seeds it is wide, and `**` marks those that do no
 
 - `ssl` is the paper's network and recipe (Yan et al., ICCV 2023), `tube` ours
   ([design](design.md#tubes)), `stgcn` ST-GCN++ with its published recipe, as a supervised peer.
+- A gain is over the first row. Fine-tuning with few labels spreads widely from seed to seed; where
+  the pre-training is what is compared, the linear probe of its features (all labels, no
+  fine-tuning) stands beside it and tells more.
 - Budgets are below those of the configs, so that the tables can be made on two processor cores;
   they stand in `benchmarks/ablations.py` and are the same within a table. The paper's network sees
   32 frames, is pre-trained 940 steps of 512 skeletons and fine-tuned 240 steps (480 with all
@@ -98,7 +102,7 @@ class Arm:
         model: "ssl", "tube" or "stgcn".
         pretrain: Settings of the pre-training; None starts from random weights.
         finetune: Settings of the fine-tuning.
-        fraction: Share of the labels.
+        fraction: Share of the labels; 0 probes the features and fine-tunes nothing.
         pretrain_data: Data set of the pre-training; empty for that of the fine-tuning.
     """
 
@@ -184,6 +188,9 @@ def arms() -> list[Arm]:
         Arm("tube, all labels", text, "tube", finetune=settings, fraction=1.0)
         for text, settings in (("as above", ()), ("with worse skeletons", (noise, lost)))
     ]
+    # One epoch at no rate to speak of: random weights, and batch norms that have seen the data.
+    still = ("optim.epochs=1", "optim.lr=1e-12")
+    found += [Arm("features", "random weights", model, still, (), 0.0) for model in ("ssl", "tube")]
     for share in (0.01, 0.1):
         few = {"model": "tube", "fraction": share}
         found.append(Arm(f"transfer {share:g}", "random weights", pretrain=None, **few))
@@ -245,7 +252,17 @@ class Run:
     @property
     def key(self) -> str:
         """Name of the run's result; rows that are the same in two tables share it."""
+        if self.arm.fraction == 0:
+            return _key("probe", self.data, self.pretrain_key, self.seed)
         return _key("finetune", self.data, self.pretrain_key, *self.finetune_settings(), self.seed)
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether the features that fine-tuning starts from are measured, too."""
+        arm = self.arm
+        if arm.pretrain is None or self.pretrain_data != self.data:
+            return False
+        return bool(arm.pretrain) or not arm.finetune
 
 
 def _key(*parts: object) -> str:
@@ -270,7 +287,7 @@ class Bench:
     def __init__(self, folder: Path, device: str) -> None:
         self.folder = folder
         self.device = device
-        self.published = set(published())
+        self.published = published()
         (folder / "results").mkdir(parents=True, exist_ok=True)
         (folder / "locks").mkdir(exist_ok=True)
 
@@ -283,9 +300,17 @@ class Bench:
             write_diving(path, DIVING_CLIPS)
         return [f"data.ann_file={json.dumps(str(path))}"]
 
+    def result(self, run: Run) -> dict:
+        """Return what is known of a run, here or on the page; nothing if it has not been done."""
+        path = self.folder / "results" / f"{run.key}.json"
+        if path.exists():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        return self.published.get(run.key, {})
+
     def is_done(self, run: Run) -> bool:
-        """Return whether a run has its result, here or on the page."""
-        return run.key in self.published or (self.folder / "results" / f"{run.key}.json").exists()
+        """Return whether all of a run's figures are known."""
+        result = self.result(run)
+        return bool(result) and (not run.is_probed or "linear_probe" in result)
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
@@ -322,7 +347,24 @@ class Bench:
         pretrain(config, folder, seed=run.seed, device=self.device, quiet=True, resume=True)
 
     def run(self, run: Run) -> None:
-        """Do a run and keep its result."""
+        """Do what of a run has not been done, and keep its result."""
+        result = self.result(run)
+        if not result:
+            result = {"data": run.data, "arm": asdict(run.arm), "seed": run.seed, "key": run.key}
+            if run.arm.fraction > 0:
+                result |= self._finetune(run)
+        if run.is_probed and "linear_probe" not in result:
+            pretrained = self.pretrained(run)
+            assert pretrained is not None
+            name, train_split, val_split = DATA[run.data]
+            config = load_config(FinetuneConfig, name, "finetune", self.ann_file(run.data))
+            found = probe(pretrained, Path(_file_of(config)), train_split, val_split)
+            result |= {"linear_probe": found.linear, "knn": found.knn}
+        with atomic_write(self.folder / "results" / f"{run.key}.json") as temporary:
+            temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+    def _finetune(self, run: Run) -> dict:
+        """Return the figures of a fine-tuning."""
         start = time.time()
         pretrained = self.pretrained(run)
         name, settings = run.finetune_settings()
@@ -338,26 +380,16 @@ class Bench:
             device=self.device,
             quiet=True,
         )
-        result = {
-            "data": run.data,
-            "arm": asdict(run.arm),
-            "seed": run.seed,
-            "key": run.key,
+        figures = {
             "top1": load_meta(info).figures["top1"],
             "mean_class_accuracy": load_meta(info).figures["mean_class_accuracy"],
             "seconds": round(time.time() - start),
         }
-        if run.arm.pretrain == run.arm.finetune == () and run.pretrain_data == run.data:
-            assert pretrained is not None
-            _, train_split, val_split = DATA[run.data]
-            found = probe(pretrained, Path(_file_of(config)), train_split, val_split)
-            result |= {"linear_probe": found.linear, "knn": found.knn}
         if run.arm.study.startswith(("labels", "tube,")):
-            result["worse"] = self.under_worse_skeletons(run, config)
+            figures["worse"] = self.under_worse_skeletons(run, config)
         for state in folder.glob("*.pth"):
             state.unlink()
-        with atomic_write(self.folder / "results" / f"{run.key}.json") as temporary:
-            temporary.write_text(json.dumps(result) + "\n", encoding="utf-8")
+        return figures
 
     def under_worse_skeletons(self, run: Run, config: FinetuneConfig) -> dict[str, float]:
         """Return the top-1 of a trained classifier with noise on the joints or lost frames."""
@@ -509,27 +541,56 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
     probes = list(_probe_rows(known, data))
     if probes:
         yield "### Features before fine-tuning, all labels\n\n" + _table(
-            ("network", "linear probe", "nearest neighbour"), probes
+            (
+                "network",
+                "linear probe, random weights",
+                "pre-trained",
+                "nearest neighbour, random weights",
+                "pre-trained",
+            ),
+            probes,
         )
     studies = defaultdict(list)
     for arm in arms():
-        if not arm.study.startswith("labels"):
+        if not arm.study.startswith(("labels", "features")):
             studies[arm.study].append(arm)
     for study, rows in studies.items():
-        values = [collect(known, data, arm, "top1") for arm in rows]
-        if sum(map(bool, values)) > 1 and values[0]:
-            lines = [
-                (arm.name, spread(value), difference(values[0], value) if i else "")
-                for i, (arm, value) in enumerate(zip(rows, values))
-                if value
-            ]
+        table = _study_table(known, data, rows)
+        if table:
             share = f"{rows[0].fraction:.0%} of the labels"
             title = study[0].upper() + study[1:]
             if study.startswith("transfer"):
                 title = f"Transfer, {share}"
-            yield f"### {title}\n\n" + _table(
-                (f"{rows[0].model}, {share}", "top-1", "against the first row"), lines
-            )
+            yield f"### {title}\n\n" + table
+
+
+def _study_table(known: dict[str, dict], data: str, rows: Sequence[Arm]) -> str:
+    """Return the table of a study; nothing until two of its rows are done, one of them the first.
+
+    Where what is compared is the pre-training, its features' linear probe stands beside.
+    """
+    fields = ["top1"]
+    if sum(Run(data, arm, 0).is_probed for arm in rows) > 1:
+        fields.append("linear_probe")
+    values = {name: [collect(known, data, arm, name) for arm in rows] for name in fields}
+    if sum(map(bool, values["top1"])) < 2 or not values["top1"][0]:
+        return ""
+    lines = []
+    for i, arm in enumerate(rows):
+        if values["top1"][i]:
+            cells = [
+                text
+                for name in fields
+                for text in (
+                    spread(values[name][i]),
+                    difference(values[name][0], values[name][i]) if i else "",
+                )
+            ]
+            lines.append((arm.name, *cells))
+    head = [f"{rows[0].model}, {rows[0].fraction:.0%} of the labels", "top-1", "gain"]
+    if len(fields) > 1:
+        head += ["linear probe", "gain"]
+    return _table(tuple(head), lines)
 
 
 def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
@@ -544,13 +605,21 @@ def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
 
 
 def _probe_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
+    random = {arm.model: arm for arm in arms() if arm.study == "features"}
     for model in ("ssl", "tube"):
+        trained: dict[str, dict[int, float]] = {}
         for share in FRACTIONS:
             arm = Arm(f"labels {model} {share:g}", "pre-trained", model, fraction=share)
-            linear, knn = (collect(known, data, arm, field) for field in ("linear_probe", "knn"))
-            if linear:
-                yield model, spread(linear), spread(knn)
-                break
+            for field in ("linear_probe", "knn"):
+                found = collect(known, data, arm, field)
+                if len(found) > len(trained.get(field, {})):
+                    trained[field] = found
+        if trained:
+            cells = []
+            for field in ("linear_probe", "knn"):
+                start = collect(known, data, random[model], field)
+                cells += [spread(start), spread(trained[field])]
+            yield model, *cells
 
 
 def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
