@@ -476,9 +476,9 @@ def page(work_dir: Path) -> None:
     lines = ",\n".join(json.dumps(known[key]) for key in sorted(known))
     with atomic_write(_DOCS / "ablations.json") as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    text = render(known)
     with atomic_write(_DOCS / "ablations.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(render(known), encoding="utf-8")
+    plot(known, _DOCS / "ablations.png")
     click.echo(f"{len(known)} runs")
 
 
@@ -517,13 +517,11 @@ TITLES = {"penn": "Penn Action, dev_val (253 clips)", "diving": "Simulated dives
 
 def render(known: dict[str, dict]) -> str:
     """Return the page."""
-    parts = [_INTRO.strip()]
+    parts = [_INTRO.strip(), "![Top-1 against the share of labels](ablations.png)"]
     for data, title in TITLES.items():
         tables = list(_tables(known, data))
         if tables:
             parts += [f"## {title}", *tables]
-    if _plot(known, _DOCS / "ablations.png"):
-        parts.insert(1, "![Top-1 against the share of labels](ablations.png)")
     return "\n\n".join(parts) + "\n"
 
 
@@ -646,7 +644,8 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def _plot(known: dict[str, dict], path: Path) -> bool:
+def plot(known: dict[str, dict], path: Path) -> None:
+    """Draw top-1 against the share of the labels."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -658,7 +657,6 @@ def _plot(known: dict[str, dict], path: Path) -> bool:
         ("tube", "random weights"): ("#d55e00", "--"), ("tube", "pre-trained"): ("#d55e00", "-"),
         ("stgcn", "random weights"): ("#555555", "--"),
     }  # fmt: skip
-    drawn = False
     for axis, (data, title) in zip(axes, TITLES.items()):
         for (model, name), (color, line) in styles.items():
             points = []
@@ -672,16 +670,13 @@ def _plot(known: dict[str, dict], path: Path) -> bool:
                 x, y, error = zip(*points)
                 axis.errorbar(x, y, error, color=color, ls=line, marker="o", ms=4, capsize=3,
                               label=f"{model}, {name}")  # fmt: skip
-                drawn = True
         axis.set(xscale="log", xlabel="labels, per cent", title=title)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("top-1, per cent")
     axes[0].legend(fontsize=8)
-    if drawn:
-        figure.tight_layout()
-        figure.savefig(path, dpi=110)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
     plt.close(figure)
-    return drawn
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 
 import click
 import pytest
 
 from skelact.pipeline.cli import main
+from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
 
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
@@ -80,3 +82,17 @@ def test_files_that_the_docs_name_exist(repository):
         for name in re.findall(r"`((?:configs|pipeline|models|pose_extract|docker|benchmarks|docs)/"
                                r"[\w./-]+)`", text):  # fmt: skip
             assert (repository / name).exists(), f"{page}: {name}"
+
+
+def test_the_page_of_ablations_is_what_its_figures_give(repository):
+    bench = runpy.run_path(str(repository / "benchmarks" / "ablations.py"))
+    page = (repository / "docs" / "ablations.md").read_text(encoding="utf-8")
+    assert bench["render"](bench["published"]()) == page
+    # A misspelt setting would be a run that measures something else than its row says.
+    for run in bench["all_runs"](list(bench["DATA"]), [], [0]):
+        if run.arm.pretrain is not None:
+            name, settings = run.pretrain_settings()
+            load_config(PretrainConfig, name, "pretrain", settings)
+        if run.arm.fraction > 0:
+            name, settings = run.finetune_settings()
+            load_config(FinetuneConfig, name, "finetune", settings)
