@@ -1,4 +1,4 @@
-"""Run the ablations of the learning stack and write docs/ablations.md.
+"""Run the ablations of the learning stack and write the tables of docs/ablations.md.
 
     python benchmarks/ablations.py run --data penn --data diving     # resumes; several may run
     python benchmarks/ablations.py page                              # tables and plots
@@ -67,29 +67,8 @@ def _epochs(num_clips: float, batch_size: int, steps: int) -> int:
     return round(steps / max(1, round(num_clips / batch_size)))
 
 
-_INTRO = """
-# Ablations
-
-What SkeletonMAE pre-training is worth, and what each part of it does. Every figure is the top-1
-accuracy of the last epoch on data that no weight was trained on, mean ± standard deviation over
-seeds 0, 1 and 2, or as many as are named. Differences are paired by seed, with the 95 % interval of
-the t distribution; with three seeds it is wide, and `**` marks those that do not hold zero.
-
-- `ssl` is the paper's network and recipe (Yan et al., ICCV 2023), `tube` ours
-  ([design](design.md#tubes)), `stgcn` ST-GCN++ with its published recipe, as a supervised peer.
-- A gain is over the first row. Fine-tuning with few labels spreads widely from seed to seed; where
-  the pre-training is what is compared, the linear probe of its features (all labels, no
-  fine-tuning) stands beside it and tells more.
-- Budgets are below those of the configs, so that the tables can be made on two processor cores;
-  they stand in `benchmarks/ablations.py` and are the same within a table. The paper's network sees
-  32 frames, is pre-trained 940 steps of 512 skeletons and fine-tuned 240 steps (480 with all
-  labels).
-- The dives are **synthetic** (`skelact synth diving`, 1920 for training).
-- A row appears once three seeds of it are done:
-
-      python benchmarks/ablations.py run
-      python benchmarks/ablations.py page
-"""
+# What stands above this line of docs/ablations.md is written by hand.
+_MARK = "<!-- From here on made by benchmarks/ablations.py. -->"
 
 
 @dataclass(frozen=True)
@@ -468,7 +447,7 @@ def run_all(
 @main.command()
 @_FOLDER
 def page(work_dir: Path) -> None:
-    """Add the results to docs/ablations.json and write docs/ablations.md from it."""
+    """Add the results to docs/ablations.json and write the tables of docs/ablations.md from it."""
     known = published()
     for path in sorted((work_dir / "results").glob("*.json")):
         result = json.loads(path.read_text())
@@ -476,8 +455,9 @@ def page(work_dir: Path) -> None:
     lines = ",\n".join(json.dumps(known[key]) for key in sorted(known))
     with atomic_write(_DOCS / "ablations.json") as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    written = (_DOCS / "ablations.md").read_text(encoding="utf-8")
     with atomic_write(_DOCS / "ablations.md") as temporary:
-        temporary.write_text(render(known), encoding="utf-8")
+        temporary.write_text(render(known, written), encoding="utf-8")
     plot(known, _DOCS / "ablations.png")
     click.echo(f"{len(known)} runs")
 
@@ -515,9 +495,10 @@ def difference(one: dict[int, float], two: dict[int, float]) -> str:
 TITLES = {"penn": "Penn Action, dev_val (253 clips)", "diving": "Simulated dives, val (960 clips)"}
 
 
-def render(known: dict[str, dict]) -> str:
-    """Return the page."""
-    parts = [_INTRO.strip(), "![Top-1 against the share of labels](ablations.png)"]
+def render(known: dict[str, dict], page: str) -> str:
+    """Return the page with its tables made anew."""
+    parts = [page.partition(_MARK)[0].rstrip(), _MARK]
+    parts.append("![Top-1 against the share of labels](ablations.png)")
     for data, title in TITLES.items():
         tables = list(_tables(known, data))
         if tables:
@@ -539,14 +520,7 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
     probes = list(_probe_rows(known, data))
     if probes:
         yield "### Features before fine-tuning, all labels\n\n" + _table(
-            (
-                "network",
-                "linear probe, random weights",
-                "pre-trained",
-                "nearest neighbour, random weights",
-                "pre-trained",
-            ),
-            probes,
+            ("network", "classifier", "random weights", "pre-trained", "gain"), probes
         )
     studies = defaultdict(list)
     for arm in arms():
@@ -605,19 +579,14 @@ def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
 def _probe_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
     random = {arm.model: arm for arm in arms() if arm.study == "features"}
     for model in ("ssl", "tube"):
-        trained: dict[str, dict[int, float]] = {}
-        for share in FRACTIONS:
-            arm = Arm(f"labels {model} {share:g}", "pre-trained", model, fraction=share)
-            for field in ("linear_probe", "knn"):
-                found = collect(known, data, arm, field)
-                if len(found) > len(trained.get(field, {})):
-                    trained[field] = found
-        if trained:
-            cells = []
-            for field in ("linear_probe", "knn"):
-                start = collect(known, data, random[model], field)
-                cells += [spread(start), spread(trained[field])]
-            yield model, *cells
+        for field, name in (("linear_probe", "linear probe"), ("knn", "nearest neighbour")):
+            trained: dict[int, float] = {}
+            for share in FRACTIONS:  # they share their pre-training
+                arm = Arm(f"labels {model} {share:g}", "pre-trained", model, fraction=share)
+                trained |= collect(known, data, arm, field)
+            start = collect(known, data, random[model], field)
+            if trained:
+                yield model, name, spread(start), spread(trained), difference(start, trained)
 
 
 def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
