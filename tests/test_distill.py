@@ -258,6 +258,7 @@ def test_all_frames_of_a_source_are_on_one_side():
 def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
     labels = tmp_path / "labels"
     labelled_frames(6).save(labels / "a.npz")
+    (labels / "teachers.json").write_text('{"poses": ["by hand"]}')
     size = "input_wh=[64,96]" if kind == "pose" else "input_wh=[96,96]"
     name = "pose_128x96" if kind == "pose" else "finder"
     config = load(name, *TINY, size)
@@ -272,6 +273,7 @@ def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
 
     meta = read_student(whole, kind)
     assert meta.data["people"] == 12
+    assert meta.data["teachers"] == {"poses": ["by hand"]}
     frame = frame_with(person(30, 60))
     if kind == "pose":
         pose = PoseEstimator(str(whole), device="cpu")
@@ -302,7 +304,10 @@ def test_a_student_goes_on_from_another(kind, tmp_path):
     shared_names = [name for name, value in before.items() if value.dim() == 4 and name in after]
     assert len(shared_names) > 20
     assert all(torch.equal(before[name], after[name]) for name in shared_names)
-    assert read_student(second, kind).data["started_from"] == "pose"
+    assert read_student(second, kind).data["started_from"] == {
+        "name": "pose",
+        "sha256": read_student(first).weights_sha256,
+    }
 
 
 def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):
@@ -346,6 +351,10 @@ def test_real_people_are_labelled_once_and_broken_files_are_told(shared, tmp_pat
     assert sorted(before.values()) == [False, True]
     again = list(label_folders([folder], tmp_path / "out", LabelConfig(), jobs=1))
     assert sum(isinstance(result, Exception) for _, result in again) == 1
+    teachers = json.loads((tmp_path / "out" / "teachers.json").read_text())
+    assert [pose["name"] for pose in teachers["poses"]] == list(LabelConfig().poses)
+    with pytest.raises(SkelactError, match=r"labels there are by other teachers \(config\)"):
+        next(label_folders([folder], tmp_path / "out", LabelConfig(keep_every=2), jobs=1))
 
 
 def test_nothing_to_label_is_an_error(tmp_path):

@@ -8,11 +8,13 @@ picture -> candidates
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ import numpy as np
 from ... import SkelactError
 from ...pose_extract.athlete import find_candidates
 from ...pose_extract.boxes import box_areas, keypoint_likeness, pairwise_iou, pairwise_oks
+from ...pose_extract.cache import atomic_write
 from ...pose_extract.extract import ExtractConfig, detector_for
 from ...pose_extract.follow import follow
 from ...pose_extract.frames import FrameBatch
@@ -27,7 +30,7 @@ from ...pose_extract.orient import OrientConfig, body_angles, body_extents, esti
 from ...pose_extract.pose import PoseEstimator
 from ...pose_extract.sources import VIDEO_SUFFIXES, ClipSource
 from ...pose_extract.video import open_video
-from .labelled_frames import LabelBuilder, LabelledFrames
+from .labelled_frames import TEACHERS_FILE, LabelBuilder, LabelledFrames, read_teachers
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 _PICTURES_PER_FILE = 50
@@ -147,6 +150,16 @@ class Teachers:
         self._poses = [
             PoseEstimator(name, flip_test=True, num_threads=num_threads) for name in config.poses
         ]
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that shapes the labels, JSON-able, without loading a network."""
+        identity: dict[str, Any] = {
+            "detector": self._detector.identity(),
+            "scout": self._scout.identity(),
+            "poses": [pose.identity() for pose in self._poses],
+            "config": asdict(self.config),
+        }
+        return json.loads(json.dumps(identity))
 
     def label(self, job: LabelJob) -> LabelledFrames:
         """Label a video or a run of pictures."""
@@ -330,6 +343,20 @@ def _label(job: LabelJob, target: Path) -> int:
     return len(labelled.person_frames)
 
 
+def _record_teachers(out: Path, identity: dict[str, Any]) -> None:
+    """Write down who labels; labels of different teachers must not come to lie side by side."""
+    known = read_teachers(out)
+    if known is None:
+        with atomic_write(out / TEACHERS_FILE) as temporary:
+            temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+    elif known != identity:
+        differing = ", ".join(key for key in identity if known.get(key) != identity[key])
+        raise SkelactError(
+            f"{out / TEACHERS_FILE}: the labels there are by other teachers ({differing}); "
+            "give another folder"
+        )
+
+
 def label_folders(
     folders: Sequence[Path],
     out: Path,
@@ -339,14 +366,19 @@ def label_folders(
 ) -> Iterator[tuple[LabelJob, int | Exception]]:
     """Label all videos and pictures in folders; what has its labels is not done again.
 
-    Yields each job, as it ends, and its number of people, or the error that stopped it.
+    Yields each job, as it ends, and its number of people, or the error that stopped it. Who labels
+    stands in ``teachers.json``, and later in the students' JSON.
 
     Args:
         folders: Where to look.
         out: Gets a file of labels per video or run of pictures.
         config: How people are labelled.
         jobs: Processes.
+
+    Raises:
+        SkelactError: if there is nothing to label, or the folder has labels by other teachers.
     """
+    _record_teachers(out, Teachers(config, num_threads=1).identity())
     todo = []
     for job in find_jobs(folders):
         target = job.target(out)

@@ -6,10 +6,12 @@ thousands of frames travel in tens of megabytes. Nothing is pickled.
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from ... import SkelactError
 from ...pose_extract.cache import atomic_write
 
+TEACHERS_FILE = "teachers.json"
 _JPEG_QUALITY = 84
 
 
@@ -106,6 +109,23 @@ class LabelledFrames:
                 for f in fields(cls)
             }
         )
+
+
+def read_teachers(folder: Path) -> dict[str, Any] | None:
+    """Return who labelled the frames of a folder; None where nothing is written down.
+
+    Raises:
+        SkelactError: if the record cannot be read.
+    """
+    path = folder / TEACHERS_FILE
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise SkelactError(
+            f"{path}: expected what `skelact distill label` wrote, got {error}"
+        ) from None
 
 
 class LabelBuilder:

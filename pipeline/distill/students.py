@@ -32,7 +32,7 @@ from ...pose_extract.student import (
 )
 from ..config import OptimConfig, RuntimeConfig
 from ..train import SeededModule, train_module
-from .labelled_frames import LabelledFrames
+from .labelled_frames import LabelledFrames, read_teachers
 from .pictures import PictureConfig, spoil_pictures
 from .samples import FinderSamples, FinderSampling, PoseSamples, PoseSampling
 
@@ -344,12 +344,17 @@ def distill(
             "frames": len(labelled),
             "people": len(labelled.person_frames),
             "learned_from": len(train_rows),
-            "started_from": init.stem if init else None,
+            "teachers": read_teachers(labels),
+            "started_from": _identity(init) if init else None,
         },
         seed=seed,
         figures=figures,
     )
     return save_student(work_dir / config.kind, module.net, meta)
+
+
+def _identity(student: Path) -> dict[str, str]:
+    return {"name": student.stem, "sha256": read_student(student).weights_sha256}
 
 
 def _pose_samples(
