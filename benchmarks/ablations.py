@@ -284,7 +284,7 @@ class Bench:
         path = self.folder / "results" / f"{run.key}.json"
         if path.exists():
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        return self.published.get(run.key, {})
+        return dict(self.published.get(run.key, {}))
 
     def is_done(self, run: Run) -> bool:
         """Return whether all of a run's figures are known."""

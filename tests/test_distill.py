@@ -363,6 +363,9 @@ def test_nothing_to_label_is_an_error(tmp_path):
         find_jobs([tmp_path])
     with pytest.raises(SkelactError, match="no file or folder"):
         find_jobs([tmp_path / "none"])
+    with pytest.raises(SkelactError, match="no video and no picture"):
+        next(label_folders([tmp_path], tmp_path / "out", LabelConfig(), jobs=1))
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path):

@@ -378,9 +378,10 @@ def label_folders(
     Raises:
         SkelactError: if there is nothing to label, or the folder has labels by other teachers.
     """
+    found = find_jobs(folders)
     _record_teachers(out, Teachers(config, num_threads=1).identity())
     todo = []
-    for job in find_jobs(folders):
+    for job in found:
         target = job.target(out)
         if target.exists():
             yield job, len(LabelledFrames.load(target).person_frames)
