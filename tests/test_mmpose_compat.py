@@ -7,6 +7,10 @@ import sys
 import textwrap
 
 import pytest
+import torch
+
+from skelact.pose_extract.mmpose_compat import build_pose_model, channel_shuffle, import_mmpose
+from skelact.pose_extract.pose import lite_hrnet_config
 
 
 def run(code, *path):
@@ -159,3 +163,22 @@ def test_without_mmpose_the_error_says_how_to_install_it(tmp_path):
         """
     )
     assert "pip install --no-deps mmpose==1.3.2" in out
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_channels_are_shuffled_as_mmpose_does_and_memory_keeps_its_order(groups, memory_format):
+    import_mmpose("mmpose.models")
+    from mmpose.models.backbones.utils import channel_shuffle as published
+
+    x = torch.arange(2 * 12 * 5 * 4.0).view(2, 12, 5, 4).contiguous(memory_format=memory_format)
+    mixed = channel_shuffle(x, groups)
+    assert torch.equal(mixed, published(x, groups))
+    assert mixed.is_contiguous(memory_format=memory_format)
+
+
+def test_lite_hrnet_uses_our_shuffle():
+    build_pose_model(lite_hrnet_config((96, 128))["model"])
+    from mmpose.models.backbones import litehrnet
+
+    assert litehrnet.channel_shuffle is channel_shuffle
