@@ -15,8 +15,9 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -170,28 +171,45 @@ def build_pose_model(config: dict[str, Any]) -> Any:
     """
     import_mmpose("mmpose.models")
     from mmengine.registry import DefaultScope
-    from mmpose.models.backbones import litehrnet
     from mmpose.registry import MODELS
 
-    litehrnet.channel_shuffle = channel_shuffle
+    _keep_channels_last()
     with DefaultScope.overwrite_default_scope("mmpose"):
         return MODELS.build(config)
 
 
-def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """Mix the channels of groups, as MMPose's function of that name, in the memory order of ``x``.
+@cache
+def _keep_channels_last() -> None:
+    """Let Lite-HRNet's blocks mix their two halves without leaving channels_last memory.
 
-    MMPose's leaves channels_last, and all that follows in Lite-HRNet is then slower on a processor.
-
-    Args:
-        x: (N, C, H, W).
-        groups: A divisor of C.
+    MMPose joins the halves, then shuffles the channels into the other memory order, and all that
+    follows is slower on a processor. The numbers are the same; other memory orders go MMPose's way.
     """
     import torch
+    from mmpose.models.backbones.litehrnet import ShuffleUnit, Stem
 
-    n, channels, height, width = x.shape
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        mixed = x.view(n, groups, channels // groups, height, width).transpose(1, 2)
-        return mixed.reshape(n, channels, height, width)
-    parts = x.permute(0, 2, 3, 1).chunk(groups, dim=-1)
-    return torch.stack(parts, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+    def unit_halves(unit: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        if unit.stride > 1:
+            return unit.branch1(x), unit.branch2(x)
+        first, second = x.chunk(2, dim=1)
+        return first, unit.branch2(second)
+
+    def stem_halves(stem: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = stem.conv1(x).chunk(2, dim=1)
+        second = stem.linear_conv(stem.depthwise_conv(stem.expand_conv(second)))
+        return stem.branch1(first), second
+
+    def replace(block: Any, halves: Callable[[Any, Tensor], tuple[Tensor, Tensor]]) -> None:
+        published = block.forward
+
+        def forward(self: Any, x: Tensor) -> Tensor:
+            if self.with_cp or not x.is_contiguous(memory_format=torch.channels_last):
+                result: Tensor = published(self, x)
+                return result
+            pixels = [half.permute(0, 2, 3, 1) for half in halves(self, x)]
+            return torch.stack(pixels, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+        block.forward = forward
+
+    replace(ShuffleUnit, unit_halves)
+    replace(Stem, stem_halves)
