@@ -67,7 +67,7 @@ def finder_figures(people: list[Person], detector: PersonDetector) -> tuple[list
     "--pose",
     "poses",
     multiple=True,
-    default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-128x96"),
+    default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-256x192"),
     show_default=True,
     help="Pose nets; the first is the peer.",
 )

@@ -51,7 +51,7 @@ _POSE_OPTIONS = [
     click.option(
         "--pose",
         metavar="NAME|FILE",
-        help="litehrnet18-coco-256x192, skelact-pose-128x96, an MMPose model name such as "
+        help="litehrnet18-coco-256x192, skelact-pose-256x192, an MMPose model name such as "
         "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose net of your "
         "own [the first that is here].",
     ),

@@ -110,14 +110,14 @@ _FILES = (
         sha256="06758c90e8d704adff23532b32def867b666d88019e50802309d0f0bb49657b9",
     ),
     WeightFile(
-        name="skelact-pose-128x96",
+        name="skelact-pose-256x192",
         kind="pose",
-        filename="skelact_pose_128x96.safetensors",
-        what="slim HRNet for any angle, COCO-17 pose net, 128x96, 1.47 M parameters",
+        filename="skelact_pose_256x192.safetensors",
+        what="slim HRNet for any angle, COCO-17 pose net, 256x192, 1.47 M parameters",
         licence="Apache-2.0",
         source="skelact, taught by litehrnet18-coco-256x192 and -b",
         num_bytes=3027260,
-        sha256="8d854a594edfb72eab8cfa0531ea6687cf23c135e8d196dd83ef1ceb41019f51",
+        sha256="7d15d0eca89dec9fc7b7f19ae820dea8721ca7f2e4555e4924b9218cdb4c335f",
     ),
 )
 

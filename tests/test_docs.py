@@ -15,7 +15,7 @@ from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
     "docs/distill.md", "docs/ablations.md", "models/pretrained/penn_action_video.md",
-    "models/pretrained/skelact_finder_320.md", "models/pretrained/skelact_pose_128x96.md",
+    "models/pretrained/skelact_finder_320.md", "models/pretrained/skelact_pose_256x192.md",
 ]  # fmt: skip
 
 

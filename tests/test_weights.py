@@ -156,7 +156,7 @@ def test_an_unknown_name_lists_the_known_ones():
     [
         ("detector", "rtmdet_nano_person_320.onnx", "rtmdet-nano", "skelact-finder-320"),
         ("pose", "litehrnet18_wider_naive_coco_256x192_a.pth", "litehrnet18-coco-256x192",
-         "skelact-pose-128x96"),
+         "skelact-pose-256x192"),
     ],
 )  # fmt: skip
 def test_the_best_that_is_here_is_chosen(kind, filename, first, ours, tmp_path, caplog):
