@@ -186,7 +186,7 @@ def _keep_channels_last() -> None:
     follows is slower on a processor. The numbers are the same; other memory orders go MMPose's way.
     """
     import torch
-    from mmpose.models.backbones.litehrnet import ShuffleUnit, Stem
+    from mmpose.models.backbones.litehrnet import ShuffleUnit, Stem, channel_shuffle
 
     def unit_halves(unit: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         if unit.stride > 1:
@@ -206,7 +206,11 @@ def _keep_channels_last() -> None:
             if self.with_cp or not x.is_contiguous(memory_format=torch.channels_last):
                 result: Tensor = published(self, x)
                 return result
-            pixels = [half.permute(0, 2, 3, 1) for half in halves(self, x)]
+            first, second = halves(self, x)
+            if first.shape != second.shape:  # stems of some widths
+                mixed: Tensor = channel_shuffle(torch.cat((first, second), dim=1), 2)
+                return mixed
+            pixels = [half.permute(0, 2, 3, 1) for half in (first, second)]
             return torch.stack(pixels, dim=-1).flatten(-2).permute(0, 3, 1, 2)
 
         block.forward = forward

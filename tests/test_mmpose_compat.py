@@ -180,6 +180,18 @@ def test_shuffle_units_keep_channels_last_and_give_the_same(stride, channels):
     assert published.std() > 0
 
 
+def test_a_stem_of_uneven_halves_gives_the_same_in_both_memory_orders():
+    build_pose_model(lite_hrnet_config((96, 128))["model"])
+    from mmpose.models.backbones.litehrnet import Stem
+
+    stem = Stem(3, stem_channels=16, out_channels=24, expand_ratio=1).eval()
+    x = torch.randn(2, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        published, ours = stem(x), stem(x.to(memory_format=torch.channels_last))
+    assert published.shape == (2, 24, 8, 6)
+    assert torch.allclose(ours, published, atol=1e-6)
+
+
 def test_lite_hrnet_gives_the_same_in_both_memory_orders():
     model = build_pose_model(lite_hrnet_config((96, 128))["model"]).eval()
     for conv in model.modules():  # MMPose's own start is too small to tell anything
