@@ -27,7 +27,7 @@ from skelact.pose_extract.sources import ClipSource
 def ann_file(tmp_path_factory):
     return write_annotations(
         tmp_path_factory.mktemp("data") / "actions.pkl",
-        make_annotations(8, num_person=2),
+        make_annotations(16, num_person=2),
         make_annotations(4, seed=1, num_person=2),
         label_names=list(ACTIONS),
     )
@@ -39,7 +39,7 @@ def checkpoint(ann_file, tmp_path_factory):
         FinetuneConfig,
         ann_file,
         preprocess={"num_person": 2},
-        optim={"epochs": 60, "ema_momentum": 0.05, "schedule": "cosine"},
+        optim={"epochs": 40, "ema_momentum": 0.05, "schedule": "cosine"},
     )
     return finetune(config, tmp_path_factory.mktemp("work"), quiet=True)
 
