@@ -115,7 +115,7 @@ class TurnedDetector:
 
 
 def _turn(frames: np.ndarray, quarter: int, room: np.ndarray) -> np.ndarray:
-    """Return frames (B, H, W, 3) turned ``quarter`` times against the clock, in the flat ``room``."""
+    """Return frames (B, H, W, 3) turned ``quarter`` times against the clock, in flat ``room``."""
     if quarter % 4 == 0:
         return frames
     count, height, width, channels = frames.shape
