@@ -25,6 +25,7 @@ from statistics import mean, stdev
 import click
 from scipy import stats
 
+from skelact.pipeline.annotations import annotation_path
 from skelact.pipeline.checkpoint import load_meta
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
 from skelact.pipeline.evaluate import evaluate_checkpoint
@@ -388,8 +389,6 @@ class Bench:
 
 
 def _file_of(config: FinetuneConfig) -> str:
-    from skelact.pipeline.train import annotation_path
-
     return str(annotation_path(config.data.ann_file))
 
 

@@ -15,8 +15,9 @@ from interleave import interleave, report
 from skelact.pipeline.checkpoint import build_mae
 from skelact.pipeline.config import PretrainConfig, load_config
 from skelact.pipeline.dataset import ClipStore
+from skelact.pipeline.objectives import PretrainModule
+from skelact.pipeline.runner import optim_wrapper
 from skelact.pipeline.synth import make_dives
-from skelact.pipeline.train import PretrainModule, optim_wrapper
 from skelact.pose_extract.device import free_cores, keep_freed_memory
 
 _WAYS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from .. import SkelactError
 from ..pose_extract.layout import COCO_17
 from ..pose_extract.restricted_pickle import load_pickle
 from ..pose_extract.skeleton import SkeletonSequence
+from ..pose_extract.weights import shared_folder
 
 NO_LABEL = -1
 
@@ -89,6 +91,23 @@ class AnnotationFile:
         return [self.annotations[name] for name in names]
 
 
+def annotation_path(ann_file: str) -> Path:
+    """Return the file that a config names, its variables filled in.
+
+    Raises:
+        SkelactError: if it is not there.
+    """
+    # The one variable that has a default when it is not set.
+    text = ann_file.replace("${SKELACT_SHARED}", str(shared_folder()))
+    path = Path(os.path.expandvars(text)).expanduser()
+    if not path.is_file():
+        raise SkelactError(
+            f"no annotation file at {path}; give its place with --ann-file, see docs/data.md for "
+            "where the public ones come from"
+        )
+    return path
+
+
 def load_annotations(path: Path) -> AnnotationFile:
     """Read a PYSKL annotation file: ``{"split": ..., "annotations": [...]}``.
 
@@ -120,6 +139,20 @@ def load_annotations(path: Path) -> AnnotationFile:
     splits = {str(name): [str(clip) for clip in clips] for name, clips in data["split"].items()}
     names = data.get("label_names")
     return AnnotationFile(path, annotations, splits, tuple(map(str, names)) if names else None)
+
+
+def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Annotation]:
+    """Keep a share of the clips of each class, at least one, drawn by ``seed``."""
+    if not 0 < share <= 1:
+        raise SkelactError(f"data.label_fraction: expected above 0 to 1, got {share}")
+    if share == 1:
+        return clips
+    order = np.random.default_rng(seed).permutation(len(clips))
+    kept: list[int] = []
+    for label in sorted({clip.label for clip in clips}):
+        mine = [i for i in order.tolist() if clips[i].label == label]
+        kept += mine[: max(1, round(share * len(mine)))]
+    return [clips[i] for i in sorted(kept)]
 
 
 def _annotation(record: Mapping[str, Any]) -> Annotation:

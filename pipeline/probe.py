@@ -13,11 +13,10 @@ from .. import SkelactError
 from ..models.skeleton_mae import SkeletonMAE
 from ..models.tube import TubeMAE
 from ..pose_extract.device import choose_device
-from .annotations import Annotation, load_annotations
+from .annotations import Annotation, label_fraction, load_annotations
 from .checkpoint import load_classifier, load_mae, load_meta
 from .dataset import ClipStore
 from .onnx_classifier import OnnxClassifier
-from .train import label_fraction
 
 _BATCH = 64
 

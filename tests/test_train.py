@@ -17,7 +17,8 @@ from skeletons import make_annotations, write_annotations
 from skelact import SkelactError
 from skelact.pipeline.checkpoint import load_classifier, load_mae, load_meta
 from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig, build_config
-from skelact.pipeline.train import _schedulers, finetune, pretrain
+from skelact.pipeline.runner import _schedulers
+from skelact.pipeline.train import finetune, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind
             raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skelact.pipeline.train._Reproducible.after_train_iter", kill)
+        patch.setattr("skelact.pipeline.runner._Reproducible.after_train_iter", kill)
         with pytest.raises(KilledError):
             run(config, tmp_path / "broken", quiet=True)
     assert not list((tmp_path / "broken").glob("*.safetensors"))

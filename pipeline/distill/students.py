@@ -1,4 +1,4 @@
-"""The students' trainings, on the Runner of ``pipeline.train``."""
+"""The students' trainings, on the Runner of ``pipeline.runner``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ...pose_extract.student import (
     save_student,
 )
 from ..config import OptimConfig, RuntimeConfig
-from ..train import SeededModule, train_module
+from ..runner import SeededModule, train_module
 from .labelled_frames import LabelledFrames, read_teachers
 from .pictures import PictureConfig, spoil_pictures
 from .samples import FinderSamples, FinderSampling, PoseSamples, PoseSampling
