@@ -84,7 +84,8 @@ def test_files_that_the_docs_name_exist(repository):
             assert (repository / name).exists(), f"{page}: {name}"
 
 
-def test_the_page_of_ablations_is_what_its_figures_give(repository):
+def test_the_page_of_ablations_is_what_its_figures_give(repository, monkeypatch):
+    monkeypatch.syspath_prepend(repository / "benchmarks")
     bench = runpy.run_path(str(repository / "benchmarks" / "ablations.py"))
     page = (repository / "docs" / "ablations.md").read_text(encoding="utf-8")
     assert bench["render"](bench["published"](), page) == page

@@ -1,0 +1,232 @@
+"""What the ablations of the learning stack are made of: arms, and their runs with a seed each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+# Config of each data set; the splits to learn from and to measure on.
+DATA = {
+    "penn": ("penn_action", "dev_train", "dev_val"),
+    "diving": ("diving_synth", "train", "val"),
+}
+DIVING_CLIPS = {"train": 1920, "val": 960}
+# Noise on the joints as a share of the clip's box, and share of frames lost.
+WORSE = {
+    "noise 2 %": (0.02, 0.0),
+    "noise 5 %": (0.05, 0.0),
+    "25 % of frames lost": (0.0, 0.25),
+    "75 % of frames lost": (0.0, 0.75),
+}
+FRACTIONS = (0.01, 0.05, 0.1, 1.0)
+# The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
+SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
+
+# What is spent on a run, beside the shipped configs. The paper's network is shown half the frames,
+# pre-trained 15 epochs for its 50 and fine-tuned 60 for 110, so that its many arms end in hours.
+_SSL = ("preprocess.clip_len=32", "runtime.precision=bf16")
+_PRETRAIN = {"ssl": _SSL, "tube": ()}
+_PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470)}  # batch size, steps
+_FINETUNE = {"ssl": _SSL, "tube": (), "stgcn": ("runtime.precision=bf16",)}
+_TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
+# Steps of fine-tuning with a share of the labels, and with all.
+_FINETUNE_STEPS = {"ssl": (240, 480), "tube": (450, 1250), "stgcn": (320, 640)}
+
+
+def _epochs(num_clips: float, batch_size: int, steps: int) -> int:
+    """Return the epochs that make about so many steps."""
+    return round(steps / max(1, round(num_clips / batch_size)))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a table.
+
+    Attributes:
+        study: Table.
+        name: Row.
+        model: "ssl", "tube" or "stgcn".
+        pretrain: Settings of the pre-training; None starts from random weights.
+        finetune: Settings of the fine-tuning.
+        fraction: Share of the labels; 0 probes the features and fine-tunes nothing.
+        pretrain_data: Data set of the pre-training; empty for that of the fine-tuning.
+    """
+
+    study: str
+    name: str
+    model: str = "ssl"
+    pretrain: tuple[str, ...] | None = ()
+    finetune: tuple[str, ...] = ()
+    fraction: float = 0.1
+    pretrain_data: str = ""
+
+
+def arms() -> list[Arm]:
+    """Return all rows of all tables; the first of a table is what others are held against."""
+    found = []
+    for model in ("ssl", "tube"):
+        for share in SHARES[model]:
+            for name, settings in (("random weights", None), ("pre-trained", ())):
+                found.append(
+                    Arm(f"labels {model} {share:g}", name, model, settings, fraction=share)
+                )
+    for share in SHARES["stgcn"]:
+        found.append(Arm(f"labels stgcn {share:g}", "random weights", "stgcn", None, (), share))
+    found.append(Arm("masks", "body parts, 1 to 3"))
+    found += [
+        Arm("masks", f"{share:.0%} of the joints at random", pretrain=(
+            "mask.kind=joint", f"mask.joint_ratio={share}"))
+        for share in (0.3, 0.5, 0.7, 0.9)
+    ]  # fmt: skip
+    two = ("mask.min_parts=2", "mask.max_parts=2")
+    found.append(Arm("equal masks", "two parts at random", pretrain=two))
+    found.append(Arm("equal masks", "as many joints (34 %) at random", pretrain=(
+        "mask.kind=joint", "mask.joint_ratio=0.34")))  # fmt: skip
+    found.append(Arm("parts", "1 to 3 at random"))
+    found += [
+        Arm("parts", text, pretrain=(f"mask.parts=[{parts}]",))
+        for text, parts in (
+            ("V0 head", "head"), ("V1 torso", "torso"), ("V2 left arm", "left_arm"),
+            ("V3 right arm", "right_arm"), ("V4 left leg", "left_leg"),
+            ("V5 right leg", "right_leg"), ("V3 and V5", "right_arm,right_leg"),
+        )
+    ]  # fmt: skip
+    for depth in (3, 1, 2, 4):
+        setting = (f"encoder.encoder_depth={depth}",) if depth != 3 else ()
+        found.append(Arm("encoder depth L_D", str(depth), pretrain=setting, finetune=setting))
+    for layers in (3, 1, 2, 4):
+        setting = (f"classifier.num_layers={layers}",) if layers != 3 else ()
+        found.append(Arm("STRL layers M", str(layers), finetune=setting))
+    found.append(Arm("graph layer", "GIN"))
+    for gnn in ("gcn", "gat"):
+        setting = (f"encoder.gnn={gnn}",)
+        found.append(Arm("graph layer", gnn.upper(), pretrain=setting, finetune=setting))
+    found.append(Arm("target and loss", "target detached, loss as printed"))
+    found.append(Arm("target and loss", "target not detached", pretrain=(
+        "mask.detach_target=false",)))  # fmt: skip
+    found.append(Arm("target and loss", "loss as a mean", pretrain=("mask.loss_form=mean",)))
+    few = {"model": "tube", "fraction": 0.01}
+    found.append(Arm("tube", "parts, 16 frames, 60 %, positions and motion", **few))
+    found += [
+        Arm("tube", text, pretrain=(setting,), **few)
+        for text, setting in (
+            ("joints in place of parts", "mask.kind=joint"),
+            ("spans of 8 frames", "mask.tube_frames=8"),
+            ("spans of 32 frames", "mask.tube_frames=32"),
+            ("40 % hidden", "mask.tube_ratio=0.4"),
+            ("80 % hidden", "mask.tube_ratio=0.8"),
+            ("positions alone", "mask.motion_weight=0.0"),
+        )
+    ]
+    found.append(Arm("tube", "fine-tuned on whole skeletons", finetune=(
+        "augment.tube_prob=0.0", "augment.drop_prob=0.0"), **few))  # fmt: skip
+    noise, lost = "augment.noise_max=0.1", "augment.lost_frames=0.8"  # penn_action_video
+    found += [
+        Arm("tube, worse skeletons in training", text, "tube", finetune=settings)
+        for text, settings in (
+            ("none", ()),
+            ("noise up to 5 %", (noise,)),
+            ("up to 80 % of frames lost", (lost,)),
+            ("both", (noise, lost)),
+        )
+    ]
+    found += [
+        Arm("tube, all labels", text, "tube", finetune=settings, fraction=1.0)
+        for text, settings in (("as above", ()), ("with worse skeletons", (noise, lost)))
+    ]
+    # One epoch at no rate to speak of: random weights, and batch norms that have seen the data.
+    still = ("optim.epochs=1", "optim.lr=1e-12")
+    found += [Arm("features", "random weights", model, still, (), 0.0) for model in ("ssl", "tube")]
+    for share in (0.01, 0.1):
+        few = {"model": "tube", "fraction": share}
+        found.append(Arm(f"transfer {share:g}", "random weights", pretrain=None, **few))
+        found.append(Arm(f"transfer {share:g}", "pre-trained on the same set", **few))
+        found.append(Arm(f"transfer {share:g}", "pre-trained on the other set",
+                         pretrain_data="other", **few))  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one data set with one seed."""
+
+    data: str
+    arm: Arm
+    seed: int
+
+    @property
+    def pretrain_data(self) -> str:
+        """The data set of the pre-training."""
+        if self.arm.pretrain_data == "other":
+            return "diving" if self.data == "penn" else "penn"
+        return self.data
+
+    def pretrain_settings(self) -> tuple[str, tuple[str, ...]]:
+        """Return the config's name and all settings of the pre-training."""
+        suffix = "" if self.arm.model == "ssl" else f"_{self.arm.model}"
+        assert self.arm.pretrain is not None
+        batch_size, steps = _PRETRAIN_STEPS[self.arm.model]
+        epochs = _epochs(_TRAINING_CLIPS[self.pretrain_data], batch_size, steps)
+        settings = (*_PRETRAIN[self.arm.model], f"optim.epochs={epochs}", *self.arm.pretrain)
+        return DATA[self.pretrain_data][0] + suffix, settings
+
+    def finetune_settings(self) -> tuple[str, tuple[str, ...]]:
+        """Return the config's name and all settings of the fine-tuning."""
+        model, share = self.arm.model, self.arm.fraction
+        suffix = "" if model == "ssl" else f"_{model}"
+        batch_size = 32 if share < 1 or model == "tube" else 128
+        num_clips = share * _TRAINING_CLIPS[self.data]
+        epochs = _epochs(num_clips, batch_size, _FINETUNE_STEPS[model][share == 1])
+        settings = [*_FINETUNE[model], f"optim.epochs={epochs}", f"optim.batch_size={batch_size}"]
+        if model == "ssl":  # the paper divides at 90 and 100 of 110
+            milestones = f"[{round(epochs * 90 / 110)},{round(epochs * 100 / 110)}]"
+            settings.append(f"optim.milestones={milestones}")
+        # Nothing is chosen by what is measured on the way.
+        settings += ["runtime.val_every=100000", "runtime.save_every=100000"]
+        return (
+            DATA[self.data][0] + suffix,
+            (*settings, f"data.label_fraction={share}", *self.arm.finetune),
+        )
+
+    @property
+    def pretrain_key(self) -> str:
+        """Name of the pre-training's folder; "random" where there is none."""
+        if self.arm.pretrain is None:
+            return "random"
+        return _key("pretrain", self.pretrain_data, *self.pretrain_settings(), self.seed)
+
+    @property
+    def key(self) -> str:
+        """Name of the run's result; rows that are the same in two tables share it."""
+        if self.arm.fraction == 0:
+            return _key("probe", self.data, self.pretrain_key, self.seed)
+        return _key("finetune", self.data, self.pretrain_key, *self.finetune_settings(), self.seed)
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether the features that fine-tuning starts from are measured, too."""
+        arm = self.arm
+        if arm.pretrain is None or self.pretrain_data != self.data:
+            return False
+        return bool(arm.pretrain) or not arm.finetune
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def all_runs(data: Sequence[str], studies: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
+    """Yield the runs asked for, each once, seed by seed, so that early stops leave whole tables."""
+    seen = set()
+    for seed in seeds:
+        for arm in arms():
+            if not studies or any(arm.study.startswith(study) for study in studies):
+                for name in data:
+                    if name != "penn" and arm.study.startswith("tube"):
+                        continue  # what our network is made of: on real skeletons alone
+                    run = Run(name, arm, seed)
+                    if run.key not in seen:
+                        seen.add(run.key)
+                        yield run
