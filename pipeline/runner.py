@@ -6,6 +6,7 @@ step), so a run that was stopped and resumed ends where an unbroken one ends.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,12 @@ class SeededModule(BaseModel):
     def generator(self) -> torch.Generator:
         """Return the source of chance of this step, on the module's device."""
         return torch.Generator(next(self.parameters()).device).manual_seed(self._step_seed)
+
+    def compile_networks(self) -> None:
+        """Compile what learns; the steps around it, with their sources of chance, stay as they are."""
+        for name, child in self.named_children():
+            if name != "data_preprocessor":
+                child.compile()
 
     def checked(self, loss: Tensor, inds: Sequence[int]) -> Tensor:
         """Return a loss.
@@ -167,6 +174,8 @@ def train_module(
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
     wrapper = optim_wrapper(module, optim, runtime.precision)
     val_store = getattr(module, "val_store", None)
+    if runtime.compile:
+        module.compile_networks()
     runner = _Runner(
         model=_distribute(module.to(chosen), chosen) if launcher == "pytorch" else module,
         work_dir=str(work_dir),
@@ -200,7 +209,8 @@ def train_module(
         runner.train()
     trained = ema.ema_model.module if ema else runner.model
     trained = trained.module if hasattr(trained, "module") else trained
-    return trained.cpu()
+    # A copy is not compiled: what comes next on the CPU would be compiled anew.
+    return copy.deepcopy(trained).cpu() if runtime.compile else trained.cpu()
 
 
 @contextmanager

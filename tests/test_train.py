@@ -106,6 +106,24 @@ def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind
     assert same(whole, resumed)
 
 
+def test_a_compiled_run_saves_the_weights_of_a_plain_one(ann_file, tmp_path, monkeypatch):
+    compiled, compile_module = [], torch.nn.Module.compile
+
+    def compile_without_code(module):  # graphs are taken, but run by torch itself
+        compiled.append(type(module).__name__)
+        compile_module(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_without_code)
+    changes = {**TUBE, "optim": {"ema_momentum": 0.1, "epochs": 2}, "runtime": {"save_every": 1}}
+    plain = finetune(make_config(FinetuneConfig, ann_file, **changes), tmp_path / "a", quiet=True)
+    assert not compiled
+    changes["runtime"] = {"save_every": 1, "compile": True}
+    info = finetune(make_config(FinetuneConfig, ann_file, **changes), tmp_path / "b", quiet=True)
+    assert compiled == ["TubeClassifier"]
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(info)[name], value, rtol=1e-3, atol=1e-5)
+
+
 def test_tubes_pretrained_then_fine_tuned_learn_the_actions(ann_file, tmp_path):
     first = pretrain(make_config(PretrainConfig, ann_file, **TUBE), tmp_path / "pre", quiet=True)
     config = make_config(FinetuneConfig, ann_file, **TUBE, optim={"epochs": 25})
