@@ -72,7 +72,7 @@ class SeededModule(BaseModel):
         return torch.Generator(next(self.parameters()).device).manual_seed(self._step_seed)
 
     def compile_networks(self) -> None:
-        """Compile what learns; the steps around it, with their sources of chance, stay as they are."""
+        """Compile what learns; the steps around it, with their sources of chance, stay."""
         for name, child in self.named_children():
             if name != "data_preprocessor":
                 child.compile()
