@@ -192,6 +192,8 @@ def plot(known: dict[str, dict], path: Path) -> None:
                 axis.errorbar(x, y, error, color=color, ls=line, marker="o", ms=4, capsize=3,
                               label=f"{model}, {name}")  # fmt: skip
         axis.set(xscale="log", xlabel="labels, per cent", title=title)
+        axis.set_xticks([100 * share for share in FRACTIONS])
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("top-1, per cent")
     axes[0].legend(fontsize=8)
