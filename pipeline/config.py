@@ -175,7 +175,7 @@ class RuntimeConfig:
     Attributes:
         precision: "fp32", or "bf16" / "fp16" mixed precision.
         compile: Compile the network with torch.compile: minutes at the start, meant for long runs
-            on CUDA. On a CPU it makes no step faster.
+            on CUDA.
         save_every: Epochs between the states that a stopped run resumes from.
         val_every: Epochs between measurements on the val split; the last epoch is always measured.
         num_test_clips: Clips per video whose scores are averaged when measuring.
