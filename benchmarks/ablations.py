@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -137,6 +137,9 @@ class Bench:
         config = load_config(
             FinetuneConfig, name, "finetune", [*settings, *self.ann_file(run.data)]
         )
+        # A killed run goes on from here; how often it is kept changes no figure, so no key either.
+        every = max(1, config.optim.epochs // 8)
+        config = replace(config, runtime=replace(config.runtime, save_every=every))
         folder = self.folder / "finetuned" / run.key
         info = finetune(
             config,
@@ -145,6 +148,7 @@ class Bench:
             seed=run.seed,
             device=self.device,
             quiet=True,
+            resume=True,
         )
         figures = {
             "top1": load_meta(info).figures["top1"],
@@ -153,8 +157,8 @@ class Bench:
         }
         if run.arm.study.startswith(("labels", "tube,")):
             figures["worse"] = self.under_worse_skeletons(run, config)
-        for state in folder.glob("*.pth"):
-            state.unlink()
+        for state in (folder / "last_checkpoint", *folder.glob("*.pth")):
+            state.unlink(missing_ok=True)
         return figures
 
     def under_worse_skeletons(self, run: Run, config: FinetuneConfig) -> dict[str, float]:

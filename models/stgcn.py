@@ -1,7 +1,8 @@
 """ST-GCN++ (Duan et al. 2022, "PYSKL", Sec. 3): the supervised peer that ours is measured against.
 
 Written from the paper: ten blocks, three partitions of the bones with a learnt adjacency, a
-residual around the spatial part, and six branches over time.
+residual around the spatial part, and six branches over time. What is the same is done at once:
+neighbours are summed before the convolution, and the branches share their first one.
 """
 
 from __future__ import annotations
@@ -26,13 +27,22 @@ def _partitions(layout: KeypointLayout) -> Tensor:
     return torch.stack([kind / kind.sum(dim=0, keepdim=True).clamp(min=1) for kind in kinds])
 
 
+def _every(stride: int, x: Tensor) -> Tensor:
+    """Keep every so many frames of (B, D, T, V).
+
+    In place of a stride: torch 2.13 writes past its memory when it differentiates a 1x1
+    convolution with a stride, channels last, on a CPU.
+    """
+    return x[:, :, ::stride] if stride > 1 else x
+
+
 class _SpatialGraph(nn.Module):
     """Graph convolution with a learnt adjacency, started as the bones, and a residual."""
 
     def __init__(self, layout: KeypointLayout, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.adjacency = nn.Parameter(_partitions(layout))
-        self.conv = nn.Conv2d(in_dim, 3 * out_dim, 1)
+        self.conv = nn.Conv2d(3 * in_dim, out_dim, 1)
         self.norm = nn.BatchNorm2d(out_dim)
         self.down: nn.Module = (
             nn.Identity()
@@ -42,43 +52,46 @@ class _SpatialGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T, V)."""
-        parts = self.conv(x).unflatten(1, (3, -1))  # (B, 3, D, T, V)
-        # Sum over partitions and joints: (B, D, T, 3V) @ (3V, V).
-        mixed = parts.permute(0, 2, 3, 1, 4).flatten(3) @ self.adjacency.flatten(0, 1).to(x.dtype)
-        return F.relu(self.norm(mixed) + self.down(x))
+        rows = x.permute(0, 2, 3, 1)  # (B, T, V, D_in)
+        # Three sums over neighbours for each joint, side by side. Four axes on both sides, or the
+        # product would turn the larger one.
+        adjacency = self.adjacency.permute(2, 0, 1).flatten(0, 1).to(x.dtype)
+        sums = adjacency[None, None] @ rows  # (1, 1, 3V, V) @ (B, T, V, D_in)
+        sums = sums.unflatten(2, (-1, 3)).flatten(3).permute(0, 3, 1, 2)  # (B, 3 D_in, T, V)
+        return F.relu(self.norm(self.conv(sums)) + self.down(x), inplace=True)
 
 
 class _TemporalBranches(nn.Module):
-    """Six branches over time: kernel 3 at dilations 1 to 4, a maximum, and the frame itself."""
+    """Six branches over time: kernel 3 at dilations 1 to 4, a maximum, and the frame itself.
+
+    The five that look at other frames share the convolution that makes them narrow.
+    """
 
     def __init__(self, dim: int, stride: int) -> None:
         super().__init__()
         width = dim // 6
-        first = dim - 5 * width
-        branches: list[nn.Module] = []
-        for dilation in (1, 2, 3, 4):
-            out = first if dilation == 1 else width
-            conv = nn.Conv2d(out, out, (3, 1), (stride, 1), (dilation, 0), (dilation, 1))
-            branches.append(nn.Sequential(self._reduce(dim, out), conv))
-        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
-        branches.append(nn.Sequential(self._reduce(dim, width), pool))
-        branches.append(nn.Conv2d(dim, width, 1, (stride, 1)))
-        self.branches = nn.ModuleList(branches)
+        self.widths = [dim - 5 * width, *[width] * 4]
+        self.narrow = nn.Sequential(
+            nn.Conv2d(dim, dim - width, 1), nn.BatchNorm2d(dim - width), nn.ReLU(inplace=True)
+        )
+        self.over_time = nn.ModuleList(
+            nn.Conv2d(out, out, (3, 1), (stride, 1), (dilation, 0), (dilation, 1))
+            for dilation, out in zip((1, 2, 3, 4), self.widths)
+        )
+        self.over_time.append(nn.MaxPool2d((3, 1), (stride, 1), (1, 0)))
+        self.stride = stride
+        self.frame = nn.Conv2d(dim, width, 1)
         self.transform = nn.Sequential(
             nn.BatchNorm2d(dim), nn.ReLU(inplace=True), nn.Conv2d(dim, dim, 1)
         )
         self.norm = nn.BatchNorm2d(dim)
 
-    @staticmethod
-    def _reduce(in_dim: int, out_dim: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim), nn.ReLU(inplace=True)
-        )
-
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, T, V) to (B, D, T / stride, V)."""
-        joined = torch.cat([branch(x) for branch in self.branches], dim=1)
-        out: Tensor = self.norm(self.transform(joined))
+        parts = self.narrow(x).split(self.widths, dim=1)
+        branches = [layer(part) for layer, part in zip(self.over_time, parts)]
+        branches.append(self.frame(_every(self.stride, x)))
+        out: Tensor = self.norm(self.transform(torch.cat(branches, dim=1)))
         return out
 
 
@@ -92,16 +105,17 @@ class _Block(nn.Module):
         self.graph = _SpatialGraph(layout, in_dim, out_dim)
         self.time = _TemporalBranches(out_dim, stride)
         self.has_residual = residual
+        self.stride = stride
         self.residual: nn.Module = (
             nn.Identity()
             if (in_dim == out_dim and stride == 1) or not residual
-            else nn.Sequential(nn.Conv2d(in_dim, out_dim, 1, (stride, 1)), nn.BatchNorm2d(out_dim))
+            else nn.Sequential(nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim))
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T / stride, V)."""
         out: Tensor = self.time(self.graph(x))
-        return F.relu(out + self.residual(x) if self.has_residual else out)
+        return F.relu(out + self.residual(_every(self.stride, x)) if self.has_residual else out)
 
 
 class STGCNClassifier(SkeletonClassifier):
@@ -150,6 +164,7 @@ class STGCNClassifier(SkeletonClassifier):
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
         flat = self.norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)  # over each (V, C) channel
-        h = flat.unflatten(2, x.shape[2:]).permute(0, 3, 1, 2)  # (B, C, T, V)
+        # (B, C, T, V) with C last in memory: about twice as fast as with V last.
+        h = flat.unflatten(2, x.shape[2:]).contiguous().permute(0, 3, 1, 2)
         pooled: Tensor = self.blocks(h).mean(dim=(2, 3))
         return pooled
