@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from ablation_arms import FRACTIONS, SHARES, WORSE, Arm, Run, arms
+from ablation_arms import FRACTIONS, SEEDS, SHARES, WORSE, Arm, Run, arms
 from scipy import stats
 
 # What stands above this line of docs/ablations.md is written by hand.
@@ -17,7 +17,7 @@ _MARK = "<!-- From here on made by benchmarks/ablations.py. -->"
 def collect(known: dict[str, dict], data: str, arm: Arm, field: str) -> dict[int, float]:
     """Return a figure of an arm by seed; nothing until three seeds are done."""
     out = {}
-    for seed in range(20):
+    for seed in SEEDS:
         result = known.get(Run(data, arm, seed).key)
         if result is not None and field in result:
             out[seed] = result[field]
@@ -148,7 +148,7 @@ def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
         ):
             found = {
                 seed: known[key]["worse"]
-                for seed in range(20)
+                for seed in SEEDS
                 if "worse" in known.get(key := Run(data, arm, seed).key, {})
             }
             if len(found) >= 3:

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-from ablation_arms import DATA, DIVING_CLIPS, WORSE, Run, all_runs
+from ablation_arms import DATA, DIVING_CLIPS, SEEDS, WORSE, Run, all_runs, arms
 from ablation_tables import plot, render
 
 from skelact.pipeline.annotations import annotation_path
@@ -226,6 +226,9 @@ def page(work_dir: Path) -> None:
     for path in sorted((work_dir / "results").glob("*.json")):
         result = json.loads(path.read_text())
         known[result["key"]] = result
+    # What was run with settings since changed is on no table.
+    current = {Run(data, arm, seed).key for data in DATA for arm in arms() for seed in SEEDS}
+    known = {key: result for key, result in known.items() if key in current}
     lines = ",\n".join(json.dumps(known[key]) for key in sorted(known))
     with atomic_write(_DOCS / "ablations.json") as temporary:
         temporary.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
