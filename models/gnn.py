@@ -38,7 +38,8 @@ class _LearntSlope(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
         grad = grads[0]
-        of_slope = (grad * x.clamp_max(0)).sum(dtype=torch.float32).reshape(1)
+        # The sum is taken in float32 whatever it is of; asking for that costs a copy.
+        of_slope = (grad * x.clamp_max(0)).sum().float().reshape(1)
         return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), of_slope
 
 
