@@ -64,6 +64,11 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
         yield "### Shares of the labels\n\n" + _table(
             ("network", "labels", "random weights", "pre-trained", "gain"), labels
         )
+    peer = list(_peer_rows(known, data))
+    if peer:
+        yield "### Ours against ST-GCN++\n\n" + _table(
+            ("labels", "stgcn", "tube, random weights", "lead", "tube, pre-trained", "lead"), peer
+        )
     worse = list(_worse_rows(known, data))
     if worse:
         yield "### Under worse skeletons, trained on clean ones\n\n" + _table(
@@ -126,6 +131,20 @@ def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
             if random or trained:
                 gain = difference(random, trained)
                 yield model, f"{share:.0%}", spread(random), spread(trained), gain
+
+
+def _peer_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
+    for share in SHARES["stgcn"]:
+        found = [
+            collect(known, data, arm, "top1")
+            for model in ("stgcn", "tube")
+            for arm in arms()
+            if arm.study == f"labels {model} {share:g}"
+        ]
+        if all(found):
+            peer, *ours = found
+            leads = [text for one in ours for text in (spread(one), difference(peer, one))]
+            yield f"{share:.0%}", spread(peer), *leads
 
 
 def _probe_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:

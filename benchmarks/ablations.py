@@ -4,8 +4,8 @@
     python benchmarks/ablations.py page                              # tables and plots
 
 Each run is one fine-tuning with one seed. What it needs pre-trained is pre-trained once, and its
-features are probed. A run that has its result is not repeated. Several processes may work on one
-folder: they take runs in turn.
+features are probed. A run that has its result is not repeated, and a killed one goes on. Several
+processes may work on one folder: they take runs in turn.
 The figures are kept in docs/ablations.json, from which the page is made.
 """
 

@@ -7,7 +7,7 @@ import torch
 
 from skelact import SkelactError
 from skelact.models.skeleton_mae import SkeletonMAE
-from skelact.models.stgcn import STGCNClassifier
+from skelact.models.stgcn import STGCNClassifier, _SpatialGraph
 from skelact.pose_extract.layout import COCO_17
 
 
@@ -17,6 +17,18 @@ def test_it_has_the_size_of_the_published_one():
     adjacencies = 10 * 3 * (25**2 - 17**2)
     count = sum(p.numel() for p in model.parameters()) + adjacencies
     assert count == pytest.approx(1.39e6, rel=0.02)
+
+
+def test_neighbours_are_summed_in_each_partition():
+    torch.manual_seed(0)
+    graph = _SpatialGraph(COCO_17, 2, 4).eval()
+    torch.nn.init.normal_(graph.adjacency)  # not the same from v to w as back
+    x = torch.randn(3, 2, 5, 17)
+    weight = graph.conv.weight.view(4, 3, 2)
+    by_hand = torch.einsum("okc,kvw,bctv->botw", weight, graph.adjacency, x)
+    by_hand = by_hand + graph.conv.bias[:, None, None]
+    expected = torch.relu(graph.norm(by_hand) + graph.down(x))
+    torch.testing.assert_close(graph(x), expected)
 
 
 def test_logits_time_and_absent_people():
