@@ -69,7 +69,7 @@ def finder_figures(people: list[Person], detector: PersonDetector) -> tuple[list
     multiple=True,
     default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-256x192"),
     show_default=True,
-    help="Pose nets; the first is the peer.",
+    help="Pose nets; the first is the peer. NAME+ALIGNER turns people upright first.",
 )
 @click.option(
     "--detector",
@@ -100,7 +100,12 @@ def main(
     table = Table(title=f"{len(people)} COCO people", title_justify="left")
     for column in ("network", "upright", "mean over 12 angles", "least", "nobody's boxes"):
         table.add_column(column)
-    nets = {name: PoseEstimator(name, device="cpu", num_threads=threads) for name in poses}
+    nets = {}
+    for name in poses:
+        net, _, aligner = name.partition("+")
+        nets[name] = PoseEstimator(
+            net, device="cpu", num_threads=threads, aligner=aligner or "auto"
+        )
     for name, pose in nets.items():
         figures = pose_figures(people, pose)
         results[name] = {"oks": figures}

@@ -70,13 +70,14 @@ def train(
     quiet: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the student of CONFIG: pose_128x96, pose_256x192, finder, or a YAML file.
+    """Train the student of CONFIG: pose_128x96, pose_256x192, finder, aligner, or a YAML
+    file.
 
     It writes a pair of files that --pose and --detector of `skelact extract` take.
     """
     from .config import load_config
     from .distill.students import DistillConfig
-    from .distill.students import distill as run
+    from .distill.train import distill as run
 
     settings = load_config(DistillConfig, config, "distill", overrides)
     folder = work_dir or Path("work_dirs") / f"distill_{Path(config).stem}_{seed}"

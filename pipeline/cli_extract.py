@@ -58,6 +58,12 @@ _POSE_OPTIONS = [
     click.option(
         "--pose-checkpoint", metavar="FILE|URL", help="Weights for an MMPose config file."
     ),
+    click.option(
+        "--aligner",
+        metavar="NAME|FILE",
+        help="Turns people upright for the pose net: skelact-aligner-96, one of your own, or none "
+        "[auto: with our own pose net].",
+    ),
     click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
     click.option(
         "--precision",

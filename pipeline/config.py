@@ -140,7 +140,7 @@ class OptimConfig:
     """Optimiser and schedule.
 
     Attributes:
-        kind: "sgd" (momentum 0.9), "adam" or "adamw".
+        kind: "sgd" (momentum 0.9), "adam", "adamw" or "muon".
         lr: Learning rate at the top of the schedule.
         weight_decay: Weight decay (the paper does not give it).
         nesterov: Nesterov momentum, for "sgd".
@@ -154,7 +154,7 @@ class OptimConfig:
         ema_momentum: Weight of a new value in the moving average of the weights; 0 is off.
     """
 
-    kind: Literal["sgd", "adam", "adamw"]
+    kind: Literal["sgd", "adam", "adamw", "muon"]
     lr: float
     batch_size: int
     epochs: int

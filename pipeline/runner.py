@@ -38,6 +38,7 @@ from ..pose_extract.device import choose_device, free_cores, keep_freed_memory
 from .config import OptimConfig, RuntimeConfig
 from .dataset import IndexDataset, collate_inds
 from .evaluate import measure
+from .muon import Muon
 
 
 class Samples(Protocol):
@@ -293,6 +294,8 @@ def optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> Opti
             nesterov=optim.nesterov,
             weight_decay=optim.weight_decay,
         )
+    elif optim.kind == "muon":
+        optimizer = Muon(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
     else:
         cls = torch.optim.Adam if optim.kind == "adam" else torch.optim.AdamW
         optimizer = cls(parameters, lr=optim.lr, weight_decay=optim.weight_decay)

@@ -70,6 +70,8 @@ class ExtractConfig:
         max_det: At most this many people per frame, best score first.
         pose: "auto" (the best on this machine), a name or a file; see ``PoseEstimator``.
         pose_checkpoint: Weights for an MMPose config given by path.
+        aligner: Turns people upright for the pose net: "auto" (ours, for our own pose net), "none",
+            a name or a file.
         flip_test: Average the heatmaps of each crop and its mirror image.
         precision: Arithmetic of the pose net: "auto", "fp32", "bf16" or "fp16".
         num_person: Keep at most this many people, the athlete first.
@@ -89,6 +91,7 @@ class ExtractConfig:
     max_det: int = 8
     pose: str = "auto"
     pose_checkpoint: str | None = None
+    aligner: str = "auto"
     flip_test: bool = False
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     num_person: int = 2
@@ -454,4 +457,5 @@ def _build_pose(config: ExtractConfig) -> PoseEstimator:
         precision=config.precision,
         flip_test=config.flip_test,
         num_threads=config.num_threads,
+        aligner=config.aligner,
     )

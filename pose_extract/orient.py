@@ -1,8 +1,9 @@
 """Poses of people at any angle.
 
 A pose net taught on people who stand loses those who do not: turned by 180 degrees, its OKS falls
-from .89 to .30. So a person is looked at along quarter turns, the view with the highest mean
-heatmap peak is taken, and the person is cut out once more along the axis of the body found in it.
+from .89 to .30. So a person is looked at along quarter turns, from upright or from where an aligner
+puts them, the view with the highest mean heatmap peak is taken, and the person is cut out once more
+along the axis of the body found in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class OrientConfig:
 
     Attributes:
         sure_score: Mean keypoint score of a view above which no further one is tried; infinity
-            tries all views, 0 the upright one alone.
+            tries all views, 0 the first one alone.
         aligned_degrees: The body's axis may be this far off a view's before it is cut out again.
         seen_score: Keypoints with at least this score tell how large the body is.
         margin: The body's size over that of its keypoints.
@@ -61,18 +62,17 @@ def estimate_oriented(
     config = config or OrientConfig()
     count = len(frames)
     views = _Views(pose, frames, batch_size)
-    centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
-    sizes = bboxes[:, 2:] - bboxes[:, :2]
+    centers, sizes, first = pose.align(frames, bboxes)
     everyone = np.arange(count)
-    keypoints, scores = views.look(everyone, centers, sizes, np.zeros(count, np.float32))
-    angles = np.zeros(count, np.float32)
+    keypoints, scores = views.look(everyone, centers, sizes, first)
+    angles = first.copy()
 
     worth = _worth(keypoints, scores, bboxes, config)
     tried = unsure = np.flatnonzero(scores.mean(axis=1) < config.sure_score)
     # On the hands is the likeliest way not to be on the feet.
     for quarter in (2, 1, 3):
         across = sizes[unsure, ::-1] if quarter % 2 else sizes[unsure]
-        turned = np.full(len(unsure), 90.0 * quarter, np.float32)
+        turned = first[unsure] + np.float32(90.0 * quarter)
         found, found_scores = views.look(unsure, centers[unsure], across, turned)
         found_worth = _worth(found, found_scores, bboxes[unsure], config)
         better = found_worth > worth[unsure]

@@ -27,7 +27,11 @@ from .weights import WEIGHTS, fetch_file, fetch_weights, identify_weights, sha25
 if TYPE_CHECKING:
     import torch
 
+    from .align import Aligner
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+_OUR_ALIGNER = "skelact-aligner-96"
 
 
 def lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
@@ -133,6 +137,9 @@ class PoseEstimator:
         precision: "auto" takes bf16 on processors that have it, fp16 on CUDA, else fp32.
         flip_test: Average the heatmaps with those of the mirrored crop.
         num_threads: Threads on the CPU; 0 takes the free cores.
+        aligner: Turns people upright before they are looked at: an ``Aligner``'s name or file,
+            "none", or "auto", which takes ours for students that were taught on upright people
+            alone.
 
     Raises:
         SkelactError: for a name that is none of these.
@@ -149,7 +156,15 @@ class PoseEstimator:
         precision: Precision = "auto",
         flip_test: bool = False,
         num_threads: int = 0,
+        aligner: str = "auto",
     ) -> None:
+        if aligner == "auto":
+            aligner = _usual_aligner(name)
+        self._aligner: Aligner | None = None
+        if aligner != "none":
+            from .align import Aligner
+
+            self._aligner = Aligner(aligner, device, num_threads)
         self._name = name
         self._checkpoint = checkpoint
         self._device_name = device
@@ -177,6 +192,7 @@ class PoseEstimator:
             "weights": self._weights_identity(),
             "precision": self._precision,
             "flip_test": self._flip_test,
+            **({"aligner": self._aligner.identity()} if self._aligner else {}),
         }
 
     def _weights_identity(self) -> str:
@@ -198,6 +214,8 @@ class PoseEstimator:
             return
         import torch
 
+        if self._aligner is not None:
+            self._aligner.load()
         self.device = choose_device(self._device_name)
         torch.set_num_threads(self._num_threads or free_cores())
         config, checkpoint = self._resolve()
@@ -250,22 +268,36 @@ class PoseEstimator:
         model = fuse_conv_bn(model).to(self.device, memory_format=torch.channels_last)
         self._model = model
 
+    def align(
+        self, frames: Sequence[np.ndarray], bboxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return middles (N, 2), sizes (N, 2) and angles (N,) of people, for :meth:`crop_turned`.
+
+        Without an aligner they are those of the boxes, as MMPose's GetBBoxCenterScale has them.
+
+        Args:
+            frames: N frames (H, W, 3) uint8 RGB, one per person.
+            bboxes: (N, 4), xyxy in pixels.
+        """
+        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
+        if self._aligner is not None:
+            return self._aligner.align(frames, bboxes)
+        middles = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
+        return middles, bboxes[:, 2:] - bboxes[:, :2], np.zeros(len(bboxes), np.float32)
+
     def crop(self, frame: np.ndarray, bboxes: np.ndarray) -> Crops:
-        """Cut people out of a frame, as MMPose's GetBBoxCenterScale and TopdownAffine do.
+        """Cut people out of a frame, as :meth:`align` finds them.
 
         Args:
             frame: (H, W, 3) uint8, RGB.
             bboxes: (N, 4), xyxy in pixels; at least one.
         """
-        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
-        centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
-        sizes = bboxes[:, 2:] - bboxes[:, :2]
-        return self.crop_turned(frame, centers, sizes, np.zeros(len(bboxes), np.float32))
+        return self.crop_turned(frame, *self.align([frame] * len(bboxes), bboxes))
 
     def crop_turned(
         self, frame: np.ndarray, centers: np.ndarray, sizes: np.ndarray, angles: np.ndarray
     ) -> Crops:
-        """Cut people out of a frame along axes of their own.
+        """Cut people out of a frame along axes of their own, as MMPose's TopdownAffine does.
 
         Args:
             frame: (H, W, 3) uint8, RGB.
@@ -347,6 +379,17 @@ class PoseEstimator:
             shift_heatmap=self._shift_heatmap,
         )
         return heatmaps
+
+
+def _usual_aligner(name: str) -> str:
+    """Return the aligner that a pose net is used with."""
+    path = Path(name)
+    if name in WEIGHTS and is_student(WEIGHTS[name].filename):
+        path = fetch_weights(name)
+    elif not is_student(name):
+        return "none"
+    taught_turned = read_student(path, "pose").config["pose"]["turned_prob"] > 0
+    return "none" if taught_turned else _OUR_ALIGNER
 
 
 def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,6 +1,6 @@
 """Our own small networks, and the pairs of files that hold them: NAME.safetensors and NAME.json.
 
-Both students are slim HRNets (Sun et al., CVPR 2019), built by MMPose. Plain convolutions at an
+All are slim HRNets (Sun et al., CVPR 2019), built by MMPose. Plain convolutions at an
 eighth of the published width run several times as fast on a processor as Lite-HRNet's many small
 operations. Nothing is executed when a pair is read.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FORMAT_VERSION = 1
+StudentKind = Literal["pose", "finder", "aligner"]
 # Mean and standard deviation of the input, RGB.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -113,7 +114,7 @@ class StudentMeta:
     """What stands beside a student's weights.
 
     Attributes:
-        kind: "pose" or "finder".
+        kind: "pose", "finder" or "aligner".
         input_wh: Width and height of the input.
         network: Shape of the backbone.
         config: The whole resolved training config.
@@ -125,7 +126,7 @@ class StudentMeta:
         format_version: Version of this form.
     """
 
-    kind: Literal["pose", "finder"]
+    kind: StudentKind
     input_wh: tuple[int, int]
     network: SlimHRNet
     config: dict[str, Any] = field(default_factory=dict)
@@ -175,12 +176,12 @@ def save_student(path: Path, module: nn.Module, meta: StudentMeta) -> Path:
     return info
 
 
-def read_student(path: Path, kind: Literal["pose", "finder"] | None = None) -> StudentMeta:
+def read_student(path: Path, kind: StudentKind | None = None) -> StudentMeta:
     """Read what stands beside a student's weights.
 
     Args:
         path: Path of either file of the pair.
-        kind: What it has to be; None takes either.
+        kind: What it has to be; None takes any.
 
     Raises:
         WeightsError: if the pair is missing, of another kind or form, or does not belong together.

@@ -113,7 +113,7 @@ def test_a_base_is_read(tmp_path):
     [
         ("optim.epoch=3", "unknown key 'epoch'; did you mean 'epochs'"),
         ("optim.epochs=3.5", "epochs: expected a whole number, got 3.5"),
-        ("optim.kind=sdg", "kind: expected one of sgd, adam, adamw, got 'sdg'"),
+        ("optim.kind=sdg", "kind: expected one of sgd, adam, adamw, muon, got 'sdg'"),
         ("optim.lr=fast", "lr: expected a number"),
         ("classifier.num_layers=true", "expected a whole number"),
         ("optim.milestones=5", "milestones: expected a list"),

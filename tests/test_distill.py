@@ -29,21 +29,22 @@ from skelact.pipeline.distill.samples import (
     FinderSampling,
     PoseSamples,
     PoseSampling,
+    known_axes,
 )
 from skelact.pipeline.distill.students import (
     DistillConfig,
     box_loss,
     centre_loss,
-    distill,
     heatmap_targets,
-    split_sources,
 )
+from skelact.pipeline.distill.train import distill, split_sources
+from skelact.pose_extract.align import Aligner
 from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.finder import STRIDE, find_peaks
 from skelact.pose_extract.frames import FrameBatch
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.mmpose_compat import build_pose_model
-from skelact.pose_extract.pose import PoseEstimator
+from skelact.pose_extract.pose import PoseEstimator, turn
 from skelact.pose_extract.student import SlimHRNet, read_student
 
 TINY = (
@@ -175,6 +176,45 @@ def test_a_fixed_angle_turns_all_alike_and_nothing_else():
     assert torch.allclose(around - turned[0], upright[0], atol=0.5)
 
 
+def test_the_aligner_is_told_how_bodies_lie_in_its_crops():
+    samples = PoseSamples(labelled_frames(), [0, 1, 2])
+    assert (samples.axes.abs() < 90).all()
+    inds = torch.arange(60) % 3
+    sampling = PoseSampling(turned_prob=1.0, half_prob=0.0)
+
+    def chance():
+        return torch.Generator().manual_seed(5)
+
+    pictures, target = samples.aligner_batch(inds, 96, sampling, chance())
+    same_pictures, keypoints, _, _ = samples.batch(inds, (96, 96), sampling, chance())
+    assert torch.equal(pictures, same_pictures)
+    angles = torch.rad2deg(torch.atan2(target[:, 1], target[:, 0])).numpy()
+    assert len(set((angles // 90).tolist())) == 4
+    # The keypoints' own axis is the angle; turned back by it, they fill the middle and the size.
+    axes = known_axes(keypoints.numpy(), np.ones((60, 17)))
+    assert np.abs((axes - angles + 180) % 360 - 180).max() < 0.1
+    middles = 95 * (target[:, 2:4].numpy() + 0.5)
+    upright = turn(keypoints.numpy() - middles[:, None], -angles[:, None])
+    sizes = 96 * np.exp(target[:, None, 4:].numpy())
+    reach = np.abs(upright) / (sizes / 2)
+    assert reach.max() < 1
+    assert reach.max(axis=(1, 2)).min() > 0.85
+
+
+def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
+    names = COCO_17.keypoint_names
+    keypoints = np.zeros((3, 17, 2), np.float32)
+    keypoints[:, [names.index("left_shoulder"), names.index("right_shoulder")]] = (50, 50)
+    keypoints[:, [names.index("left_hip"), names.index("right_hip")]] = (20, 50)
+    keypoints[:, names.index("nose")] = (50, 80)
+    sure = np.ones((3, 17))
+    sure[1:, names.index("left_hip")] = sure[1:, names.index("right_hip")] = 0
+    sure[1, 1:5] = sure[2, :5] = 0
+    axes = known_axes(keypoints, sure)
+    assert (axes[:2] % 360).tolist() == [90, 180]
+    assert np.isnan(axes[2])
+
+
 def test_frames_for_the_finder_keep_boxes_around_their_people():
     samples = FinderSamples(labelled_frames())
     generator = torch.Generator().manual_seed(3)
@@ -254,13 +294,13 @@ def test_all_frames_of_a_source_are_on_one_side():
     assert not {row // 5 for row in train} & {row // 5 for row in val}
 
 
-@pytest.mark.parametrize("kind", ["pose", "finder"])
+@pytest.mark.parametrize("kind", ["pose", "finder", "aligner"])
 def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
     labels = tmp_path / "labels"
     labelled_frames(6).save(labels / "a.npz")
     (labels / "teachers.json").write_text('{"poses": ["by hand"]}')
     size = "input_wh=[64,96]" if kind == "pose" else "input_wh=[96,96]"
-    name = "pose_128x96" if kind == "pose" else "finder"
+    name = "pose_128x96" if kind == "pose" else kind
     config = load(name, *TINY, size)
     whole = distill(config, labels, tmp_path / "whole", device="cpu", quiet=True)
     half = load(name, *TINY, size, "optim.epochs=1", "optim.schedule=constant")
@@ -281,6 +321,14 @@ def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
         assert keypoints.shape == (1, 17, 2)
         assert scores.shape == (1, 17)
         assert pose.identity()["weights"] == meta.weights_sha256
+    elif kind == "aligner":
+        aligner = Aligner(str(whole), device="cpu")
+        boxes = np.stack([person(30, 60)[0]] * 3)
+        middles, sizes, angles = aligner.align([frame] * 3, boxes)
+        assert middles.shape == sizes.shape == (3, 2)
+        assert (sizes > 0).all()
+        assert angles.shape == (3,)
+        assert aligner.identity()["sha256"] == meta.weights_sha256
     else:
         finder = build_detector(str(whole), score_thr=0.0, device="cpu")
         batch = FrameBatch(np.stack([frame, frame]), np.arange(2), np.arange(2) / 25)
@@ -290,12 +338,12 @@ def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
         assert finder.identity()["sha256"] == meta.weights_sha256
 
 
-@pytest.mark.parametrize("kind", ["pose", "finder"])
+@pytest.mark.parametrize("kind", ["pose", "finder", "aligner"])
 def test_a_student_goes_on_from_another(kind, tmp_path):
     labelled_frames(2).save(tmp_path / "labels" / "a.npz")
     teach = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
     first = distill(teach, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
-    name, size = ("pose_128x96", "[64,64]") if kind == "pose" else ("finder", "[96,96]")
+    name, size = ("pose_128x96", "[64,64]") if kind == "pose" else (kind, "[96,96]")
     still = load(name, *TINY, f"input_wh={size}", "optim.epochs=1", "optim.lr=1e-12")
     second = distill(
         still, tmp_path / "labels", tmp_path / "second", init=first, device="cpu", quiet=True

@@ -6,7 +6,7 @@ sample's pixels to the stored picture's, as ``grid_sample`` wants them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,10 @@ class PoseSampling:
     """How people are cut out for the pose student.
 
     Attributes:
-        turned_prob: Chance of any angle, 0 to 360 degrees; else it is near upright.
-        upright_degrees: Standard deviation of the angle near upright.
+        turned_prob: Chance of any angle, 0 to 360 degrees.
+        aligned_prob: Chance of a crop along the body's own axis, among the others; else along the
+            picture's.
+        upright_degrees: Standard deviation of the angle from those axes.
         scale: Greatest factor of the crop's size is one plus this, least one over it.
         shift: Greatest shift of the crop's middle, over the box.
         half_prob: Chance of a crop around the upper or the lower half of the body.
@@ -37,6 +39,7 @@ class PoseSampling:
     """
 
     turned_prob: float = 0.7
+    aligned_prob: float = 0.0
     upright_degrees: float = 15.0
     scale: float = 0.35
     shift: float = 0.12
@@ -88,6 +91,57 @@ def _sample(
     return F.grid_sample(pictures.float(), grid, mode="bilinear", align_corners=True)
 
 
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Where N people are cut out of their stored pictures.
+
+    Attributes:
+        matrices: (N, 2, 2); a crop's pixel p is the picture's ``matrix @ p + offset``.
+        offsets: (N, 2).
+        pixels: (N,) pixels of the picture in one of the crop.
+        angles: (N,) degrees by which the crop's axes are turned in the picture, clockwise.
+        mirrored: (N,) which are mirror pictures.
+    """
+
+    matrices: Tensor
+    offsets: Tensor
+    pixels: Tensor
+    angles: Tensor
+    mirrored: Tensor
+
+    def to_crop(self, points: Tensor) -> Tensor:
+        """Return points (N, K, 2) of the pictures in pixels of the crops."""
+        back = self.matrices / self.pixels[:, None, None] ** 2
+        return (points - self.offsets[:, None]) @ back
+
+
+def known_axes(keypoints: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Return by how many degrees (N,) bodies are turned clockwise from standing; NaN if unknown.
+
+    The axis runs from the shoulders to the hips, or from the head to the shoulders where no hips
+    are seen.
+
+    Args:
+        keypoints: (N, 17, 2) in pixels.
+        sure: (N, 17) how sure they are.
+    """
+    seen = sure >= _SEEN
+
+    def middle(*names: str) -> np.ndarray:
+        """Return the middle (N, 2) of the keypoints that are seen, NaN where there is none."""
+        inds = [COCO_17.index(name) for name in names]
+        weights = seen[:, inds, None].astype(np.float32)
+        total = (keypoints[:, inds] * weights).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / weights.sum(axis=1))
+
+    shoulders = middle("left_shoulder", "right_shoulder")
+    down = middle("left_hip", "right_hip") - shoulders
+    head = middle("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+    down = np.where(np.isnan(down), shoulders - head, down)
+    return np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
+
+
 class PoseSamples:
     """People for the pose student.
 
@@ -133,6 +187,8 @@ class PoseSamples:
         self.keypoints = torch.from_numpy(keypoints * factors[:, None, None] + shifts[:, None])
         self.peaks = torch.from_numpy(labelled.peaks[chosen])
         self.weights = torch.from_numpy(labelled.weights[chosen])
+        sure = labelled.peaks[chosen] * labelled.weights[chosen]
+        self.axes = torch.from_numpy(known_axes(keypoints, sure))
         self._flip_inds = torch.tensor(COCO_17.flip_inds().tolist())
         head = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
         arms = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")
@@ -148,7 +204,7 @@ class PoseSamples:
 
     def to(self, device: torch.device) -> PoseSamples:
         """Move everything to a device."""
-        for name in ("pictures", "bboxes", "keypoints", "peaks", "weights", "_flip_inds"):
+        for name in ("pictures", "bboxes", "keypoints", "peaks", "weights", "axes", "_flip_inds"):
             setattr(self, name, getattr(self, name).to(device))
         self._is_upper = self._is_upper.to(device)
         return self
@@ -174,24 +230,86 @@ class PoseSamples:
             Crops (N, 3, h, w) in units of 0 to 255, keypoints (N, 17, 2) in their pixels, peaks and
             weights (N, 17).
         """
+        inds = inds.to(self.pictures.device)
+        cut = self._cut(inds, size_wh, sampling, generator, degrees)
+        pictures = _sample(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
+        local = cut.to_crop(self.keypoints[inds])
+        peaks, weights = self.peaks[inds].clone(), self.weights[inds].clone()
+        mirrored, for_flip = cut.mirrored, self._flip_inds
+        local[mirrored] = local[mirrored][:, for_flip]
+        peaks[mirrored] = peaks[mirrored][:, for_flip]
+        weights[mirrored] = weights[mirrored][:, for_flip]
+        return pictures, local, peaks, weights
+
+    def aligner_batch(
+        self,
+        inds: Tensor,
+        side: int,
+        sampling: PoseSampling,
+        generator: torch.Generator,
+        degrees: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch for the aligner.
+
+        Args:
+            inds: (N,) which people.
+            side: Pixels of a side of the crops.
+            sampling: How they are cut out.
+            generator: Source of chance.
+            degrees: As of :meth:`batch`.
+
+        Returns:
+            Crops (N, 3, side, side) in units of 0 to 255, and where the bodies lie in them, (N, 6),
+            see ``AlignerNet``; NaN for a body whose axis is not known.
+        """
+        inds = inds.to(self.pictures.device)
+        cut = self._cut(inds, (side, side), sampling, generator, degrees)
+        pictures = _sample(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
+        axes = self.axes[inds]
+        turn = _turn(axes)
+        sure = self.peaks[inds] * self.weights[inds]
+        no_chance = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
+        low, high = self._extents(
+            self.keypoints[inds], sure, self.bboxes[inds], turn.nan_to_num(), no_chance, no_chance
+        )
+        middles = (turn @ ((low + high) / 2)[..., None]).transpose(1, 2)
+        where = cut.to_crop(middles)[:, 0] / (side - 1) - 0.5
+        sizes = torch.log((high - low) / (cut.pixels[:, None] * side))
+        in_crop = torch.deg2rad(torch.where(cut.mirrored, cut.angles - axes, axes - cut.angles))
+        direction = torch.stack([torch.cos(in_crop), torch.sin(in_crop)], -1)
+        return pictures, torch.cat([direction, where, sizes + 0 * axes[:, None]], -1)
+
+    def _cut(
+        self,
+        inds: Tensor,
+        size_wh: tuple[int, int],
+        sampling: PoseSampling,
+        generator: torch.Generator,
+        degrees: float | None,
+    ) -> _Cut:
+        """Return where people are cut out; see :meth:`batch`."""
         device = self.pictures.device
-        inds = inds.to(device)
         n, train = len(inds), degrees is None
 
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=device)
 
-        keypoints, peaks = self.keypoints[inds], self.peaks[inds]
-        weights, bboxes = self.weights[inds], self.bboxes[inds]
         if degrees is None:
             near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
+            if sampling.aligned_prob:
+                aligned = rand(n) < sampling.aligned_prob
+                near = near + torch.where(aligned, self.axes[inds].nan_to_num(), 0.0)
             turned = rand(n) < sampling.turned_prob
             angles = torch.where(turned, 360 * rand(n), near)
         else:
             angles = torch.full((n,), degrees, device=device)
         turn = _turn(angles)  # from crop axes to picture axes
-        half_prob = sampling.half_prob if train else 0.0
-        low, high = self._extents(keypoints, peaks * weights, bboxes, turn, half_prob, rand)
+        half = rand(n) < (sampling.half_prob if train else 0.0)
+        is_upper = rand(n) < 0.5
+        sure = self.peaks[inds] * self.weights[inds]
+        low, high = self._extents(
+            self.keypoints[inds], sure, self.bboxes[inds], turn, half, is_upper
+        )
         middle, size = (low + high) / 2, (high - low).clamp(min=4.0)
         scale = torch.full((n,), sampling.padding, device=device)
         if train:
@@ -199,24 +317,16 @@ class PoseSamples:
             middle = middle + size * sampling.shift * (2 * rand(n, 2) - 1)
         width, height = size_wh
         # As MMPose's crops: the box is widened to the input's aspect.
-        pixel = torch.maximum(size[:, 0] / width, size[:, 1] / height) * scale
-        mirror = torch.ones(n, device=device)
+        pixels = torch.maximum(size[:, 0] / width, size[:, 1] / height) * scale
+        mirrored = torch.zeros(n, dtype=torch.bool, device=device)
         if train:
-            mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
-        half = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+            mirrored = rand(n) < sampling.flip_prob
+        mirror = torch.where(mirrored, -1.0, 1.0)
         flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
-        matrices = turn * (pixel[:, None] * flip)[:, None]
-        offsets = (turn @ middle[..., None])[..., 0] - (matrices @ half)
-        pictures = _sample(self.pictures[inds], matrices, offsets, size_wh)
-        local = (keypoints - (turn @ middle[..., None])[..., 0][:, None]) @ turn
-        local = local / pixel[:, None, None] * flip[:, None] + half
-        mirrored = mirror < 0
-        for_flip = self._flip_inds
-        local[mirrored] = local[mirrored][:, for_flip]
-        peaks, weights = peaks.clone(), weights.clone()
-        peaks[mirrored] = peaks[mirrored][:, for_flip]
-        weights[mirrored] = weights[mirrored][:, for_flip]
-        return pictures, local, peaks, weights
+        matrices = turn * (pixels[:, None] * flip)[:, None]
+        center = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
+        offsets = (turn @ middle[..., None])[..., 0] - (matrices @ center)
+        return _Cut(matrices, offsets, pixels, angles, mirrored)
 
     def _extents(
         self,
@@ -224,14 +334,17 @@ class PoseSamples:
         sure: Tensor,
         bboxes: Tensor,
         turn: Tensor,
-        half_prob: float,
-        rand: Callable[..., Tensor],
+        half: Tensor,
+        is_upper: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return low and high (N, 2) corners of people along turned axes."""
+        """Return low and high (N, 2) corners of people along turned axes.
+
+        Those with ``half`` (N,) lose the lower or, without ``is_upper`` (N,), the upper half, if
+        enough of the other is seen.
+        """
         seen = sure >= _SEEN
-        half = rand(len(seen)) < half_prob
-        which = torch.where(rand(len(seen), 1) < 0.5, self._is_upper, ~self._is_upper)
-        half &= (seen & which).sum(dim=1) >= 4
+        which = torch.where(is_upper[:, None], self._is_upper, ~self._is_upper)
+        half = half & ((seen & which).sum(dim=1) >= 4)
         seen = torch.where(half[:, None], seen & which, seen)
         local = keypoints @ turn
         far = torch.tensor(1e6, device=keypoints.device)

@@ -1,43 +1,30 @@
-"""The students' trainings, on the Runner of ``pipeline.runner``."""
+"""The students and what they are judged by while they learn."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from ... import SkelactError
-from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
-from ...pose_extract.finder import STRIDE, FinderNet, box_sides, find_peaks
+from ...pose_extract.align import AlignerNet
+from ...pose_extract.finder import STRIDE, FinderNet, box_sides
 from ...pose_extract.mmpose_compat import build_pose_model
 from ...pose_extract.student import (
     PIXEL_MEAN,
     PIXEL_STD,
     SlimHRNet,
-    StudentMeta,
+    StudentKind,
     heatmap_sigma,
-    load_weights,
-    read_student,
-    save_student,
 )
 from ..config import OptimConfig, RuntimeConfig
-from ..runner import SeededModule, train_module
-from .labelled_frames import LabelledFrames, read_teachers
+from ..runner import SeededModule
 from .pictures import PictureConfig, spoil_pictures
 from .samples import FinderSamples, FinderSampling, PoseSamples, PoseSampling
-
-_VAL_SHARE = 20  # one source in so many is measured on
-_VAL_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -45,19 +32,19 @@ class DistillConfig:
     """``skelact distill train``: a student taught by labelled frames.
 
     Attributes:
-        kind: "pose" or "finder".
+        kind: "pose", "finder" or "aligner".
         optim: Optimiser and schedule; a batch is of people or of frames.
         input_wh: Width and height of the student's input.
         network: Shape of the backbone.
         pictures: How pictures are spoilt.
         bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
             for "pose": most of a heatmap is empty.
-        pose: How people are cut out, for "pose".
+        pose: How people are cut out, for "pose" and "aligner".
         finder: How frames are shown, for "finder".
         runtime: How training runs.
     """
 
-    kind: Literal["pose", "finder"]
+    kind: StudentKind
     optim: OptimConfig
     input_wh: tuple[int, int] = (192, 256)
     network: SlimHRNet = field(default_factory=SlimHRNet)
@@ -189,6 +176,43 @@ class FinderStudent(_Student):
         }
 
 
+class AlignerStudent(_Student):
+    """An aligner that learns the axes and extents of the teachers' people.
+
+    Args:
+        store: People.
+        config: How it learns.
+    """
+
+    store: PoseSamples
+
+    def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
+        super().__init__(store, config)
+        net: Any = AlignerNet(config.network, config.input_wh[0])
+        _draw_weights(net.backbone)
+        self.net = net.to(memory_format=torch.channels_last)
+
+    def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
+        """Return the loss of a batch of people."""
+        generator = self.generator()
+        if self.store.pictures.device != generator.device:
+            self.store.to(generator.device)
+        with torch.autocast(generator.device.type, enabled=False):
+            pictures, target = self.store.aligner_batch(
+                torch.as_tensor(inds), self.config.input_wh[0], self.config.pose, generator
+            )
+            pictures = spoil_pictures(pictures, self.config.pictures, generator)
+        out = self.net(self.normalised(pictures))
+        known = ~target.isnan().any(dim=1)
+        error = (out - target.nan_to_num()).square()[known]
+        loss_axis = error[:, :2].sum() / max(1, len(error))
+        loss_box = 4.0 * error[:, 2:].sum() / max(1, len(error))
+        return {
+            "loss_axis": self.checked(loss_axis, inds),
+            "loss_box": self.checked(loss_box, inds),
+        }
+
+
 def _middles(people: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return which boxes (N, P) are there, their middles (N, P, 2) and sizes, in cells."""
     there = people.any(dim=-1)
@@ -263,183 +287,3 @@ def _generalised_iou(first: Tensor, second: Tensor) -> Tensor:
     either = area(low, high) + area(other_low, other_high) - both
     hull = area(torch.minimum(low, other_low), torch.maximum(high, other_high))
     return both / either.clamp(min=1e-6) - (hull - either) / hull.clamp(min=1e-6)
-
-
-def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Return rows to learn from and rows to measure on; all frames of a source go together.
-
-    A source is a video, or all pictures whose names differ by what follows the last underscore.
-    """
-    train: list[int] = []
-    val: list[int] = []
-    for row, name in enumerate(names):
-        source = name.partition("#")[0] if "#" in name else name.rpartition("_")[0]
-        digest = int(hashlib.sha256(source.encode()).hexdigest()[:8], 16)
-        (val if digest % _VAL_SHARE == 0 else train).append(row)
-    return train, val
-
-
-def distill(
-    config: DistillConfig,
-    labels: Path,
-    work_dir: Path,
-    *,
-    init: Path | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    resume: bool = False,
-    quiet: bool = False,
-) -> Path:
-    """Train a student; the weights' moving average after the last epoch is kept.
-
-    Args:
-        config: What to do.
-        labels: Folder of labelled frames.
-        work_dir: Gets the pair ``pose`` or ``finder``, resume states and logs.
-        init: A student of the same backbone to start from, of either kind; None starts from random
-            weights.
-        seed: Seed of weights, order and samples.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        resume: Go on from the last state in ``work_dir`` if there is one.
-        quiet: Log warnings alone.
-
-    Returns:
-        Path of the JSON.
-    """
-    labelled = LabelledFrames.load(labels)
-    is_pose = config.kind == "pose"
-    names = labelled.names[labelled.person_frames] if is_pose else labelled.names
-    train_rows, val_rows = split_sources([str(name) for name in names])
-    if not train_rows:
-        raise SkelactError(f"{labels}: nothing to learn from")
-    torch.manual_seed(seed)
-    module: Any
-    if is_pose:
-        module = PoseStudent(_pose_samples(labelled, train_rows, config), config)
-    else:
-        module = FinderStudent(FinderSamples(labelled, train_rows, config.input_wh[0]), config)
-    if init is not None:
-        _start_from(module, init)
-    module = train_module(
-        module,
-        config.optim,
-        config.runtime,
-        work_dir,
-        seed=seed,
-        device=device,
-        resume=resume,
-        quiet=quiet,
-    ).eval()
-    figures = {}
-    if val_rows and is_pose:
-        figures = measure_pose(module, _pose_samples(labelled, val_rows, config))
-    elif val_rows:
-        figures = measure_finder(module, FinderSamples(labelled, val_rows, config.input_wh[0]))
-    meta = StudentMeta(
-        kind=config.kind,
-        input_wh=config.input_wh,
-        network=config.network,
-        config=json.loads(json.dumps(dataclasses.asdict(config))),
-        data={
-            "frames": len(labelled),
-            "people": len(labelled.person_frames),
-            "learned_from": len(train_rows),
-            "teachers": read_teachers(labels),
-            "started_from": _identity(init) if init else None,
-        },
-        seed=seed,
-        figures=figures,
-    )
-    return save_student(work_dir / config.kind, module.net, meta)
-
-
-def _identity(student: Path) -> dict[str, str]:
-    return {"name": student.stem, "sha256": read_student(student).weights_sha256}
-
-
-def _pose_samples(
-    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
-) -> PoseSamples:
-    # The square around a person reaches half as far again as the crop.
-    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(config.input_wh)))
-
-
-def _start_from(module: Any, init: Path) -> None:
-    """Take the weights of another student: all from one of the same kind, else the backbone's."""
-    meta = read_student(init)
-    if meta.network != module.config.network:
-        raise SkelactError(f"{init}: expected backbone {module.config.network}, got {meta.network}")
-    if meta.kind == module.config.kind:
-        load_weights(init, module.net)
-        return
-    other = (
-        FinderNet(meta.network)
-        if meta.kind == "finder"
-        else build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
-    )
-    load_weights(init, other)
-    module.net.backbone.load_state_dict(other.backbone.state_dict())
-
-
-def measure_pose(
-    student: PoseStudent, samples: PoseSamples, angles: Sequence[int] = range(0, 360, 30)
-) -> dict[str, float]:
-    """Return how near a student comes to its teachers: OKS upright, and the mean over angles.
-
-    OKS is over the keypoints that the teachers see, in boxes around the turned people.
-    """
-    width, height = student.config.input_wh
-    figures = []
-    for degrees in angles:
-        values = []
-        for start in range(0, len(samples), _VAL_BATCH):
-            inds = torch.arange(start, min(start + _VAL_BATCH, len(samples)))
-            pictures, keypoints, peaks, weights = samples.batch(
-                inds, (width, height), student.config.pose, torch.Generator(), float(degrees)
-            )
-            with torch.inference_mode():
-                heatmaps = student.heatmaps(pictures).numpy()
-            decoded = [student.net.head.decoder.decode(heatmap)[0][0] for heatmap in heatmaps]
-            truth = keypoints.numpy()
-            seen = ((peaks > 0.25) & (weights > 0)).numpy()
-            low = np.where(seen[..., None], truth, 1e6).min(axis=1)
-            high = np.where(seen[..., None], truth, -1e6).max(axis=1)
-            # COCO's area is that of the outline: about half of the box.
-            areas = 0.53 * np.maximum(high - low, 8.0).prod(axis=1)
-            squared = ((np.stack(decoded) - truth) ** 2).sum(axis=-1)
-            likeness = keypoint_likeness(squared, areas)
-            values.append((likeness * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
-        figures.append(float(np.concatenate(values).mean()))
-    upright = figures[list(angles).index(0)]
-    return {"oks_upright": round(upright, 4), "oks_all_angles": round(float(np.mean(figures)), 4)}
-
-
-def measure_finder(
-    student: FinderStudent, samples: FinderSamples, angles: Sequence[int] = range(0, 360, 30)
-) -> dict[str, float]:
-    """Return the share of the teachers' people found (IoU .5, score .3), upright and turned."""
-    figures = []
-    for degrees in angles:
-        found = total = 0
-        for start in range(0, len(samples), _VAL_BATCH):
-            inds = torch.arange(start, min(start + _VAL_BATCH, len(samples)))
-            pictures, people, _ = samples.batch(
-                inds,
-                student.config.input_wh[0],
-                student.config.finder,
-                torch.Generator(),
-                float(degrees),
-            )
-            with torch.inference_mode():
-                boxes, scores = find_peaks(*student.net(student.normalised(pictures)))
-            for mine, sure, truth in zip(boxes.numpy(), scores.numpy(), people.numpy()):
-                truth = truth[truth.any(axis=-1)]
-                overlap = pairwise_iou(truth, mine[sure >= 0.3])
-                found += int((overlap.max(axis=1, initial=0.0) >= 0.5).sum())
-                total += len(truth)
-        figures.append(found / max(total, 1))
-    upright = figures[list(angles).index(0)]
-    return {
-        "recall_upright": round(upright, 4),
-        "recall_all_angles": round(float(np.mean(figures)), 4),
-    }

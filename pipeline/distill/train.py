@@ -1,0 +1,157 @@
+"""``skelact distill train``: a student's training, on the Runner of ``pipeline.runner``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import SkelactError
+from ...pose_extract.align import AlignerNet
+from ...pose_extract.finder import FinderNet
+from ...pose_extract.mmpose_compat import build_pose_model
+from ...pose_extract.student import (
+    StudentKind,
+    StudentMeta,
+    load_weights,
+    read_student,
+    save_student,
+)
+from ..runner import train_module
+from .labelled_frames import LabelledFrames, read_teachers
+from .measure import measure_aligner, measure_finder, measure_pose
+from .samples import FinderSamples, PoseSamples
+from .students import AlignerStudent, DistillConfig, FinderStudent, PoseStudent
+
+_VAL_SHARE = 20  # one source in so many is measured on
+
+
+def _pose_samples(
+    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
+) -> PoseSamples:
+    # The square around a person reaches half as far again as the crop.
+    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(config.input_wh)))
+
+
+def _finder_samples(
+    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
+) -> FinderSamples:
+    return FinderSamples(labelled, rows, config.input_wh[0])
+
+
+# A kind's student, what it learns from, and what it is measured by.
+_KINDS: dict[StudentKind, tuple[Any, Any, Any]] = {
+    "pose": (PoseStudent, _pose_samples, measure_pose),
+    "finder": (FinderStudent, _finder_samples, measure_finder),
+    "aligner": (AlignerStudent, _pose_samples, measure_aligner),
+}
+
+
+def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Return rows to learn from and rows to measure on; all frames of a source go together.
+
+    A source is a video, or all pictures whose names differ by what follows the last underscore.
+    """
+    train: list[int] = []
+    val: list[int] = []
+    for row, name in enumerate(names):
+        source = name.partition("#")[0] if "#" in name else name.rpartition("_")[0]
+        digest = int(hashlib.sha256(source.encode()).hexdigest()[:8], 16)
+        (val if digest % _VAL_SHARE == 0 else train).append(row)
+    return train, val
+
+
+def distill(
+    config: DistillConfig,
+    labels: Path,
+    work_dir: Path,
+    *,
+    init: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train a student; the weights' moving average after the last epoch is kept.
+
+    Args:
+        config: What to do.
+        labels: Folder of labelled frames.
+        work_dir: Gets the pair, named as its kind, resume states and logs.
+        init: A student of the same backbone to start from, of any kind; None starts from random
+            weights.
+        seed: Seed of weights, order and samples.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        resume: Go on from the last state in ``work_dir`` if there is one.
+        quiet: Log warnings alone.
+
+    Returns:
+        Path of the JSON.
+    """
+    labelled = LabelledFrames.load(labels)
+    student_type, samples_of, measure = _KINDS[config.kind]
+    names = labelled.names if config.kind == "finder" else labelled.names[labelled.person_frames]
+    train_rows, val_rows = split_sources([str(name) for name in names])
+    if not train_rows:
+        raise SkelactError(f"{labels}: nothing to learn from")
+    torch.manual_seed(seed)
+    module = student_type(samples_of(labelled, train_rows, config), config)
+    if init is not None:
+        _start_from(module, init)
+    module = train_module(
+        module,
+        config.optim,
+        config.runtime,
+        work_dir,
+        seed=seed,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+    ).eval()
+    figures = measure(module, samples_of(labelled, val_rows, config)) if val_rows else {}
+    meta = StudentMeta(
+        kind=config.kind,
+        input_wh=config.input_wh,
+        network=config.network,
+        config=json.loads(json.dumps(dataclasses.asdict(config))),
+        data={
+            "frames": len(labelled),
+            "people": len(labelled.person_frames),
+            "learned_from": len(train_rows),
+            "teachers": read_teachers(labels),
+            "started_from": _identity(init) if init else None,
+        },
+        seed=seed,
+        figures=figures,
+    )
+    return save_student(work_dir / config.kind, module.net, meta)
+
+
+def _identity(student: Path) -> dict[str, str]:
+    return {"name": student.stem, "sha256": read_student(student).weights_sha256}
+
+
+def _start_from(module: Any, init: Path) -> None:
+    """Take the weights of another student: all from one of the same kind, else the backbone's."""
+    meta = read_student(init)
+    if meta.network != module.config.network:
+        raise SkelactError(f"{init}: expected backbone {module.config.network}, got {meta.network}")
+    if meta.kind == module.config.kind:
+        load_weights(init, module.net)
+        return
+    other = _network(meta)
+    load_weights(init, other)
+    module.net.backbone.load_state_dict(other.backbone.state_dict())
+
+
+def _network(meta: StudentMeta) -> Any:
+    if meta.kind == "finder":
+        return FinderNet(meta.network)
+    if meta.kind == "aligner":
+        return AlignerNet(meta.network, meta.input_wh[0])
+    return build_pose_model(meta.network.pose_config(meta.input_wh)["model"])

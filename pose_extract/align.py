@@ -1,0 +1,142 @@
+"""Our own aligner: which way a body is turned in its box, and how far it reaches.
+
+A pose net sees people best on their feet. One look at a small, square picture of the box tells how
+to cut the person out so; the detector's box, which holds no angle, is not needed further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .device import choose_device, free_cores
+from .mmpose_compat import build_pose_model
+from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student, weights_name
+from .weights import fetch_weights, identify_weights
+
+PADDING = 1.25
+
+
+class AlignerNet(nn.Module):
+    """A slim HRNet with a head for one body's axis and size.
+
+    Args:
+        network: Shape of the backbone.
+        side: Pixels of a side of the input, a multiple of 32.
+    """
+
+    def __init__(self, network: SlimHRNet, side: int) -> None:
+        super().__init__()
+        self.backbone = build_pose_model(network.backbone())
+        self.head = nn.Sequential(
+            nn.Conv2d(network.width, 32, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Linear(64 * (side // 16) ** 2, 6),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Find how a body lies in a crop.
+
+        Args:
+            x: (N, 3, side, side) float32, normalised RGB.
+
+        Returns:
+            (N, 6): cosine and sine of the angle by which the body is turned, clockwise from
+            standing, shorter than one where the net is unsure; x and y of its middle from that of
+            the crop, over the crop's side; the logarithms of its width and height along its own
+            axes, over the crop's side.
+        """
+        out: Tensor = self.head(self.backbone(x)[0])
+        return out.float()
+
+
+class Aligner:
+    """The aligner, as pose nets use it.
+
+    Args:
+        name: Name in the weights table, or a path of either file of the pair.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_threads: Threads on the CPU; 0 takes the free cores.
+    """
+
+    def __init__(self, name: str, device: str = "auto", num_threads: int = 0) -> None:
+        self._name = name
+        self._device_name = device
+        self._num_threads = num_threads
+        self._net: Any = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what shapes its results, JSON-able, without loading the network."""
+        return {
+            "name": Path(self._name).name,
+            "sha256": identify_weights(weights_name(self._name)),
+        }
+
+    def load(self) -> None:
+        """Load the network; only the first call does anything.
+
+        Raises:
+            SkelactError: if the weights are missing or are no aligner's.
+        """
+        if self._net is not None:
+            return
+        from mmcv.cnn.utils import fuse_conv_bn
+
+        path = fetch_weights(weights_name(self._name))
+        meta = read_student(path, "aligner")
+        self._side = meta.input_wh[0]
+        net = AlignerNet(meta.network, self._side)
+        load_weights(path, net)
+        self.device = choose_device(self._device_name)
+        torch.set_num_threads(self._num_threads or free_cores())
+        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
+        self._net = fuse_conv_bn(net.eval()).to(self.device, memory_format=torch.channels_last)
+
+    def align(
+        self, frames: Sequence[np.ndarray], bboxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find how people lie in frames.
+
+        Args:
+            frames: N frames (H, W, 3) uint8 RGB, one per person; the same one may come several
+                times.
+            bboxes: (N, 4) xyxy in pixels.
+
+        Returns:
+            Middles (N, 2) and sizes (N, 2) of the bodies in pixels, the sizes along the bodies'
+            own axes, and angles (N,) by which those are turned, clockwise: what
+            ``PoseEstimator.crop_turned`` takes.
+        """
+        self.load()
+        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
+        middles = (bboxes[:, :2] + bboxes[:, 2:]) / 2
+        lengths = PADDING * np.maximum((bboxes[:, 2:] - bboxes[:, :2]).max(axis=1), 1.0)
+        side = self._side
+        crops = np.empty((len(bboxes), side, side, 3), np.uint8)
+        for crop, frame, middle, length in zip(crops, frames, middles, lengths):
+            factor = side / length
+            shift = (side - 1) / 2 - factor * middle
+            matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]], np.float32)
+            cv2.warpAffine(frame, matrix, (side, side), dst=crop, flags=cv2.INTER_LINEAR)
+        with torch.inference_mode():
+            x = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+            with torch.autocast(self.device.type, dtype=kind):
+                out = self._net(x).cpu().numpy()
+        angles = np.degrees(np.arctan2(out[:, 1], out[:, 0])).astype(np.float32)
+        middles = middles + out[:, 2:4] * lengths[:, None]
+        sizes = np.exp(np.clip(out[:, 4:], -4.0, 1.0)) * lengths[:, None]
+        return middles, sizes, angles
