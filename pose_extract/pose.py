@@ -388,8 +388,8 @@ def _usual_aligner(name: str) -> str:
         path = fetch_weights(name)
     elif not is_student(name):
         return "none"
-    taught_turned = read_student(path, "pose").config["pose"]["turned_prob"] > 0
-    return "none" if taught_turned else _OUR_ALIGNER
+    taught = read_student(path, "pose").config.get("pose", {})
+    return "none" if taught.get("turned_prob", 1.0) > 0 else _OUR_ALIGNER
 
 
 def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -33,7 +33,7 @@ class WeightFile:
 
     Attributes:
         name: What it is called on the command line.
-        kind: "detector", "pose" or "classifier".
+        kind: "detector", "pose" or "aligner".
         filename: Name of the file wherever it lies.
         what: What it is, in a line.
         licence: Under which terms it may be used.
@@ -44,7 +44,7 @@ class WeightFile:
     """
 
     name: str
-    kind: Literal["detector", "pose", "classifier"]
+    kind: Literal["detector", "pose", "aligner"]
     filename: str
     what: str
     licence: str
@@ -113,11 +113,21 @@ _FILES = (
         name="skelact-pose-256x192",
         kind="pose",
         filename="skelact_pose_256x192.safetensors",
-        what="slim HRNet for any angle, COCO-17 pose net, 256x192, 1.47 M parameters",
+        what="slim HRNet, COCO-17 pose net, 256x192, 1.47 M parameters",
         licence="Apache-2.0",
         source="skelact, taught by litehrnet18-coco-256x192 and -b",
         num_bytes=3027260,
-        sha256="7d15d0eca89dec9fc7b7f19ae820dea8721ca7f2e4555e4924b9218cdb4c335f",
+        sha256="433c020117ee9fb20ee5580539346bd56f76822a0641efc146d394237d257c10",
+    ),
+    WeightFile(
+        name="skelact-aligner-96",
+        kind="aligner",
+        filename="skelact_aligner_96.safetensors",
+        what="turns people upright for a pose net, 96x96, 0.25 M parameters",
+        licence="Apache-2.0",
+        source="skelact, taught by litehrnet18-coco-256x192 and -b",
+        num_bytes=561696,
+        sha256="8546fe3042df480fa01491c527bc4d995b3830b20642d2d6bca4f88afb56d5ec",
     ),
 )
 

@@ -14,6 +14,9 @@ from skelact.pose_extract.pose import PoseEstimator, turn
 
 # Upright: mean OKS .89. Turned by 180 degrees and looked at upright alone: about .3.
 LEAST_OKS = 0.86
+# With the aligner, one look each.
+OURS = "skelact-pose-256x192"
+LEAST_ALIGNED, LEAST_OURS = 0.78, 0.48
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,19 @@ def test_people_are_found_at_any_angle(coco, estimator, degrees):  # noqa: F811
     rows = turned_people(coco[1], degrees)
     keypoints, _, _ = estimate(estimator, rows, OrientConfig(sure_score=float("inf")))
     assert mean_oks(rows, keypoints) >= LEAST_OKS
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 250])
+@pytest.mark.parametrize(("net", "least"), [(NET, LEAST_ALIGNED), (OURS, LEAST_OURS)])
+def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):  # noqa: F811
+    rows = turned_people(coco[1], degrees)
+    aligned = PoseEstimator(net, device="cpu", precision="fp32", aligner="skelact-aligner-96")
+    found = [aligned.predict(aligned.crop(row[0], row[1][None]))[0][0] for row in rows]
+    assert mean_oks(rows, found) >= least
+    # All at once, without a further look, is the same.
+    together, _, views = estimate(aligned, rows, OrientConfig(sure_score=0.0, keep_share=99.0))
+    assert len(rows) <= views <= 2 * len(rows)
+    assert np.abs(together - np.stack(found)).max() < 1.0
 
 
 def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):  # noqa: F811
