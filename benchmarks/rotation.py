@@ -121,9 +121,12 @@ def turned(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.n
     return cv2.warpAffine(person.picture, matrix, size), box, truth
 
 
-def measure(people: list[Person], estimator: PoseEstimator) -> dict[str, list[float]]:
-    """Return the mean figure of each way at each angle."""
+def measure(
+    people: list[Person], estimator: PoseEstimator
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Return the mean figure of each way at each angle, and its looks per person."""
     figures: dict[str, list[float]] = {"stock": [], "balanced": [], "thorough": []}
+    looks = {"stock": float(len(people) * len(ANGLES)), "balanced": 0.0, "thorough": 0.0}
     for degrees in ANGLES:
         pictures, boxes, truths = zip(*(turned(person, degrees) for person in people))
         found = {
@@ -136,14 +139,17 @@ def measure(people: list[Person], estimator: PoseEstimator) -> dict[str, list[fl
         }
         for effort in ("balanced", "thorough"):
             config = orient_config(effort)  # type: ignore[arg-type]
-            found[effort] = estimate_oriented(estimator, pictures, np.stack(boxes), 16, config)[0]
+            found[effort], _, count = estimate_oriented(
+                estimator, pictures, np.stack(boxes), 16, config
+            )
+            looks[effort] += count
         for name, keypoints in found.items():
             values = [
                 person.score(np.linalg.norm(points[person.joints] - truth, axis=1))
                 for points, truth, person in zip(keypoints, truths, people)
             ]
             figures[name].append(round(float(np.mean(values)), 4))
-    return figures
+    return figures, {name: count / len(people) / len(ANGLES) for name, count in looks.items()}
 
 
 @click.command()
@@ -152,10 +158,11 @@ def measure(people: list[Person], estimator: PoseEstimator) -> dict[str, list[fl
     "--youtube", type=click.Path(exists=True, path_type=Path), help="YouTube Pose frames."
 )
 @click.option("--pose", default="litehrnet18-coco-256x192", show_default=True)
+@click.option("--aligner", default="auto", show_default=True, help="As of `skelact extract`.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
-def main(folder: Path, youtube: Path | None, pose: str, out: Path | None) -> None:
+def main(folder: Path, youtube: Path | None, pose: str, aligner: str, out: Path | None) -> None:
     """Measure on the people of FOLDER, which holds COCO's test_coco.json and pictures."""
-    estimator = PoseEstimator(pose, device="cpu", precision="fp32")
+    estimator = PoseEstimator(pose, device="cpu", precision="fp32", aligner=aligner)
     estimator.load()
     sets = {"OKS": load_coco(folder)}
     if youtube is not None:
@@ -163,9 +170,12 @@ def main(folder: Path, youtube: Path | None, pose: str, out: Path | None) -> Non
     results = {}
     for metric, people in sets.items():
         title = f"{metric} of {len(people)} people"
-        results[title] = measure(people, estimator)
+        results[title], looks = measure(people, estimator)
         for name, values in results[title].items():
-            click.echo(f"{title}, {name:10} mean {np.mean(values):.3f}  {json.dumps(values)}")
+            click.echo(
+                f"{title}, {name:10} mean {np.mean(values):.3f}, {looks[name]:.2f} looks a person  "
+                f"{json.dumps(values)}"
+            )
     if out:
         _plot(results, out)
 
