@@ -65,6 +65,14 @@ class _Student(SeededModule):
     def init_weights(self) -> None:
         """Keep the weights: the Runner would draw them anew, also those of another student."""
 
+    def chance(self) -> torch.Generator:
+        """Return the step's source of chance; what is learned from moves to its device."""
+        generator = self.generator()
+        store: Any = self.store
+        if store.pictures.device != generator.device:
+            store.to(generator.device)
+        return generator
+
     def normalised(self, pictures: Tensor) -> Tensor:
         """Return pictures (N, 3, H, W) in units of 0 to 255 as the network wants them."""
         x = (pictures - self.mean) / self.std
@@ -95,9 +103,7 @@ class PoseStudent(_Student):
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
         """Return the loss of a batch of people."""
-        generator = self.generator()
-        if self.store.pictures.device != generator.device:
-            self.store.to(generator.device)
+        generator = self.chance()
         with torch.autocast(generator.device.type, enabled=False):
             pictures, keypoints, peaks, weights = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh, self.config.pose, generator
@@ -161,9 +167,7 @@ class FinderStudent(_Student):
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
         """Return the losses of a batch of frames."""
-        generator = self.generator()
-        if self.store.pictures.device != generator.device:
-            self.store.to(generator.device)
+        generator = self.chance()
         with torch.autocast(generator.device.type, enabled=False):
             pictures, people, ignored = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.finder, generator
@@ -194,9 +198,7 @@ class AlignerStudent(_Student):
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
         """Return the loss of a batch of people."""
-        generator = self.generator()
-        if self.store.pictures.device != generator.device:
-            self.store.to(generator.device)
+        generator = self.chance()
         with torch.autocast(generator.device.type, enabled=False):
             pictures, target = self.store.aligner_batch(
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.pose, generator
