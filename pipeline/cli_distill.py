@@ -73,7 +73,7 @@ def train(
     """Train the student of CONFIG: pose_128x96, pose_256x192, finder, aligner, or a YAML
     file.
 
-    It writes a pair of files that --pose and --detector of `skelact extract` take.
+    It writes a pair of files that --pose, --detector or --aligner of `skelact extract` takes.
     """
     from .config import load_config
     from .distill.students import DistillConfig

@@ -12,15 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from .device import choose_device, free_cores
 from .mmpose_compat import build_pose_model
-from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student, weights_name
+from .student import SlimHRNet, StudentRunner, read_student, weights_name
 from .weights import fetch_weights, identify_weights
-
-PADDING = 1.25
 
 
 class AlignerNet(nn.Module):
@@ -74,7 +70,7 @@ class Aligner:
         self._name = name
         self._device_name = device
         self._num_threads = num_threads
-        self._net: Any = None
+        self._net: StudentRunner | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return what shapes its results, JSON-able, without loading the network."""
@@ -91,18 +87,12 @@ class Aligner:
         """
         if self._net is not None:
             return
-        from mmcv.cnn.utils import fuse_conv_bn
-
         path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "aligner")
         self._side = meta.input_wh[0]
+        self._padding = float(meta.config["pose"]["padding"])
         net = AlignerNet(meta.network, self._side)
-        load_weights(path, net)
-        self.device = choose_device(self._device_name)
-        torch.set_num_threads(self._num_threads or free_cores())
-        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
-        self._net = fuse_conv_bn(net.eval()).to(self.device, memory_format=torch.channels_last)
+        self._net = StudentRunner(path, net, self._device_name, self._num_threads)
 
     def align(
         self, frames: Sequence[np.ndarray], bboxes: np.ndarray
@@ -120,23 +110,20 @@ class Aligner:
             ``PoseEstimator.crop_turned`` takes.
         """
         self.load()
+        assert self._net is not None
         bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
         middles = (bboxes[:, :2] + bboxes[:, 2:]) / 2
-        lengths = PADDING * np.maximum((bboxes[:, 2:] - bboxes[:, :2]).max(axis=1), 1.0)
+        longer = np.maximum((bboxes[:, 2:] - bboxes[:, :2]).max(axis=1), 1.0)
         side = self._side
+        pixels = self._padding * longer / side  # pixels of the frame in one of the crop
         crops = np.empty((len(bboxes), side, side, 3), np.uint8)
-        for crop, frame, middle, length in zip(crops, frames, middles, lengths):
-            factor = side / length
+        for crop, frame, middle, pixel in zip(crops, frames, middles, pixels):
+            factor = 1 / pixel
             shift = (side - 1) / 2 - factor * middle
             matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]], np.float32)
             cv2.warpAffine(frame, matrix, (side, side), dst=crop, flags=cv2.INTER_LINEAR)
-        with torch.inference_mode():
-            x = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
-            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-            with torch.autocast(self.device.type, dtype=kind):
-                out = self._net(x).cpu().numpy()
+        out = self._net(crops).cpu().numpy()
         angles = np.degrees(np.arctan2(out[:, 1], out[:, 0])).astype(np.float32)
-        middles = middles + out[:, 2:4] * lengths[:, None]
-        sizes = np.exp(np.clip(out[:, 4:], -4.0, 1.0)) * lengths[:, None]
+        middles = middles + out[:, 2:4] * side * pixels[:, None]
+        sizes = np.exp(np.clip(out[:, 4:], -4.0, 1.0)) * side * pixels[:, None]
         return middles, sizes, angles

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .detect import Detections
-from .device import choose_device, free_cores
 from .frames import FrameBatch
 from .mmpose_compat import build_pose_model
-from .student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, load_weights, read_student, weights_name
+from .student import SlimHRNet, StudentRunner, read_student, weights_name
 from .weights import fetch_weights, identify_weights
 
 STRIDE = 4
@@ -97,7 +96,7 @@ class Finder:
         self._device_name = device
         self._num_threads = num_threads
         self._size_factor = size_factor
-        self._net: Any = None
+        self._net: StudentRunner | None = None
 
     def identity(self) -> dict[str, Any]:
         """See ``PersonDetector``."""
@@ -117,23 +116,16 @@ class Finder:
         """
         if self._net is not None:
             return
-        from mmcv.cnn.utils import fuse_conv_bn
-
         path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "finder")
-        net = FinderNet(meta.network)
-        load_weights(path, net)
-        self.device = choose_device(self._device_name)
-        torch.set_num_threads(self._num_threads or free_cores())
         self._side = round(meta.input_wh[0] * self._size_factor / 32) * 32
-        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
-        # bfloat16 moves boxes by less than a pixel; float16 on CUDA.
-        self._net = fuse_conv_bn(net.eval()).to(self.device, memory_format=torch.channels_last)
+        net = FinderNet(meta.network)
+        self._net = StudentRunner(path, net, self._device_name, self._num_threads)
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
         self.load()
+        assert self._net is not None
         height, width = batch.frames.shape[1:3]
         ratio = self._side / max(height, width)
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -141,12 +133,7 @@ class Finder:
         for canvas, frame in zip(boxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         with torch.inference_mode():
-            x = torch.from_numpy(boxed).to(self.device).permute(0, 3, 1, 2).float()
-            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-            with torch.autocast(self.device.type, dtype=kind):
-                logits, sides = self._net(x)
-            bboxes, scores = find_peaks(logits, sides)
+            bboxes, scores = find_peaks(*self._net(boxed))
         return [
             self._clean(found / ratio, found_scores, (height, width))
             for found, found_scores in zip(bboxes.cpu().numpy(), scores.cpu().numpy())

@@ -273,7 +273,7 @@ class PoseSamples:
             self.keypoints[inds], sure, self.bboxes[inds], turn.nan_to_num(), no_chance, no_chance
         )
         middles = (turn @ ((low + high) / 2)[..., None]).transpose(1, 2)
-        where = cut.to_crop(middles)[:, 0] / (side - 1) - 0.5
+        where = (cut.to_crop(middles)[:, 0] - (side - 1) / 2) / side
         sizes = torch.log((high - low) / (cut.pixels[:, None] * side))
         in_crop = torch.deg2rad(torch.where(cut.mirrored, cut.angles - axes, axes - cut.angles))
         direction = torch.stack([torch.cos(in_crop), torch.sin(in_crop)], -1)
