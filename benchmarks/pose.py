@@ -17,8 +17,9 @@ from interleave import interleave, report
 
 from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.device import free_cores
+from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
-from skelact.pose_extract.pose import Crops, PoseEstimator, lite_hrnet_config
+from skelact.pose_extract.pose import Crops, PoseEstimator
 from skelact.pose_extract.video import open_video
 from skelact.pose_extract.weights import find_weights
 
@@ -44,7 +45,7 @@ def mmpose_model() -> tuple[Any, Any]:
     from mmengine.config import Config
 
     apis = import_mmpose("mmpose.apis").apis
-    model = build_pose_model(lite_hrnet_config((192, 256))["model"])
+    model = build_pose_model(LiteHRNet().pose_config((192, 256))["model"])
     model.load_state_dict(torch.load(find_weights(NET), weights_only=True)["state_dict"])
     pipeline = [
         {"type": "LoadImage"},

@@ -16,11 +16,12 @@ _ITERATIONS = 5
 class Muon(torch.optim.Optimizer):
     """Muon for kernels and matrices, AdamW for the rest.
 
-    A kernel (out, in, h, w) counts as a matrix (out, in h w). Steps are scaled to the length of
-    AdamW's (Liu et al., Muon is scalable for LLM training, 2025), so that one rate serves both.
+    A kernel (out, in, h, w) counts as a matrix (out, in h w); depthwise kernels are none, since
+    their rows never meet. Steps are scaled to the length of AdamW's (Liu et al., Muon is scalable
+    for LLM training, 2025), so that one rate serves both.
 
     Args:
-        parameters: What to train; tensors of one dimension go to AdamW.
+        parameters: What to train; depthwise kernels and tensors of one dimension go to AdamW.
         lr: Learning rate.
         weight_decay: Decoupled weight decay.
         momentum: Momentum of the matrices (Nesterov's).
@@ -37,8 +38,8 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         everything = list(parameters)
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in everything if p.ndim > 1], "orthogonal": True},
-            {"params": [p for p in everything if p.ndim <= 1], "orthogonal": False},
+            {"params": [p for p in everything if _is_matrix(p)], "orthogonal": True},
+            {"params": [p for p in everything if not _is_matrix(p)], "orthogonal": False},
         ]
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas}
         super().__init__([group for group in groups if group["params"]], defaults)
@@ -80,6 +81,10 @@ class Muon(torch.optim.Optimizer):
         mean = state["mean"] / (1 - first ** state["step"])
         square = state["square"] / (1 - second ** state["step"])
         return mean / (square.sqrt() + 1e-8)
+
+
+def _is_matrix(p: Tensor) -> bool:
+    return p.ndim > 1 and (p.ndim == 2 or p.shape[1] > 1)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

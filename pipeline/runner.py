@@ -57,15 +57,18 @@ class SeededModule(BaseModel):
 
     Attributes:
         store: What is learned from.
+        epoch: Number of the epoch that the step belongs to.
     """
 
     def __init__(self, store: Samples) -> None:
         super().__init__()
         self.store = store
         self._step_seed = 0
+        self.epoch = 0
 
     def set_step(self, *key: int) -> None:
         """Derive the random state of the next step from (seed, epoch, step, rank)."""
+        self.epoch = key[1]
         self._step_seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
     def generator(self) -> torch.Generator:
@@ -169,7 +172,7 @@ def train_module(
         quiet: Log warnings alone.
     """
     chosen = choose_device(device)
-    torch.set_num_threads(free_cores())
+    torch.set_num_threads(max(1, free_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     keep_freed_memory()
     launcher = _join_processes(chosen)
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None

@@ -119,7 +119,7 @@ class Finder:
         path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "finder")
         self._side = round(meta.input_wh[0] * self._size_factor / 32) * 32
-        net = FinderNet(meta.network)
+        net = FinderNet(meta.slim)
         self._net = StudentRunner(path, net, self._device_name, self._num_threads)
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:

@@ -20,6 +20,7 @@ import numpy as np
 from .. import SkelactError
 from .device import choose_device, free_cores
 from .layout import COCO_17, KeypointLayout
+from .lite_hrnet import LiteHRNet
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
 from .student import is_student, load_weights, read_student, weights_name
 from .weights import WEIGHTS, fetch_file, fetch_weights, identify_weights, sha256_of
@@ -32,55 +33,6 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 _OUR_ALIGNER = "skelact-aligner-96"
-
-
-def lite_hrnet_config(input_wh: tuple[int, int]) -> dict[str, Any]:
-    """Return the MMPose config of the Lite-HRNet-18 weights (wider, NAIVE modules)."""
-    width, height = input_wh
-    stages = {
-        "num_modules": (2, 4, 2),
-        "num_branches": (2, 3, 4),
-        "num_blocks": (2, 2, 2),
-        "module_type": ("NAIVE",) * 3,
-        "with_fuse": (True,) * 3,
-        "reduce_ratios": (1, 1, 1),
-        "num_channels": ((40, 80), (40, 80, 160), (40, 80, 160, 320)),
-    }
-    codec = {
-        "type": "MSRAHeatmap",
-        "input_size": (width, height),
-        "heatmap_size": (width // 4, height // 4),
-        "sigma": 2,
-    }
-    model = {
-        "type": "TopdownPoseEstimator",
-        "data_preprocessor": {
-            "type": "PoseDataPreprocessor",
-            "mean": [123.675, 116.28, 103.53],
-            "std": [58.395, 57.12, 57.375],
-            "bgr_to_rgb": True,
-        },
-        "backbone": {
-            "type": "LiteHRNet",
-            "in_channels": 3,
-            "extra": {
-                "stem": {"stem_channels": 32, "out_channels": 32, "expand_ratio": 1},
-                "num_stages": 3,
-                "stages_spec": stages,
-                "with_head": True,
-            },
-        },
-        "head": {
-            "type": "HeatmapHead",
-            "in_channels": 40,
-            "out_channels": COCO_17.num_keypoints,
-            "deconv_out_channels": None,
-            "loss": {"type": "KeypointMSELoss", "use_target_weight": True},
-            "decoder": codec,
-        },
-        "test_cfg": {"flip_mode": "heatmap", "shift_heatmap": True},
-    }
-    return {"model": model, "codec": codec, "padding": 1.25, "use_udp": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +170,15 @@ class PoseEstimator:
             self._aligner.load()
         self.device = choose_device(self._device_name)
         torch.set_num_threads(self._num_threads or free_cores())
+        model, config = self.build()
+        self._prepare(model.eval(), config)
+
+    def build(self) -> tuple[Any, dict[str, Any]]:
+        """Return MMPose's network with its weights, on the CPU, and its config.
+
+        Raises:
+            SkelactError: as of :meth:`load`.
+        """
         config, checkpoint = self._resolve()
         model = build_pose_model(config["model"])
         _check_model(model, self._name)
@@ -225,7 +186,7 @@ class PoseEstimator:
             load_weights(checkpoint, model)
         else:
             _load_checkpoint(model, checkpoint)
-        self._prepare(model.eval(), config)
+        return model, config
 
     def _resolve(self) -> tuple[dict[str, Any], Path]:
         """Return the config and the weights file."""
@@ -237,7 +198,7 @@ class PoseEstimator:
             size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
             assert size is not None  # every pose net of the table names its input
             height, width = map(int, size.groups())
-            return lite_hrnet_config((width, height)), found
+            return LiteHRNet().pose_config((width, height)), found
         if self._name.endswith(".py"):
             path, weights = Path(self._name), str(self._checkpoint)
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import SkelactError, __version__
 from .cache import atomic_write
 from .device import choose_device, free_cores
+from .lite_hrnet import LiteHRNet
 from .weights import WeightsError, sha256_of
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class StudentMeta:
 
     kind: StudentKind
     input_wh: tuple[int, int]
-    network: SlimHRNet
+    network: SlimHRNet | LiteHRNet
     config: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -138,6 +139,17 @@ class StudentMeta:
     skelact_version: str = __version__
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def slim(self) -> SlimHRNet:
+        """Shape of the backbone of a finder or an aligner.
+
+        Raises:
+            WeightsError: if it is another.
+        """
+        if not isinstance(self.network, SlimHRNet):
+            raise WeightsError(f"{self.kind}: expected a slim HRNet, got {self.network}")
+        return self.network
 
 
 def is_student(name: str) -> bool:
@@ -204,7 +216,8 @@ def read_student(path: Path, kind: StudentKind | None = None) -> StudentMeta:
             for name, value in values.pop("network").items()
         }
         width, height = map(int, values.pop("input_wh"))
-        meta = StudentMeta(network=SlimHRNet(**shape), input_wh=(width, height), **values)
+        network = LiteHRNet(**shape) if "lite_depth" in shape else SlimHRNet(**shape)
+        meta = StudentMeta(network=network, input_wh=(width, height), **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{info}: expected a network's description, got {error!r}") from None
     if sha256_of(weights) != meta.weights_sha256:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -14,6 +18,13 @@ from safetensors.torch import load_file
 from skelact import SkelactError
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import load_config
+from skelact.pipeline.distill.features import (
+    FeatureTeacher,
+    feature_losses,
+    features_of,
+    new_lite_hrnet,
+)
+from skelact.pipeline.distill.finder_samples import FinderSamples, FinderSampling
 from skelact.pipeline.distill.label import (
     LabelConfig,
     agree,
@@ -24,13 +35,7 @@ from skelact.pipeline.distill.label import (
 )
 from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrames
 from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
-from skelact.pipeline.distill.samples import (
-    FinderSamples,
-    FinderSampling,
-    PoseSamples,
-    PoseSampling,
-    known_axes,
-)
+from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
 from skelact.pipeline.distill.students import (
     DistillConfig,
     box_loss,
@@ -38,11 +43,13 @@ from skelact.pipeline.distill.students import (
     heatmap_targets,
 )
 from skelact.pipeline.distill.train import distill, split_sources
+from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
 from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.finder import STRIDE, find_peaks
 from skelact.pose_extract.frames import FrameBatch
 from skelact.pose_extract.layout import COCO_17
+from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model
 from skelact.pose_extract.pose import PoseEstimator, turn
 from skelact.pose_extract.student import SlimHRNet, read_student
@@ -339,6 +346,20 @@ def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
         assert finder.identity()["sha256"] == meta.weights_sha256
 
 
+def test_two_processes_teach_one_student(tmp_path):
+    labelled_frames(6).save(tmp_path / "labels" / "a.npz")
+    settings = [part for value in (*TINY, "input_wh=[32,32]") for part in ("--set", value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+         "-m", "skelact.pipeline.cli", "distill", "train", "aligner", "--labels", "labels",
+         "--work-dir", "out", "--quiet", "--device", "cpu", *settings],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert read_student(tmp_path / "out" / "aligner.json", "aligner").seed == 0
+
+
 @pytest.mark.parametrize("kind", ["pose", "finder", "aligner"])
 def test_a_student_goes_on_from_another(kind, tmp_path):
     labelled_frames(2).save(tmp_path / "labels" / "a.npz")
@@ -357,6 +378,74 @@ def test_a_student_goes_on_from_another(kind, tmp_path):
         "name": "pose",
         "sha256": read_student(first).weights_sha256,
     }
+
+
+def test_features_are_those_that_the_network_computes_and_can_be_given():
+    torch.manual_seed(0)
+    net, other = new_lite_hrnet((64, 64)).eval(), new_lite_hrnet((64, 64)).eval()
+    as_built = build_pose_model(LiteHRNet().pose_config((64, 64))["model"]).eval()
+    as_built.load_state_dict(net.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        found = features_of(net, x)
+        assert len(found) == 11  # stem, eight modules, neck and head
+        plain = as_built.head(as_built.extract_feat(x))
+        assert torch.allclose(found[-1][0], plain, atol=1e-5)
+        fed = features_of(net, x, found)
+        assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*fed)))
+        # Fed with another's features, a part answers to those alone.
+        theirs = features_of(other, x)
+        mixed = features_of(net, x, theirs)
+        assert torch.equal(mixed[0][0], found[0][0])
+        assert not torch.allclose(mixed[1][0], found[1][0])
+        assert torch.equal(mixed[-1][0], net.head.final_layer(theirs[-2][0]))
+    assert max(feature_losses(found, fed)) == 0
+    flat = [[branch.mean(dim=(0, 2, 3), keepdim=True).expand_as(branch) for branch in part]
+            for part in found]  # fmt: skip
+    assert all(0.5 < loss <= 1 for loss in feature_losses(flat, found))
+
+
+def test_a_student_follows_a_teacher_first_apart_then_whole(shared, tmp_path):
+    labelled_frames(6).save(tmp_path / "labels" / "a.npz")
+    small = ("input_wh=[64,64]", "optim.batch_size=4", "optim.warmup_epochs=0",
+             "optim.schedule=constant", "apart_epochs=1")  # fmt: skip
+
+    def train(folder, epochs, resume=False):
+        config = load("pose_lite_256x192", *small, f"optim.epochs={epochs}")
+        return distill(
+            config, tmp_path / "labels", tmp_path / folder, device="cpu", resume=resume, quiet=True
+        )
+
+    train("resumed", 1)
+    resumed, unbroken = train("resumed", 2, resume=True), train("unbroken", 2)
+    weights = [path.with_suffix(".safetensors").read_bytes() for path in (resumed, unbroken)]
+    assert weights[0] == weights[1]
+    meta = read_student(unbroken, "pose")
+    assert meta.network == LiteHRNet()
+    assert meta.data["follows"]["name"] == "litehrnet18-coco-256x192"
+    pose = PoseEstimator(str(unbroken), device="cpu", aligner="none")
+    frame = frame_with(person(30, 60))
+    assert pose.predict(pose.crop(frame, person(30, 60)[0][None]))[0].shape == (1, 17, 2)
+    with pytest.raises(SkelactError, match="expected a Lite-HRNet, got HRNet"):
+        FeatureTeacher("skelact-pose-256x192")
+
+
+def test_modules_that_learn_apart_come_nearer_to_their_teacher(shared):
+    torch.manual_seed(0)
+    teacher = FeatureTeacher("litehrnet18-coco-256x192")
+    net = new_lite_hrnet((64, 64)).to(memory_format=torch.channels_last)
+    optimizer = Muon(net.parameters(), lr=0.05)
+    x = torch.randn(8, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    theirs = teacher(x)
+    losses = []
+    for _ in range(12):
+        loss = torch.stack(feature_losses(features_of(net, x, theirs), theirs))
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    assert (losses[-1][1:-2] < 0.7 * losses[0][1:-2]).all()
+    assert all(p.grad is None for p in teacher.net.parameters())
 
 
 def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):

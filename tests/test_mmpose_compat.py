@@ -9,8 +9,8 @@ import textwrap
 import pytest
 import torch
 
+from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model
-from skelact.pose_extract.pose import lite_hrnet_config
 
 
 def run(code, *path):
@@ -167,7 +167,7 @@ def test_without_mmpose_the_error_says_how_to_install_it(tmp_path):
 
 @pytest.mark.parametrize(("stride", "channels"), [(1, 12), (2, 10)])
 def test_shuffle_units_keep_channels_last_and_give_the_same(stride, channels):
-    build_pose_model(lite_hrnet_config((96, 128))["model"])
+    build_pose_model(LiteHRNet().pose_config((96, 128))["model"])
     from mmpose.models.backbones.litehrnet import ShuffleUnit
 
     unit = ShuffleUnit(channels, 12, stride=stride).eval()
@@ -181,7 +181,7 @@ def test_shuffle_units_keep_channels_last_and_give_the_same(stride, channels):
 
 
 def test_a_stem_of_uneven_halves_gives_the_same_in_both_memory_orders():
-    build_pose_model(lite_hrnet_config((96, 128))["model"])
+    build_pose_model(LiteHRNet().pose_config((96, 128))["model"])
     from mmpose.models.backbones.litehrnet import Stem
 
     stem = Stem(3, stem_channels=16, out_channels=24, expand_ratio=1).eval()
@@ -194,7 +194,7 @@ def test_a_stem_of_uneven_halves_gives_the_same_in_both_memory_orders():
 
 def test_lite_hrnet_gives_the_same_in_both_memory_orders():
     torch.manual_seed(0)
-    model = build_pose_model(lite_hrnet_config((96, 128))["model"]).eval()
+    model = build_pose_model(LiteHRNet().pose_config((96, 128))["model"]).eval()
     for conv in model.modules():  # MMPose's own start is too small to tell anything
         if isinstance(conv, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(conv.weight)

@@ -25,6 +25,14 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
     assert (turned - turned.diag().diag()).abs().max() < 1e-3
 
 
+def test_depthwise_kernels_are_no_matrices():
+    depthwise, pointwise = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 4, 1)
+    optimizer = Muon([depthwise.weight, pointwise.weight], lr=0.1)
+    groups = {group["orthogonal"]: group["params"] for group in optimizer.param_groups}
+    assert groups[True] == [pointwise.weight]
+    assert groups[False] == [depthwise.weight]
+
+
 def net_and_data():
     torch.manual_seed(0)
     net = nn.Sequential(

@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from skelact import SkelactError
 from skelact.pose_extract import pose as pose_module
+from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
 from skelact.pose_extract.pose import PoseEstimator
 
@@ -99,7 +100,7 @@ def mmpose_model(flip_test):
     from skelact.pose_extract.weights import find_weights
 
     apis = import_mmpose("mmpose.apis").apis
-    config = pose_module.lite_hrnet_config((192, 256))
+    config = LiteHRNet().pose_config((192, 256))
     model = build_pose_model(config["model"] | {"test_cfg": {"flip_test": flip_test,
                              "flip_mode": "heatmap", "shift_heatmap": True}})  # fmt: skip
     state = torch.load(find_weights(NET), weights_only=True)["state_dict"]

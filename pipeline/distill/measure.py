@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
 from ...pose_extract.finder import find_peaks
-from .samples import FinderSamples, PoseSamples
+from .finder_samples import FinderSamples
+from .pose_samples import PoseSamples
 from .students import AlignerStudent, FinderStudent, PoseStudent
 
 ANGLES = range(0, 360, 30)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...pose_extract.align import AlignerNet
 from ...pose_extract.finder import STRIDE, FinderNet, box_sides
+from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
 from ...pose_extract.student import (
     PIXEL_MEAN,
@@ -23,8 +24,10 @@ from ...pose_extract.student import (
 )
 from ..config import OptimConfig, RuntimeConfig
 from ..runner import SeededModule
+from .features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
+from .finder_samples import FinderSamples, FinderSampling
 from .pictures import PictureConfig, spoil_pictures
-from .samples import FinderSamples, FinderSampling, PoseSamples, PoseSampling
+from .pose_samples import PoseSamples, PoseSampling
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class DistillConfig:
         optim: Optimiser and schedule; a batch is of people or of frames.
         input_wh: Width and height of the student's input.
         network: Shape of the backbone.
+        teacher: A Lite-HRNet pose net, for "pose": the student has its shape, not ``network``'s,
+            and learns its features and heatmaps on every crop, not the labels.
+        apart_epochs: First epochs in which each module is fed with the teacher's features, and so
+            learns on its own; afterwards with those of the modules before it.
         pictures: How pictures are spoilt.
         bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
             for "pose": most of a heatmap is empty.
@@ -48,11 +55,18 @@ class DistillConfig:
     optim: OptimConfig
     input_wh: tuple[int, int] = (192, 256)
     network: SlimHRNet = field(default_factory=SlimHRNet)
+    teacher: str | None = None
+    apart_epochs: int = 0
     pictures: PictureConfig = field(default_factory=PictureConfig)
     bell_weight: float = 0.0
     pose: PoseSampling = field(default_factory=PoseSampling)
     finder: FinderSampling = field(default_factory=FinderSampling)
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
+
+    @property
+    def backbone(self) -> SlimHRNet | LiteHRNet:
+        """Shape of the student's backbone."""
+        return LiteHRNet() if self.teacher else self.network
 
 
 class _Student(SeededModule):
@@ -91,8 +105,13 @@ class PoseStudent(_Student):
 
     def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
-        model = build_pose_model(config.network.pose_config(config.input_wh)["model"])
-        _draw_weights(model)
+        self.teacher: FeatureTeacher | None = None
+        if config.teacher:
+            self.teacher = FeatureTeacher(config.teacher)
+            model = new_lite_hrnet(config.input_wh)
+        else:
+            model = build_pose_model(config.network.pose_config(config.input_wh)["model"])
+            _draw_weights(model)
         self.net = model.to(memory_format=torch.channels_last)
         self.sigma = heatmap_sigma(config.input_wh)
 
@@ -109,11 +128,23 @@ class PoseStudent(_Student):
                 torch.as_tensor(inds), self.config.input_wh, self.config.pose, generator
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
+        if self.teacher is not None:
+            return self._followed(self.teacher, self.normalised(pictures), inds)
+        with torch.autocast(generator.device.type, enabled=False):
             target = heatmap_targets(keypoints, peaks, self.config.input_wh, self.sigma)
         error = (self.heatmaps(pictures) - target).square()
         error = (error * (1 + self.config.bell_weight * target)).sum(dim=(2, 3))
         loss = (error * weights).sum() / weights.sum().clamp(min=1.0)
         return {"loss": self.checked(loss, inds)}
+
+    def _followed(
+        self, teacher: FeatureTeacher, x: Tensor, inds: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """Return the losses of following a teacher on pictures."""
+        theirs = teacher(x)
+        apart = self.epoch < self.config.apart_epochs
+        losses = feature_losses(features_of(self.net, x, theirs if apart else None), theirs)
+        return {f"loss_{number}": self.checked(loss, inds) for number, loss in enumerate(losses)}
 
 
 def _draw_weights(network: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 
 from ... import SkelactError
 from ...pose_extract.align import AlignerNet
@@ -23,9 +24,10 @@ from ...pose_extract.student import (
     save_student,
 )
 from ..runner import train_module
+from .finder_samples import FinderSamples
 from .labelled_frames import LabelledFrames, read_teachers
 from .measure import measure_aligner, measure_finder, measure_pose
-from .samples import FinderSamples, PoseSamples
+from .pose_samples import PoseSamples
 from .students import AlignerStudent, DistillConfig, FinderStudent, PoseStudent
 
 _VAL_SHARE = 20  # one source in so many is measured on
@@ -93,6 +95,8 @@ def distill(
     Returns:
         Path of the JSON.
     """
+    if config.teacher and config.kind != "pose":
+        raise SkelactError(f"teacher: expected none for a student of kind {config.kind}")
     labelled = LabelledFrames.load(labels)
     student_type, samples_of, measure = _KINDS[config.kind]
     names = labelled.names if config.kind == "finder" else labelled.names[labelled.person_frames]
@@ -113,11 +117,14 @@ def distill(
         resume=resume,
         quiet=quiet,
     ).eval()
+    if not is_main_process():
+        # The first of several processes writes for all.
+        return work_dir / f"{config.kind}.json"
     figures = measure(module, samples_of(labelled, val_rows, config)) if val_rows else {}
     meta = StudentMeta(
         kind=config.kind,
         input_wh=config.input_wh,
-        network=config.network,
+        network=config.backbone,
         config=json.loads(json.dumps(dataclasses.asdict(config))),
         data={
             "frames": len(labelled),
@@ -125,6 +132,7 @@ def distill(
             "learned_from": len(train_rows),
             "teachers": read_teachers(labels),
             "started_from": _identity(init) if init else None,
+            **({"follows": module.teacher.identity()} if config.teacher else {}),
         },
         seed=seed,
         figures=figures,
@@ -139,8 +147,10 @@ def _identity(student: Path) -> dict[str, str]:
 def _start_from(module: Any, init: Path) -> None:
     """Take the weights of another student: all from one of the same kind, else the backbone's."""
     meta = read_student(init)
-    if meta.network != module.config.network:
-        raise SkelactError(f"{init}: expected backbone {module.config.network}, got {meta.network}")
+    if meta.network != module.config.backbone:
+        raise SkelactError(
+            f"{init}: expected backbone {module.config.backbone}, got {meta.network}"
+        )
     if meta.kind == module.config.kind:
         load_weights(init, module.net)
         return
@@ -151,7 +161,7 @@ def _start_from(module: Any, init: Path) -> None:
 
 def _network(meta: StudentMeta) -> Any:
     if meta.kind == "finder":
-        return FinderNet(meta.network)
+        return FinderNet(meta.slim)
     if meta.kind == "aligner":
-        return AlignerNet(meta.network, meta.input_wh[0])
+        return AlignerNet(meta.slim, meta.input_wh[0])
     return build_pose_model(meta.network.pose_config(meta.input_wh)["model"])

@@ -1,8 +1,4 @@
-"""Training samples of the students, cut from labelled frames at any angle and size.
-
-Pictures lie on the device as uint8; a batch is one affine sampling of them. Maps go from the
-sample's pixels to the stored picture's, as ``grid_sample`` wants them.
-"""
+"""Training samples of the pose student and the aligner: people cut out at any angle and size."""
 
 from __future__ import annotations
 
@@ -13,13 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...pose_extract.layout import COCO_17
 from .labelled_frames import LabelledFrames
-
-_SEEN = 0.25
+from .warp import SEEN, sample_pictures, turn_matrices
 
 
 @dataclass(frozen=True)
@@ -46,49 +40,6 @@ class PoseSampling:
     half_prob: float = 0.1
     flip_prob: float = 0.5
     padding: float = 1.25
-
-
-@dataclass(frozen=True)
-class FinderSampling:
-    """How frames are shown to the finder.
-
-    Attributes:
-        turned_prob: Chance of any angle; else it is near upright.
-        upright_degrees: Standard deviation of the angle near upright.
-        min_zoom: Least size of a frame in the sample, over filling it.
-        max_zoom: Greatest size.
-        mosaic_prob: Share of samples made of four frames.
-        flip_prob: Chance of the mirror picture.
-    """
-
-    turned_prob: float = 0.6
-    upright_degrees: float = 10.0
-    min_zoom: float = 0.6
-    max_zoom: float = 2.0
-    mosaic_prob: float = 0.4
-    flip_prob: float = 0.5
-
-
-def _turn(degrees: Tensor) -> Tensor:
-    """Return matrices (N, 2, 2) that turn clockwise as seen in a picture."""
-    radians = torch.deg2rad(degrees)
-    cos, sin = torch.cos(radians), torch.sin(radians)
-    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-
-
-def _sample(
-    pictures: Tensor, matrices: Tensor, offsets: Tensor, size_wh: tuple[int, int]
-) -> Tensor:
-    """Return (N, 3, h, w) float: sample pixel p is picture pixel ``matrix @ p + offset``."""
-    width, height = size_wh
-    xs = torch.arange(width, device=pictures.device, dtype=torch.float32)
-    ys = torch.arange(height, device=pictures.device, dtype=torch.float32)
-    points = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(1, -1, 2)
-    where = points @ matrices.transpose(1, 2) + offsets[:, None]
-    stored = torch.tensor(pictures.shape[:1:-1], device=pictures.device, dtype=torch.float32)
-    grid = 2 * where / (stored - 1) - 1
-    grid = grid.reshape(len(matrices), height, width, 2)
-    return F.grid_sample(pictures.float(), grid, mode="bilinear", align_corners=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +76,7 @@ def known_axes(keypoints: np.ndarray, sure: np.ndarray) -> np.ndarray:
         keypoints: (N, 17, 2) in pixels.
         sure: (N, 17) how sure they are.
     """
-    seen = sure >= _SEEN
+    seen = sure >= SEEN
 
     def middle(*names: str) -> np.ndarray:
         """Return the middle (N, 2) of the keypoints that are seen, NaN where there is none."""
@@ -232,7 +183,7 @@ class PoseSamples:
         """
         inds = inds.to(self.pictures.device)
         cut = self._cut(inds, size_wh, sampling, generator, degrees)
-        pictures = _sample(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
+        pictures = sample_pictures(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
         local = cut.to_crop(self.keypoints[inds])
         peaks, weights = self.peaks[inds].clone(), self.weights[inds].clone()
         mirrored, for_flip = cut.mirrored, self._flip_inds
@@ -264,9 +215,9 @@ class PoseSamples:
         """
         inds = inds.to(self.pictures.device)
         cut = self._cut(inds, (side, side), sampling, generator, degrees)
-        pictures = _sample(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
+        pictures = sample_pictures(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
         axes = self.axes[inds]
-        turn = _turn(axes)
+        turn = turn_matrices(axes)
         sure = self.peaks[inds] * self.weights[inds]
         no_chance = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
         low, high = self._extents(
@@ -303,7 +254,7 @@ class PoseSamples:
             angles = torch.where(turned, 360 * rand(n), near)
         else:
             angles = torch.full((n,), degrees, device=device)
-        turn = _turn(angles)  # from crop axes to picture axes
+        turn = turn_matrices(angles)  # from crop axes to picture axes
         half = rand(n) < (sampling.half_prob if train else 0.0)
         is_upper = rand(n) < 0.5
         sure = self.peaks[inds] * self.weights[inds]
@@ -342,7 +293,7 @@ class PoseSamples:
         Those with ``half`` (N,) lose the lower or, without ``is_upper`` (N,), the upper half, if
         enough of the other is seen.
         """
-        seen = sure >= _SEEN
+        seen = sure >= SEEN
         which = torch.where(is_upper[:, None], self._is_upper, ~self._is_upper)
         half = half & ((seen & which).sum(dim=1) >= 4)
         seen = torch.where(half[:, None], seen & which, seen)
@@ -360,186 +311,3 @@ class PoseSamples:
         low = torch.where(whole, torch.minimum(low, center[:, 0] - reach), low)
         high = torch.where(whole, torch.maximum(high, center[:, 0] + reach), high)
         return low, high
-
-
-class FinderSamples:
-    """Frames for the finder, letter-boxed.
-
-    Args:
-        labelled: Frames and people.
-        frames: Which frames; empty takes all.
-        side: Pixels of a side of the stored squares.
-    """
-
-    def __init__(
-        self,
-        labelled: LabelledFrames,
-        frames: Sequence[int] = (),
-        side: int = 320,
-    ) -> None:
-        chosen = np.asarray(frames if len(frames) else range(len(labelled)), int)
-        self.names = [str(name) for name in labelled.names[chosen]]
-        n = len(chosen)
-        max_people = int(np.bincount(labelled.person_frames).max(initial=1))
-        max_ignored = int(np.bincount(labelled.ignored_frames).max(initial=1))
-        pictures = np.full((n, side, side, 3), 114, np.uint8)
-        self.extents = torch.zeros(n, 2)
-        boxes = np.zeros((n, max_people, 2, 2), np.float32)
-        points = np.zeros((n, max_people, COCO_17.num_keypoints, 2), np.float32)
-        sure = np.zeros((n, max_people, COCO_17.num_keypoints), np.float32)
-        ignored = np.zeros((n, max_ignored, 2, 2), np.float32)
-        for row, index in enumerate(chosen):
-            frame = labelled.frame(int(index))
-            factor = side / max(frame.shape[:2])
-            size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
-            flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-            pictures[row, : size[1], : size[0]] = cv2.resize(frame, size, interpolation=flags)
-            self.extents[row] = torch.tensor(size)
-            people = np.flatnonzero(labelled.person_frames == index)
-            boxes[row, : len(people)] = labelled.bboxes[people].reshape(-1, 2, 2) * factor
-            points[row, : len(people)] = labelled.keypoints[people] * factor
-            sure[row, : len(people)] = labelled.peaks[people] * labelled.weights[people]
-            others = np.flatnonzero(labelled.ignored_frames == index)
-            ignored[row, : len(others)] = labelled.ignored[others].reshape(-1, 2, 2) * factor
-        self.pictures = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
-        self.bboxes, self.keypoints = torch.from_numpy(boxes), torch.from_numpy(points)
-        self.sure, self.ignored = torch.from_numpy(sure), torch.from_numpy(ignored)
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FinderSamples:
-        # An averaged copy of a student shares what it learns from.
-        return self
-
-    def to(self, device: torch.device) -> FinderSamples:
-        """Move everything to a device."""
-        for name in ("pictures", "extents", "bboxes", "keypoints", "sure", "ignored"):
-            setattr(self, name, getattr(self, name).to(device))
-        return self
-
-    def batch(
-        self,
-        inds: Tensor,
-        side: int,
-        sampling: FinderSampling,
-        generator: torch.Generator,
-        degrees: float | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a batch.
-
-        Args:
-            inds: (N,) which frames.
-            side: Pixels of a side of the samples.
-            sampling: How they are shown.
-            generator: Source of chance; also draws the other frames of mosaics.
-            degrees: A fixed angle and nothing else at random, for measuring; None for training.
-
-        Returns:
-            Samples (N, 3, side, side) in units of 0 to 255; boxes of people (N, P, 4) and boxes to
-            ignore (N, K, 4), xyxy in their pixels, zeros where there is none.
-        """
-        device = self.pictures.device
-        inds = inds.to(device)
-        if degrees is not None:
-            return self._shown(inds, side, sampling, generator, degrees)
-        count = round(sampling.mosaic_prob * len(inds))
-        whole, whole_boxes, whole_ignored = self._shown(
-            inds[count:], side, sampling, generator, None
-        )
-        if not count:
-            return whole, whole_boxes, whole_ignored
-        others = torch.randint(len(self), (3 * count,), generator=generator, device=device)
-        # Four frames at half size; a frame in a quarter is seen as far as the quarter goes.
-        quarter, boxes, ignored = self._shown(
-            torch.cat([inds[:count], others]), side // 2, sampling, generator, None
-        )
-        tiles = quarter.unflatten(0, (4, count))
-        rows = [torch.cat([tiles[0], tiles[1]], -1), torch.cat([tiles[2], tiles[3]], -1)]
-        shift = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=device) * (side // 2)
-
-        def joined(found: Tensor) -> Tensor:
-            at = shift.repeat(1, 2)[:, None, None]
-            moved = torch.where(found.any(-1, keepdim=True).unflatten(0, (4, count)),
-                                found.unflatten(0, (4, count)) + at, 0.0)  # fmt: skip
-            return moved.transpose(0, 1).flatten(1, 2)
-
-        def padded(found: Tensor, length: int) -> Tensor:
-            return F.pad(found, (0, 0, 0, length - found.shape[1]))
-
-        boxes, ignored = joined(boxes), joined(ignored)
-        return (
-            torch.cat([torch.cat(rows, -2), whole]),
-            torch.cat([boxes, padded(whole_boxes, boxes.shape[1])]),
-            torch.cat([ignored, padded(whole_ignored, ignored.shape[1])]),
-        )
-
-    def _shown(
-        self,
-        inds: Tensor,
-        side: int,
-        sampling: FinderSampling,
-        generator: torch.Generator,
-        degrees: float | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return :meth:`batch` without mosaics."""
-        device, n = self.pictures.device, len(inds)
-
-        def rand(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator, device=device)
-
-        extents = self.extents[inds]
-        stored = self.pictures.shape[-1]
-        middle = extents / 2
-        mirror = torch.ones(n, device=device)
-        if degrees is None:
-            near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
-            angles = torch.where(rand(n) < sampling.turned_prob, 360 * rand(n), near)
-            zoom = sampling.min_zoom * (sampling.max_zoom / sampling.min_zoom) ** rand(n)
-            # Enlarged, another part of the frame is looked at each time.
-            room = (extents - stored / zoom[:, None]).clamp(min=0) / 2
-            middle = middle + room * (2 * rand(n, 2) - 1)
-            mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
-        else:
-            angles = torch.full((n,), degrees, device=device)
-            turned = _turn(angles).abs() @ extents[..., None]
-            zoom = stored / turned[..., 0].amax(dim=1)
-        turn = _turn(angles)
-        pixel = stored / (side * zoom)
-        flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
-        matrices = turn * (pixel[:, None] * flip)[:, None]
-        half = torch.full((2,), (side - 1) / 2, device=device)
-        offsets = middle - matrices @ half
-        pictures = _sample(self.pictures[inds].float() - 114, matrices, offsets, (side, side)) + 114
-
-        def local(points: Tensor) -> Tensor:  # (N, ..., 2)
-            flat = points.reshape(n, -1, 2) - middle[:, None]
-            flat = (flat @ turn) / pixel[:, None, None] * flip[:, None] + half
-            return flat.reshape(points.shape)
-
-        def turned_boxes(boxes: Tensor) -> tuple[Tensor, Tensor]:
-            center = local(boxes.mean(dim=2))
-            axes = (boxes[:, :, 1] - boxes[:, :, 0]) / 2
-            reach = ((turn.transpose(1, 2)[:, None] * axes[:, :, None]) ** 2).sum(-1).sqrt()
-            reach = reach / pixel[:, None, None]
-            return center - reach, center + reach
-
-        low, high = turned_boxes(self.bboxes[inds])
-        points, seen = local(self.keypoints[inds]), self.sure[inds] >= _SEEN
-        far = torch.tensor(1e6, device=device)
-        margin = 0.03 * (high - low).amax(dim=-1, keepdim=True)
-        low = torch.minimum(low, torch.where(seen[..., None], points, far).amin(2) - margin)
-        high = torch.maximum(high, torch.where(seen[..., None], points, -far).amax(2) + margin)
-        people = self._clipped(low, high, self.bboxes[inds], side)
-        ignored = self._clipped(*turned_boxes(self.ignored[inds]), self.ignored[inds], side)
-        return pictures, people, ignored
-
-    @staticmethod
-    def _clipped(low: Tensor, high: Tensor, original: Tensor, side: int) -> Tensor:
-        """Return boxes (N, P, 4) inside the sample; zeros where little of one is left."""
-        before = (high - low).prod(dim=-1)
-        low, high = low.clamp(0, side), high.clamp(0, side)
-        after = (high - low).prod(dim=-1)
-        there = (original[:, :, 1] > original[:, :, 0]).all(-1)
-        keep = there & (after >= 0.4 * before) & (high - low >= 6).all(-1)
-        return torch.where(keep[..., None], torch.cat([low, high], -1), 0.0)

@@ -1,0 +1,134 @@
+"""Features of a Lite-HRNet teacher, which a student of its shape learns module by module.
+
+The student starts from random weights and sees the teacher's answers alone, never its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ...pose_extract.lite_hrnet import LiteHRNet
+from ...pose_extract.mmpose_compat import build_pose_model
+from ...pose_extract.pose import PoseEstimator
+
+Features = list[list[Tensor]]
+
+
+class _DepthwiseHalf(nn.Conv2d):
+    """A depthwise convolution of stride 2, as every other pixel of one of stride 1.
+
+    The numbers are the same; on processors its gradient is computed several times as fast.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        full = F.conv2d(x, self.weight, self.bias, 1, self.padding, 1, self.groups)
+        return full[:, :, ::2, ::2]
+
+
+def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
+    """Return a pose net with weights drawn at random, made for learning."""
+    net = build_pose_model(LiteHRNet().pose_config(input_wh)["model"])
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.groups > 1 and module.stride == (2, 2):
+                module.__class__ = _DepthwiseHalf
+        elif isinstance(module, nn.BatchNorm2d):
+            # Batches are small.
+            module.momentum = 0.03
+    nn.init.normal_(net.head.final_layer.weight, std=0.01)
+    nn.init.zeros_(net.head.final_layer.bias)
+    return net
+
+
+class FeatureTeacher:
+    """A pose net whose features a student learns.
+
+    Args:
+        name: A Lite-HRNet pose net, as ``PoseEstimator`` takes it.
+
+    Raises:
+        SkelactError: if it is another kind of network.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._estimator = PoseEstimator(name, aligner="none")
+        self.net, config = self._estimator.build()
+        kind = config["model"]["backbone"]["type"]
+        if kind != "LiteHRNet":
+            raise SkelactError(f"teacher {name}: expected a Lite-HRNet, got {kind}")
+        self.net.eval().requires_grad_(False)
+        self.net.to(memory_format=torch.channels_last)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureTeacher:
+        # An averaged copy of a student shares its teacher.
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what it is, JSON-able."""
+        return self._estimator.identity()
+
+    def __call__(self, x: Tensor) -> Features:
+        """Return the features of normalised pictures (N, 3, H, W); see :func:`features_of`."""
+        if next(self.net.parameters()).device != x.device:
+            self.net.to(x.device)
+        with torch.no_grad():
+            return features_of(self.net, x)
+
+
+def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
+    """Return what each part of a Lite-HRNet pose net gives: stem, modules, neck, head.
+
+    Args:
+        net: MMPose's network.
+        x: (N, 3, H, W), normalised.
+        given: What each part is fed with, where it would have been fed with what the parts before
+            it gave: another net's answer of this function.
+
+    Returns:
+        Per part, features (N, C, h, w) of each branch that it has; the last are the heatmaps
+        (N, V, H / 4, W / 4).
+    """
+    backbone = net.backbone
+    found: Features = []
+
+    def passed_on(branches: Sequence[Tensor]) -> list[Tensor]:
+        # Copies: the modules add to what they are given in place.
+        found.append([branch.clone() for branch in branches])
+        return list(given[len(found) - 1] if given is not None else branches)
+
+    branches = passed_on([backbone.stem(x)])
+    for stage in range(backbone.num_stages):
+        entered = []
+        for number, transition in enumerate(getattr(backbone, f"transition{stage}")):
+            before = branches[min(number, len(branches) - 1)]
+            entered.append(transition(before) if transition is not None else before)
+        branches = entered
+        for module in getattr(backbone, f"stage{stage}"):
+            branches = passed_on(module(list(branches)))
+    (finest,) = passed_on([backbone.head_layer(branches)[0]])
+    found.append([net.head.final_layer(finest)])
+    return found
+
+
+def feature_losses(student: Features, teacher: Features) -> list[Tensor]:
+    """Return per part the student's squared error over the variance of the teacher's features.
+
+    It is 1 for a student that gives each channel's mean. Channels that hardly vary count less.
+    """
+    losses = []
+    for mine, theirs in zip(student, teacher):
+        branches = []
+        for guess, truth in zip(mine, theirs):
+            truth = truth.float()
+            error = (guess.float() - truth).square().mean(dim=(0, 2, 3))
+            variance = truth.var(dim=(0, 2, 3))
+            branches.append((error / (variance + 0.05 * variance.mean() + 1e-8)).mean())
+        losses.append(torch.stack(branches).mean())
+    return losses
