@@ -91,7 +91,7 @@ class Aligner:
         meta = read_student(path, "aligner")
         self._side = meta.input_wh[0]
         self._padding = float(meta.config["pose"]["padding"])
-        net = AlignerNet(meta.slim, self._side)
+        net = AlignerNet(meta.shape(SlimHRNet), self._side)
         self._net = StudentRunner(path, net, self._device_name, self._num_threads)
 
     def align(

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from .detect import Detections
 from .frames import FrameBatch
 from .mmpose_compat import build_pose_model
-from .student import SlimHRNet, StudentRunner, read_student, weights_name
+from .rtmdet import RTMDetNano
+from .student import (
+    RTMDetShape,
+    SlimHRNet,
+    StudentMeta,
+    StudentRunner,
+    read_student,
+    weights_name,
+)
 from .weights import fetch_weights, identify_weights
 
 STRIDE = 4
@@ -58,6 +66,21 @@ class FinderNet(nn.Module):
         out = self.head(self.backbone(x)[0]).float()
         sides = torch.exp(out[:, 1:].clamp(-2.0, 5.0)) * STRIDE
         return out[:, 0], sides
+
+    @staticmethod
+    def people(out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return boxes and scores of what the network gave; see :func:`find_peaks`."""
+        return find_peaks(*out)
+
+
+def finder_net(meta: StudentMeta) -> FinderNet | RTMDetNano:
+    """Return the network of a finder, with any weights.
+
+    Raises:
+        WeightsError: if it has another shape than finders have.
+    """
+    shape = meta.shape(SlimHRNet, RTMDetShape)
+    return FinderNet(shape) if isinstance(shape, SlimHRNet) else RTMDetNano(shape)
 
 
 def box_sides(sides: Tensor) -> Tensor:
@@ -119,7 +142,8 @@ class Finder:
         path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "finder")
         self._side = round(meta.input_wh[0] * self._size_factor / 32) * 32
-        net = FinderNet(meta.slim)
+        net = finder_net(meta)
+        self._boxes = net.people
         self._net = StudentRunner(path, net, self._device_name, self._num_threads)
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
@@ -133,7 +157,7 @@ class Finder:
         for canvas, frame in zip(boxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         with torch.inference_mode():
-            bboxes, scores = find_peaks(*self._net(boxed))
+            bboxes, scores = self._boxes(self._net(boxed))
         return [
             self._clean(found / ratio, found_scores, (height, width))
             for found, found_scores in zip(bboxes.cpu().numpy(), scores.cpu().numpy())

@@ -22,7 +22,7 @@ from .device import choose_device, free_cores
 from .layout import COCO_17, KeypointLayout
 from .lite_hrnet import LiteHRNet
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
-from .student import is_student, load_weights, read_student, weights_name
+from .student import SlimHRNet, is_student, load_weights, read_student, weights_name
 from .weights import WEIGHTS, fetch_file, fetch_weights, identify_weights, sha256_of
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class PoseEstimator:
             found = fetch_weights(weights_name(self._name))
             if is_student(found.name):
                 meta = read_student(found, "pose")
-                return meta.network.pose_config(meta.input_wh), found
+                return meta.shape(SlimHRNet, LiteHRNet).pose_config(meta.input_wh), found
             size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
             assert size is not None  # every pose net of the table names its input
             height, width = map(int, size.groups())

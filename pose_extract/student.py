@@ -1,8 +1,8 @@
 """Our own small networks, and the pairs of files that hold them: NAME.safetensors and NAME.json.
 
-All are slim HRNets (Sun et al., CVPR 2019), built by MMPose. Plain convolutions at an
-eighth of the published width run several times as fast on a processor as Lite-HRNet's many small
-operations. Nothing is executed when a pair is read.
+Slim HRNets (Sun et al., CVPR 2019), built by MMPose: plain convolutions at an eighth of the
+published width run several times as fast on a processor as Lite-HRNet's many small operations.
+Those that follow a teacher's features have its shape. Nothing is executed when a pair is read.
 """
 
 from __future__ import annotations
@@ -107,6 +107,25 @@ class SlimHRNet:
         return {"model": model, "codec": codec, "padding": 1.25, "use_udp": True}
 
 
+@dataclass(frozen=True)
+class RTMDetShape:
+    """Shape of an ``RTMDetNano``.
+
+    Attributes:
+        rtmdet_width: Channels after the stem; every later number follows from it.
+    """
+
+    rtmdet_width: int = 16
+
+
+NetworkShape = SlimHRNet | LiteHRNet | RTMDetShape
+# A setting by which a shape is told from the others; a slim HRNet has none of them.
+_SHAPES: dict[str, type[LiteHRNet | RTMDetShape]] = {
+    "lite_depth": LiteHRNet,
+    "rtmdet_width": RTMDetShape,
+}
+
+
 def heatmap_sigma(input_wh: tuple[int, int]) -> float:
     """Return the spread of a keypoint's heatmap, in its pixels: 2 at 256x192, less below."""
     return 2.0 if input_wh[1] >= 256 else 1.5
@@ -131,7 +150,7 @@ class StudentMeta:
 
     kind: StudentKind
     input_wh: tuple[int, int]
-    network: SlimHRNet | LiteHRNet
+    network: NetworkShape
     config: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -140,15 +159,15 @@ class StudentMeta:
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
 
-    @property
-    def slim(self) -> SlimHRNet:
-        """Shape of the backbone of a finder or an aligner.
+    def shape(self, *expected: type) -> Any:
+        """Return the network's shape.
 
         Raises:
-            WeightsError: if it is another.
+            WeightsError: if it is none of those expected.
         """
-        if not isinstance(self.network, SlimHRNet):
-            raise WeightsError(f"{self.kind}: expected a slim HRNet, got {self.network}")
+        if not isinstance(self.network, expected):
+            names = " or ".join(cls.__name__ for cls in expected)
+            raise WeightsError(f"a {self.kind}: expected {names}, got {self.network}")
         return self.network
 
 
@@ -216,7 +235,7 @@ def read_student(path: Path, kind: StudentKind | None = None) -> StudentMeta:
             for name, value in values.pop("network").items()
         }
         width, height = map(int, values.pop("input_wh"))
-        network = LiteHRNet(**shape) if "lite_depth" in shape else SlimHRNet(**shape)
+        network = next((cls for key, cls in _SHAPES.items() if key in shape), SlimHRNet)(**shape)
         meta = StudentMeta(network=network, input_wh=(width, height), **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{info}: expected a network's description, got {error!r}") from None

@@ -10,6 +10,7 @@ from itertools import chain
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -18,6 +19,14 @@ from safetensors.torch import load_file
 from skelact import SkelactError
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import load_config
+from skelact.pipeline.distill.detector_features import (
+    DetectorTeacher,
+    answer_losses,
+    part_losses,
+    read_rtmdet,
+    turn_pictures,
+    turned_answers,
+)
 from skelact.pipeline.distill.features import (
     FeatureTeacher,
     feature_losses,
@@ -34,14 +43,10 @@ from skelact.pipeline.distill.label import (
     unexplained,
 )
 from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrames
+from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targets
 from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
-from skelact.pipeline.distill.students import (
-    DistillConfig,
-    box_loss,
-    centre_loss,
-    heatmap_targets,
-)
+from skelact.pipeline.distill.students import DistillConfig
 from skelact.pipeline.distill.train import distill, split_sources
 from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
@@ -52,7 +57,8 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model
 from skelact.pose_extract.pose import PoseEstimator, turn
-from skelact.pose_extract.student import SlimHRNet, read_student
+from skelact.pose_extract.rtmdet import RTMDetNano
+from skelact.pose_extract.student import PIXEL_MEAN, PIXEL_STD, SlimHRNet, read_student
 
 TINY = (
     "network.width=4", "network.blocks=1", "network.modules=[1,1,1]", "network.bottleneck=4",
@@ -428,6 +434,85 @@ def test_a_student_follows_a_teacher_first_apart_then_whole(shared, tmp_path):
     assert pose.predict(pose.crop(frame, person(30, 60)[0][None]))[0].shape == (1, 17, 2)
     with pytest.raises(SkelactError, match="expected a Lite-HRNet, got HRNet"):
         FeatureTeacher("skelact-pose-256x192")
+
+
+def heads_with(cell, ways):
+    """Return an RTMDet's answers of one sure cell, at stride 16, for a picture of 160x160."""
+    heads = [torch.zeros(1, 5, side, side) for side in (20, 10, 5)]
+    for head in heads:
+        head[:, 0] = -20.0
+    heads[1][0, :, cell[1], cell[0]] = torch.tensor([5.0, *ways])
+    return heads
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, 40])
+def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
+    # A box of 24 x 72 around (72, 56), known to the cell at (64, 48).
+    heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
+    picture = torch.full((1, 3, 160, 160), 114.0)
+    picture[:, :, 20:92, 60:84] = 255.0
+    angle = torch.tensor([float(degrees)])
+    chances, boxes = turned_answers(heads, angle)
+    assert (chances > 0.9).sum() >= 1
+    (box,) = boxes[0, chances[0].argmax()][None]
+    turned = turn_pictures(picture, angle)[0, 0] > 200
+    rows, columns = turned.nonzero(as_tuple=True)
+    seen = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1.0])
+    if degrees % 90 == 0:
+        assert (box - seen).abs().max() < 1.5
+    else:  # around the ellipse, which ends before the corners
+        middle, seen_middle = (box[:2] + box[2:]) / 2, (seen[:2] + seen[2:]) / 2
+        assert (middle - seen_middle).abs().max() < 1.5
+        assert ((box[2:] - box[:2]) < (seen[2:] - seen[:2])).all()
+        assert ((box[2:] - box[:2]) > 0.7 * (seen[2:] - seen[:2])).all()
+    if degrees == 0:
+        loss_score, loss_box = answer_losses(heads, chances, boxes)
+        assert loss_box < 1e-4
+        assert loss_score < 0.01
+        unsure, _ = answer_losses(heads_with((8, 8), (1, 1, 1, 1)), chances, boxes)
+        assert unsure > 1
+
+
+def other_onnx(folder):
+    kernel = onnx.numpy_helper.from_array(np.zeros((4, 3, 1, 1), np.float32), "kernel")
+    node = onnx.helper.make_node("Conv", ["input", "kernel"], ["out"])
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, 8, 8])
+        for name, channels in (("input", 3), ("out", 4))
+    ]
+    graph = onnx.helper.make_graph([node], "other", ends[:1], ends[1:], [kernel])
+    path = folder / "other.onnx"
+    onnx.save(onnx.helper.make_model(graph), str(path))
+    return path
+
+
+def test_our_rtmdet_is_the_published_one_and_its_parts_can_be_fed(shared, tmp_path):
+    teacher = DetectorTeacher("rtmdet-nano")
+    picture = cv2.imread(str(sorted((shared / "data/pose_gt/coco").glob("**/*.jpg"))[0]))
+    published = build_detector("rtmdet-nano", device="cpu", score_thr=0.3, max_det=100)
+    batch = FrameBatch(picture[None, :, :, ::-1].copy(), np.zeros(1, np.int64), np.zeros(1))
+    truth = published.detect(batch, "picture")[0]
+    ratio = 320 / max(picture.shape[:2])
+    boxed = np.full((320, 320, 3), 114, np.uint8)
+    size = (round(picture.shape[1] * ratio), round(picture.shape[0] * ratio))
+    boxed[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+    x = torch.from_numpy(boxed[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+    parts = teacher((x - mean) / std)
+    heads = [parts[f"head{number}"] for number in range(3)]
+    boxes, scores = RTMDetNano.people(heads)
+    assert len(truth.scores) >= 1
+    assert scores[0, 0].item() == pytest.approx(truth.scores.max(), abs=1e-3)
+    best = truth.bboxes[truth.scores.argmax()]
+    found = (boxes[0, 0] / ratio).numpy()
+    edges = np.array([picture.shape[1], picture.shape[0]] * 2)
+    assert np.abs(found.clip(0, edges) - best).max() < 0.5
+    with torch.no_grad():
+        fed = teacher.net.parts(((x - mean) / std).flip(1), parts)
+    assert all(torch.allclose(fed[name], part, atol=1e-4) for name, part in parts.items())
+    assert max(part_losses(fed, parts).values()) < 1e-6
+    with pytest.raises(SkelactError, match="expected RTMDet-nano"):
+        read_rtmdet(other_onnx(tmp_path))
 
 
 def test_modules_that_learn_apart_come_nearer_to_their_teacher(shared):

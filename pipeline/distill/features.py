@@ -124,11 +124,19 @@ def feature_losses(student: Features, teacher: Features) -> list[Tensor]:
     """
     losses = []
     for mine, theirs in zip(student, teacher):
-        branches = []
-        for guess, truth in zip(mine, theirs):
-            truth = truth.float()
-            error = (guess.float() - truth).square().mean(dim=(0, 2, 3))
-            variance = truth.var(dim=(0, 2, 3))
-            branches.append((error / (variance + 0.05 * variance.mean() + 1e-8)).mean())
+        branches = [scaled_error(guess, truth) for guess, truth in zip(mine, theirs)]
         losses.append(torch.stack(branches).mean())
     return losses
+
+
+def scaled_error(guess: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean over channels of the squared error over the variance of the truth.
+
+    Args:
+        guess: (N, C, h, w).
+        truth: (N, C, h, w).
+    """
+    truth = truth.float()
+    error = (guess.float() - truth).square().mean(dim=(0, 2, 3))
+    variance = truth.var(dim=(0, 2, 3))
+    return (error / (variance + 0.05 * variance.mean() + 1e-8)).mean()

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
-from ...pose_extract.finder import find_peaks
 from .finder_samples import FinderSamples
 from .pose_samples import PoseSamples
 from .students import AlignerStudent, FinderStudent, PoseStudent
@@ -82,7 +81,7 @@ def measure_finder(
         pictures, people, _ = samples.batch(
             inds, config.input_wh[0], config.finder, torch.Generator(), degrees
         )
-        boxes, scores = find_peaks(*student.net(student.normalised(pictures)))
+        boxes, scores = student.net.people(student.net(student.normalised(pictures)))
         hits = []
         for mine, sure, truth in zip(boxes.numpy(), scores.numpy(), people.numpy()):
             overlap = pairwise_iou(truth[truth.any(axis=-1)], mine[sure >= 0.3])

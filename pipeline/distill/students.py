@@ -7,25 +7,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor
 
 from ...pose_extract.align import AlignerNet
-from ...pose_extract.finder import STRIDE, FinderNet, box_sides
+from ...pose_extract.finder import FinderNet
 from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
+from ...pose_extract.rtmdet import STRIDES, RTMDetNano
 from ...pose_extract.student import (
     PIXEL_MEAN,
     PIXEL_STD,
+    NetworkShape,
+    RTMDetShape,
     SlimHRNet,
     StudentKind,
     heatmap_sigma,
 )
 from ..config import OptimConfig, RuntimeConfig
 from ..runner import SeededModule
+from .detector_features import (
+    DetectorTeacher,
+    answer_losses,
+    part_losses,
+    turn_pictures,
+    turned_answers,
+)
 from .features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
 from .finder_samples import FinderSamples, FinderSampling
+from .losses import box_loss, centre_loss, heatmap_targets
 from .pictures import PictureConfig, spoil_pictures
 from .pose_samples import PoseSamples, PoseSampling
 
@@ -39,8 +49,8 @@ class DistillConfig:
         optim: Optimiser and schedule; a batch is of people or of frames.
         input_wh: Width and height of the student's input.
         network: Shape of the backbone.
-        teacher: A Lite-HRNet pose net, for "pose": the student has its shape, not ``network``'s,
-            and learns its features and heatmaps on every crop, not the labels.
+        teacher: A Lite-HRNet pose net for "pose", RTMDet-nano for "finder": the student has its
+            shape, not ``network``'s, and learns its features and answers, not the labels'.
         apart_epochs: First epochs in which each module is fed with the teacher's features, and so
             learns on its own; afterwards with those of the modules before it.
         pictures: How pictures are spoilt.
@@ -64,9 +74,11 @@ class DistillConfig:
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     @property
-    def backbone(self) -> SlimHRNet | LiteHRNet:
-        """Shape of the student's backbone."""
-        return LiteHRNet() if self.teacher else self.network
+    def shape(self) -> NetworkShape:
+        """Shape of the student."""
+        if not self.teacher:
+            return self.network
+        return LiteHRNet() if self.kind == "pose" else RTMDetShape()
 
 
 class _Student(SeededModule):
@@ -156,30 +168,6 @@ def _draw_weights(network: Any) -> None:
     logger.setLevel(level)
 
 
-def heatmap_targets(
-    keypoints: Tensor, peaks: Tensor, input_wh: tuple[int, int], sigma: float
-) -> Tensor:
-    """Return heatmaps (N, V, h / 4, w / 4) with a bell at each keypoint (UDP, Huang et al. 2020).
-
-    Args:
-        keypoints: (N, V, 2) in pixels of the crop.
-        peaks: (N, V) heights of the bells.
-        input_wh: Width and height of the crop.
-        sigma: Spread of the bells, in pixels of the heatmap.
-    """
-    width, height = input_wh[0] // 4, input_wh[1] // 4
-    device = keypoints.device
-    scale = torch.tensor(
-        [(width - 1) / (input_wh[0] - 1), (height - 1) / (input_wh[1] - 1)], device=device
-    )
-    middles = keypoints * scale
-    xs = torch.arange(width, device=device) - middles[..., :1]
-    ys = torch.arange(height, device=device) - middles[..., 1:]
-    bells_x = torch.exp(-(xs**2) / (2 * sigma**2))
-    bells_y = torch.exp(-(ys**2) / (2 * sigma**2)) * peaks[..., None]
-    return bells_y[..., :, None] * bells_x[..., None, :]
-
-
 class FinderStudent(_Student):
     """A finder that learns the teachers' people, at any angle.
 
@@ -192,8 +180,14 @@ class FinderStudent(_Student):
 
     def __init__(self, store: FinderSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
-        net: Any = FinderNet(config.network)
-        _draw_weights(net.backbone)
+        self.teacher: DetectorTeacher | None = None
+        net: Any
+        if config.teacher:
+            self.teacher = DetectorTeacher(config.teacher)
+            net = RTMDetNano(RTMDetShape())
+        else:
+            net = FinderNet(config.network)
+            _draw_weights(net.backbone)
         self.net = net.to(memory_format=torch.channels_last)
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
@@ -204,11 +198,46 @@ class FinderStudent(_Student):
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.finder, generator
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
+        if self.teacher is not None:
+            return self._followed(self.teacher, pictures, inds, generator)
         logits, sides = self.net(self.normalised(pictures))
         return {
             "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
             "loss_box": self.checked(2.0 * box_loss(sides, people), inds),
         }
+
+    def _followed(
+        self,
+        teacher: DetectorTeacher,
+        pictures: Tensor,
+        inds: Sequence[int],
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Return the losses of following a teacher on pictures, some of which turn afterwards."""
+        theirs = teacher(self.normalised(pictures))
+        apart = self.epoch < self.config.apart_epochs
+        count = 0 if apart else round(self.config.finder.turned_prob * len(pictures))
+        still = len(pictures) - count
+        degrees = torch.zeros(len(pictures), device=pictures.device)
+        degrees[still:] = 360 * torch.rand(count, generator=generator, device=pictures.device)
+        with torch.autocast(pictures.device.type, enabled=False):
+            if count:
+                turned = turn_pictures(pictures[still:], degrees[still:])
+                pictures = torch.cat([pictures[:still], turned])
+            heads = [theirs[f"head{number}"] for number in range(len(STRIDES))]
+            chances, boxes = turned_answers(heads, degrees)
+        x = self.normalised(pictures)
+        mine = self.net.parts(x, theirs if apart else None)
+        found = [mine[f"head{number}"].float() for number in range(len(STRIDES))]
+        loss_score, loss_box = answer_losses(found, chances, boxes)
+        losses = {"loss_score": loss_score, "loss_box": 2.0 * loss_box}
+        if still:  # a turned picture has other features
+            parts = part_losses(
+                {name: part[:still] for name, part in mine.items()},
+                {name: part[:still] for name, part in theirs.items()},
+            )
+            losses |= {f"loss_{name}": loss for name, loss in parts.items()}
+        return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
 class AlignerStudent(_Student):
@@ -244,79 +273,3 @@ class AlignerStudent(_Student):
             "loss_axis": self.checked(loss_axis, inds),
             "loss_box": self.checked(loss_box, inds),
         }
-
-
-def _middles(people: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which boxes (N, P) are there, their middles (N, P, 2) and sizes, in cells."""
-    there = people.any(dim=-1)
-    middles = (people[..., :2] + people[..., 2:]) / 2 / STRIDE - 0.5
-    return there, middles, (people[..., 2:] - people[..., :2]) / STRIDE
-
-
-def centre_loss(logits: Tensor, people: Tensor, ignored: Tensor) -> Tensor:
-    """Return the focal loss of centres (Zhou et al., Objects as Points, 2019), per person.
-
-    Args:
-        logits: (N, h, w).
-        people: (N, P, 4) xyxy in pixels of the input, zeros where there is none.
-        ignored: (N, K, 4) boxes in which nothing is wrong.
-    """
-    there, middles, sizes = _middles(people)
-    height, width = logits.shape[1:]
-    xs = torch.arange(width, device=logits.device, dtype=torch.float32)
-    ys = torch.arange(height, device=logits.device, dtype=torch.float32)
-    # As wide as the person: an eighth of the side.
-    spread = (sizes / 8).clamp(min=0.7)
-    bells_x = torch.exp(-((xs - middles[..., :1]) ** 2) / (2 * spread[..., :1] ** 2))
-    bells_y = torch.exp(-((ys - middles[..., 1:]) ** 2) / (2 * spread[..., 1:] ** 2))
-    bells = bells_y[..., :, None] * bells_x[..., None, :] * there[..., None, None]
-    target = bells.amax(dim=1)
-    cells = middles.round().long()
-    rows, persons = there.nonzero(as_tuple=True)
-    x = cells[rows, persons, 0].clamp(0, width - 1)
-    y = cells[rows, persons, 1].clamp(0, height - 1)
-    is_centre = torch.zeros_like(target, dtype=torch.bool)
-    is_centre[rows, y, x] = True
-    low, high = ignored[..., :2] / STRIDE, ignored[..., 2:] / STRIDE
-    in_x = (xs >= low[..., :1] - 0.5) & (xs <= high[..., :1] - 0.5)
-    in_y = (ys >= low[..., 1:] - 0.5) & (ys <= high[..., 1:] - 0.5)
-    free = (in_y[..., :, None] & in_x[..., None, :]).any(dim=1) & ~is_centre
-    chance = torch.sigmoid(logits)
-    positive = (1 - chance) ** 2 * F.logsigmoid(logits)
-    negative = (1 - target) ** 4 * chance**2 * F.logsigmoid(-logits)
-    total = torch.where(is_centre, positive, torch.where(free, 0.0, negative))
-    return -total.sum() / max(1, len(rows))
-
-
-def box_loss(sides: Tensor, people: Tensor) -> Tensor:
-    """Return one minus the generalised IoU of boxes at the cells around each centre.
-
-    Args:
-        sides: (N, 4, h, w), see ``FinderNet``.
-        people: (N, P, 4) xyxy in pixels of the input, zeros where there is none.
-    """
-    there, middles, _ = _middles(people)
-    rows, persons = there.nonzero(as_tuple=True)
-    if not len(rows):
-        return sides.sum() * 0.0
-    height, width = sides.shape[2:]
-    boxes, truth, cells = box_sides(sides), people[rows, persons], middles.round().long()
-    losses = []
-    for dx, dy in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
-        x = (cells[rows, persons, 0] + dx).clamp(0, width - 1)
-        y = (cells[rows, persons, 1] + dy).clamp(0, height - 1)
-        losses.append(1 - _generalised_iou(boxes[rows, :, y, x], truth))
-    return torch.stack(losses).mean()
-
-
-def _generalised_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Return (A,) generalised IoU of boxes (A, 4)."""
-
-    def area(low: Tensor, high: Tensor) -> Tensor:
-        return (high - low).clamp(min=0).prod(dim=-1)
-
-    (low, high), (other_low, other_high) = first.split(2, dim=1), second.split(2, dim=1)
-    both = area(torch.maximum(low, other_low), torch.minimum(high, other_high))
-    either = area(low, high) + area(other_low, other_high) - both
-    hull = area(torch.minimum(low, other_low), torch.maximum(high, other_high))
-    return both / either.clamp(min=1e-6) - (hull - either) / hull.clamp(min=1e-6)

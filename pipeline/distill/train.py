@@ -14,9 +14,11 @@ from mmengine.dist import is_main_process
 
 from ... import SkelactError
 from ...pose_extract.align import AlignerNet
-from ...pose_extract.finder import FinderNet
+from ...pose_extract.finder import finder_net
+from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
 from ...pose_extract.student import (
+    SlimHRNet,
     StudentKind,
     StudentMeta,
     load_weights,
@@ -95,8 +97,8 @@ def distill(
     Returns:
         Path of the JSON.
     """
-    if config.teacher and config.kind != "pose":
-        raise SkelactError(f"teacher: expected none for a student of kind {config.kind}")
+    if config.teacher and config.kind == "aligner":
+        raise SkelactError("teacher: an aligner learns from labels alone")
     labelled = LabelledFrames.load(labels)
     student_type, samples_of, measure = _KINDS[config.kind]
     names = labelled.names if config.kind == "finder" else labelled.names[labelled.person_frames]
@@ -124,7 +126,7 @@ def distill(
     meta = StudentMeta(
         kind=config.kind,
         input_wh=config.input_wh,
-        network=config.backbone,
+        network=config.shape,
         config=json.loads(json.dumps(dataclasses.asdict(config))),
         data={
             "frames": len(labelled),
@@ -147,10 +149,8 @@ def _identity(student: Path) -> dict[str, str]:
 def _start_from(module: Any, init: Path) -> None:
     """Take the weights of another student: all from one of the same kind, else the backbone's."""
     meta = read_student(init)
-    if meta.network != module.config.backbone:
-        raise SkelactError(
-            f"{init}: expected backbone {module.config.backbone}, got {meta.network}"
-        )
+    if meta.network != module.config.shape:
+        raise SkelactError(f"{init}: expected {module.config.shape}, got {meta.network}")
     if meta.kind == module.config.kind:
         load_weights(init, module.net)
         return
@@ -161,7 +161,8 @@ def _start_from(module: Any, init: Path) -> None:
 
 def _network(meta: StudentMeta) -> Any:
     if meta.kind == "finder":
-        return FinderNet(meta.slim)
+        return finder_net(meta)
     if meta.kind == "aligner":
-        return AlignerNet(meta.slim, meta.input_wh[0])
-    return build_pose_model(meta.network.pose_config(meta.input_wh)["model"])
+        return AlignerNet(meta.shape(SlimHRNet), meta.input_wh[0])
+    shape = meta.shape(SlimHRNet, LiteHRNet)
+    return build_pose_model(shape.pose_config(meta.input_wh)["model"])

@@ -1,0 +1,184 @@
+"""Features and answers of an RTMDet teacher, which a finder of its shape learns.
+
+The teacher looks at people who stand; the student at the same picture turned by any angle, and is
+to find the teacher's boxes turned with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ...pose_extract.rtmdet import STRIDES, Features, RTMDetNano, level_boxes
+from ...pose_extract.student import RTMDetShape
+from ...pose_extract.weights import fetch_weights, identify_weights
+from .features import scaled_error
+from .losses import generalised_iou
+from .warp import turn_matrices
+
+_PADDING = 114.0
+_SURE = 0.1
+
+
+def read_rtmdet(path: Path) -> RTMDetNano:
+    """Return RTMDet-nano with the weights of an ONNX file, normalisation folded in.
+
+    Args:
+        path: A file as OpenMMLab exports it, for one class.
+
+    Raises:
+        SkelactError: if it is another network, or the package onnx is missing.
+    """
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise SkelactError("a detector teaches features with: pip install onnx") from None
+    graph = onnx.load(str(path)).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    kernels = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
+    net = RTMDetNano(RTMDetShape()).eval()
+    with torch.no_grad():
+        layers = _convolutions_in_order(net)
+        if len(layers) != len(kernels):
+            raise SkelactError(f"{path}: expected RTMDet-nano, got {len(kernels)} convolutions")
+        for (parent, conv), names in zip(layers, kernels):
+            values = [
+                torch.from_numpy(numpy_helper.to_array(stored[name]).copy()) for name in names
+            ]
+            if len(values) != 2 or values[0].shape != conv.weight.shape:
+                raise SkelactError(f"{path}: expected RTMDet-nano, got other convolutions")
+            conv.weight.copy_(values[0])
+            conv.bias = nn.Parameter(values[1])
+            if isinstance(parent, nn.Sequential):
+                parent[1] = nn.Identity()
+    return net
+
+
+def _convolutions_in_order(net: RTMDetNano) -> list[tuple[nn.Module, nn.Conv2d]]:
+    """Return a network's convolutions with the modules that hold them, as they are computed."""
+    found: list[tuple[nn.Module, nn.Conv2d]] = []
+    hooks = []
+    for parent in net.modules():
+        for child in parent.children():
+            if isinstance(child, nn.Conv2d):
+                hooks.append(
+                    child.register_forward_hook(
+                        lambda conv, *_, parent=parent: found.append((parent, conv))
+                    )
+                )
+    net(torch.zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+class DetectorTeacher:
+    """RTMDet-nano, whose features and boxes a finder learns.
+
+    Args:
+        name: Name in the weights table, a path or an address of its ONNX file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        net: Any = read_rtmdet(fetch_weights(name)).requires_grad_(False)
+        self.net = net.to(memory_format=torch.channels_last)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DetectorTeacher:
+        # An averaged copy of a student shares its teacher.
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what it is, JSON-able."""
+        return {"name": Path(self._name).name, "sha256": identify_weights(self._name)}
+
+    def __call__(self, x: Tensor) -> Features:
+        """Return the features of normalised pictures (N, 3, H, W), RGB."""
+        if next(self.net.parameters()).device != x.device:
+            self.net.to(x.device)
+        with torch.no_grad():
+            # RTMDet was taught on blue, green and red.
+            found: Features = self.net.parts(x.flip(1))
+            return found
+
+
+def turn_pictures(x: Tensor, degrees: Tensor) -> Tensor:
+    """Return pictures (N, 3, S, S) in units of 0 to 255, turned clockwise about their middles."""
+    turn = turn_matrices(-degrees)
+    theta = F.pad(turn, (0, 1))
+    grid = F.affine_grid(theta, list(x.shape), align_corners=True)
+    return F.grid_sample(x - _PADDING, grid, align_corners=True) + _PADDING
+
+
+def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a detector's answers become where the picture is turned under it.
+
+    Args:
+        heads: Per level (N, 5, h, w), as ``RTMDetNano`` gives them for the picture as it was.
+        degrees: (N,) by which it is turned, clockwise.
+
+    Returns:
+        How sure each cell of the turned picture is to be, (N, K), and its box (N, K, 4) xyxy in
+        pixels: the one around the turned ellipse of the box.
+    """
+    device = degrees.device
+    chances, boxes = [], []
+    side = heads[0].shape[-1] * STRIDES[0]
+    middle = (side - 1) / 2
+    back = turn_matrices(-degrees).to(device)
+    for stride, level in zip(STRIDES, heads):
+        height, width = level.shape[2:]
+        steps = torch.arange(width, device=device, dtype=torch.float32) * stride - middle
+        cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).reshape(1, -1, 2)
+        where = (cells @ back.transpose(1, 2) + middle) / stride
+        column, row = where.round().long().unbind(-1)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        chance = torch.sigmoid(level[:, 0].float()).flatten(1).gather(1, place)
+        chances.append(chance * inside)
+        own = torch.arange(height * width, device=device)
+        origin = torch.stack([own % width, own // width], -1) * stride
+        ways = stride * level[:, 1:].float().flatten(2).transpose(1, 2)
+        low, high = origin - ways[..., :2], origin + ways[..., 2:]
+        picked = place[..., None].expand(-1, -1, 2)
+        low, high = low.gather(1, picked), high.gather(1, picked)
+        forth = back.transpose(1, 2)
+        center = ((low + high) / 2 - middle) @ forth.transpose(1, 2) + middle
+        reach = ((forth[:, None] * ((high - low) / 2)[:, :, None]) ** 2).sum(-1).sqrt()
+        boxes.append(torch.cat([center - reach, center + reach], -1).clamp(0, side))
+    return torch.cat(chances, 1), torch.cat(boxes, 1)
+
+
+def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the losses of scores (quality focal) and boxes (generalised IoU), per sure cell.
+
+    Args:
+        heads: The student's, as ``RTMDetNano`` gives them.
+        chances: (N, K), how sure it is to be.
+        boxes: (N, K, 4).
+    """
+    found, logits = level_boxes(heads)
+    weight = (torch.sigmoid(logits) - chances).square().detach() + 0.02 * chances
+    scores = F.binary_cross_entropy_with_logits(logits, chances, reduction="none")
+    loss_score = (weight * scores).sum() / chances.sum().clamp(min=1.0)
+    sure = chances > _SURE
+    if not sure.any():
+        return loss_score, found.sum() * 0.0
+    unlike = 1 - generalised_iou(found[sure], boxes[sure])
+    return loss_score, (unlike * chances[sure]).sum() / chances[sure].sum()
+
+
+def part_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
+    """Return the losses of all parts but the heads, as of ``feature_losses``."""
+    return {
+        name: scaled_error(student[name], truth)
+        for name, truth in teacher.items()
+        if not name.startswith("head")
+    }
