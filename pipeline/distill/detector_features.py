@@ -40,7 +40,10 @@ def read_rtmdet(path: Path) -> RTMDetNano:
         from onnx import numpy_helper
     except ImportError:
         raise SkelactError("a detector teaches features with: pip install onnx") from None
-    graph = onnx.load(str(path)).graph
+    try:
+        graph = onnx.load(str(path)).graph
+    except Exception as error:  # protobuf's own
+        raise SkelactError(f"{path}: expected RTMDet-nano as ONNX: {error}") from None
     stored = {tensor.name: tensor for tensor in graph.initializer}
     kernels = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
     net = RTMDetNano(RTMDetShape()).eval()
@@ -157,7 +160,7 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
 
 
 def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the losses of scores (quality focal) and boxes (generalised IoU), per sure cell.
+    """Return the losses of scores (quality focal) and boxes (generalised IoU and sides).
 
     Args:
         heads: The student's, as ``RTMDetNano`` gives them.
@@ -171,7 +174,10 @@ def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tu
     sure = chances > _SURE
     if not sure.any():
         return loss_score, found.sum() * 0.0
-    unlike = 1 - generalised_iou(found[sure], boxes[sure])
+    guess, truth = found[sure], boxes[sure]
+    sides = (truth[:, 2:] - truth[:, :2]).clamp(min=4.0).repeat(1, 2)
+    # The overlap alone cannot mend a box whose right side lies left of its left one.
+    unlike = 1 - generalised_iou(guess, truth) + ((guess - truth) / sides).abs().mean(dim=1)
     return loss_score, (unlike * chances[sure]).sum() / chances[sure].sum()
 
 

@@ -83,7 +83,7 @@ class FeatureTeacher:
 
 
 def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
-    """Return what each part of a Lite-HRNet pose net gives: stem, modules, neck, head.
+    """Return what each part of a Lite-HRNet pose net gives: stem, modules, and neck with head.
 
     Args:
         net: MMPose's network.
@@ -112,8 +112,8 @@ def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
         branches = entered
         for module in getattr(backbone, f"stage{stage}"):
             branches = passed_on(module(list(branches)))
-    (finest,) = passed_on([backbone.head_layer(branches)[0]])
-    found.append([net.head.final_layer(finest)])
+    # The neck's own features are too faint to be learned; the heatmaps tell it what they are for.
+    found.append([net.head.final_layer(backbone.head_layer(branches)[0])])
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...pose_extract.align import AlignerNet
 from ...pose_extract.finder import FinderNet
@@ -53,6 +53,8 @@ class DistillConfig:
             shape, not ``network``'s, and learns its features and answers, not the labels'.
         apart_epochs: First epochs in which each module is fed with the teacher's features, and so
             learns on its own; afterwards with those of the modules before it.
+        norm_epochs: First epochs in which normalisation takes each batch's own statistics;
+            afterwards those gathered by then, as it does in use. None keeps the batch's.
         pictures: How pictures are spoilt.
         bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
             for "pose": most of a heatmap is empty.
@@ -67,6 +69,7 @@ class DistillConfig:
     network: SlimHRNet = field(default_factory=SlimHRNet)
     teacher: str | None = None
     apart_epochs: int = 0
+    norm_epochs: int | None = None
     pictures: PictureConfig = field(default_factory=PictureConfig)
     bell_weight: float = 0.0
     pose: PoseSampling = field(default_factory=PoseSampling)
@@ -92,8 +95,12 @@ class _Student(SeededModule):
         """Keep the weights: the Runner would draw them anew, also those of another student."""
 
     def chance(self) -> torch.Generator:
-        """Return the step's source of chance; what is learned from moves to its device."""
+        """Return the step's source of chance; all that it needs is made ready for it."""
         generator = self.generator()
+        if self.config.norm_epochs is not None and self.epoch >= self.config.norm_epochs:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         store: Any = self.store
         if store.pictures.device != generator.device:
             store.to(generator.device)
