@@ -42,7 +42,7 @@ def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
         elif isinstance(module, nn.BatchNorm2d):
             # Batches are small.
             module.momentum = 0.03
-    nn.init.normal_(net.head.final_layer.weight, std=0.01)
+    nn.init.normal_(net.head.final_layer.weight, std=0.001)
     nn.init.zeros_(net.head.final_layer.bias)
     return net
 

@@ -53,6 +53,8 @@ class DistillConfig:
             shape, not ``network``'s, and learns its features and answers, not the labels'.
         apart_epochs: First epochs in which each module is fed with the teacher's features, and so
             learns on its own; afterwards with those of the modules before it.
+        answer_weight: What a loss of the teacher's answers, heatmaps or boxes, counts beside that
+            of a module's features.
         norm_epochs: First epochs in which normalisation takes each batch's own statistics;
             afterwards those gathered by then, as it does in use. None keeps the batch's.
         pictures: How pictures are spoilt.
@@ -69,6 +71,7 @@ class DistillConfig:
     network: SlimHRNet = field(default_factory=SlimHRNet)
     teacher: str | None = None
     apart_epochs: int = 0
+    answer_weight: float = 1.0
     norm_epochs: int | None = None
     pictures: PictureConfig = field(default_factory=PictureConfig)
     bell_weight: float = 0.0
@@ -163,6 +166,7 @@ class PoseStudent(_Student):
         theirs = teacher(x)
         apart = self.epoch < self.config.apart_epochs
         losses = feature_losses(features_of(self.net, x, theirs if apart else None), theirs)
+        losses[-1] = self.config.answer_weight * losses[-1]
         return {f"loss_{number}": self.checked(loss, inds) for number, loss in enumerate(losses)}
 
 
@@ -237,7 +241,8 @@ class FinderStudent(_Student):
         mine = self.net.parts(x, theirs if apart else None)
         found = [mine[f"head{number}"].float() for number in range(len(STRIDES))]
         loss_score, loss_box = answer_losses(found, chances, boxes)
-        losses = {"loss_score": loss_score, "loss_box": 2.0 * loss_box}
+        weight = self.config.answer_weight
+        losses = {"loss_score": 5.0 * weight * loss_score, "loss_box": weight * loss_box}
         if still:  # a turned picture has other features
             parts = part_losses(
                 {name: part[:still] for name, part in mine.items()},
