@@ -46,7 +46,7 @@ from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrame
 from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targets
 from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
-from skelact.pipeline.distill.students import DistillConfig
+from skelact.pipeline.distill.students import DistillConfig, PoseStudent
 from skelact.pipeline.distill.train import distill, split_sources
 from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
@@ -410,6 +410,21 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
     flat = [[branch.mean(dim=(0, 2, 3), keepdim=True).expand_as(branch) for branch in part]
             for part in found]  # fmt: skip
     assert all(0.5 < loss <= 1 for loss in feature_losses(flat, found))
+
+
+def test_normalisation_keeps_its_statistics_after_its_epochs():
+    config = load("pose_128x96", *TINY, "input_wh=[32,32]", "norm_epochs=1")
+    student = PoseStudent(PoseSamples(labelled_frames()), config).train()
+    means = [value for name, value in student.net.named_buffers() if name.endswith("running_mean")]
+
+    def step(epoch):
+        before = [value.clone() for value in means]
+        student.set_step(0, epoch, 0)
+        student([0, 1, 2, 3])
+        return sum(not torch.equal(*pair) for pair in zip(before, means))
+
+    assert step(0) == len(means)
+    assert step(1) == 0
 
 
 @pytest.mark.parametrize("kind", ["pose", "finder"])

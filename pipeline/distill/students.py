@@ -97,13 +97,18 @@ class _Student(SeededModule):
     def init_weights(self) -> None:
         """Keep the weights: the Runner would draw them anew, also those of another student."""
 
-    def chance(self) -> torch.Generator:
-        """Return the step's source of chance; all that it needs is made ready for it."""
-        generator = self.generator()
-        if self.config.norm_epochs is not None and self.epoch >= self.config.norm_epochs:
+    def set_step(self, *key: int) -> None:
+        """See ``SeededModule``; from ``norm_epochs`` on normalisation keeps its statistics."""
+        super().set_step(*key)
+        until = self.config.norm_epochs
+        if until is not None and self.epoch >= until:
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+
+    def chance(self) -> torch.Generator:
+        """Return the step's source of chance; what is learned from moves to its device."""
+        generator = self.generator()
         store: Any = self.store
         if store.pictures.device != generator.device:
             store.to(generator.device)
