@@ -203,19 +203,26 @@ class RTMDetNano(nn.Module):
         return boxes.gather(1, places[..., None].expand(-1, -1, 4)), torch.sigmoid(best)
 
 
+def cell_boxes(level: Tensor, stride: int) -> Tensor:
+    """Return the box (N, h w, 4) of each cell of a level, xyxy in pixels of the input.
+
+    Args:
+        level: (N, 5, h, w), as :class:`RTMDetNano` gives it.
+        stride: Pixels from cell to cell.
+    """
+    height, width = level.shape[2:]
+    xs = torch.arange(width, device=level.device) * stride
+    ys = torch.arange(height, device=level.device)[:, None] * stride
+    left, upper, right, lower = (stride * level[:, 1:]).unbind(1)
+    return torch.stack([xs - left, ys - upper, xs + right, ys + lower], -1).flatten(1, 2)
+
+
 def level_boxes(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return boxes (N, K, 4) xyxy in pixels of the input, and their logits (N, K).
 
     Args:
         levels: As :class:`RTMDetNano` gives them.
     """
-    boxes, logits = [], []
-    for stride, level in zip(STRIDES, levels):
-        height, width = level.shape[2:]
-        xs = torch.arange(width, device=level.device) * stride
-        ys = torch.arange(height, device=level.device)[:, None] * stride
-        left, upper, right, lower = (stride * level[:, 1:]).unbind(1)
-        found = torch.stack([xs - left, ys - upper, xs + right, ys + lower], -1)
-        boxes.append(found.flatten(1, 2))
-        logits.append(level[:, 0].flatten(1))
+    boxes = [cell_boxes(level, stride) for level, stride in zip(levels, STRIDES)]
+    logits = [level[:, 0].flatten(1) for level in levels]
     return torch.cat(boxes, 1), torch.cat(logits, 1)

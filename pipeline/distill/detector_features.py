@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.rtmdet import STRIDES, Features, RTMDetNano, level_boxes
+from ...pose_extract.rtmdet import STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
 from ...pose_extract.student import RTMDetShape
 from ...pose_extract.weights import fetch_weights, identify_weights
 from .features import scaled_error
@@ -135,7 +135,7 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
     chances, boxes = [], []
     side = heads[0].shape[-1] * STRIDES[0]
     middle = (side - 1) / 2
-    back = turn_matrices(-degrees).to(device)
+    back = turn_matrices(-degrees)
     for stride, level in zip(STRIDES, heads):
         height, width = level.shape[2:]
         steps = torch.arange(width, device=device, dtype=torch.float32) * stride - middle
@@ -146,14 +146,10 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
         place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         chance = torch.sigmoid(level[:, 0].float()).flatten(1).gather(1, place)
         chances.append(chance * inside)
-        own = torch.arange(height * width, device=device)
-        origin = torch.stack([own % width, own // width], -1) * stride
-        ways = stride * level[:, 1:].float().flatten(2).transpose(1, 2)
-        low, high = origin - ways[..., :2], origin + ways[..., 2:]
-        picked = place[..., None].expand(-1, -1, 2)
-        low, high = low.gather(1, picked), high.gather(1, picked)
+        own = cell_boxes(level.float(), stride)
+        low, high = own.gather(1, place[..., None].expand(-1, -1, 4)).split(2, dim=-1)
+        center = ((low + high) / 2 - middle) @ back + middle
         forth = back.transpose(1, 2)
-        center = ((low + high) / 2 - middle) @ forth.transpose(1, 2) + middle
         reach = ((forth[:, None] * ((high - low) / 2)[:, :, None]) ** 2).sum(-1).sqrt()
         boxes.append(torch.cat([center - reach, center + reach], -1).clamp(0, side))
     return torch.cat(chances, 1), torch.cat(boxes, 1)
