@@ -178,6 +178,17 @@ def build_pose_model(config: dict[str, Any]) -> Any:
         return MODELS.build(config)
 
 
+def mixed_halves(first: Tensor, second: Tensor) -> Tensor:
+    """Return features (N, 2 C, h, w) whose channels are those of two halves in turn.
+
+    A channel shuffle of two groups, in channels_last memory.
+    """
+    import torch
+
+    pixels = [half.permute(0, 2, 3, 1) for half in (first, second)]
+    return torch.stack(pixels, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+
 @cache
 def _keep_channels_last() -> None:
     """Let Lite-HRNet's blocks mix their two halves without leaving channels_last memory.
@@ -210,8 +221,7 @@ def _keep_channels_last() -> None:
             if first.shape != second.shape:  # stems of some widths
                 mixed: Tensor = channel_shuffle(torch.cat((first, second), dim=1), 2)
                 return mixed
-            pixels = [half.permute(0, 2, 3, 1) for half in (first, second)]
-            return torch.stack(pixels, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+            return mixed_halves(first, second)
 
         block.forward = forward
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from .student import RTMDetShape
 
 STRIDES = (8, 16, 32)
-# Features of each part, by name: what a part is fed with and what it gives; see ``RTMDetNano``.
+# Features by the name of the part that gives them; see ``RTMDetNano``.
 Features = dict[str, Tensor]
+# Takes a part's name and what it gives, and returns what the parts after it are fed with.
+_Passed = Callable[[str, Tensor], Tensor]
 
 
 def _conv(
@@ -37,9 +39,9 @@ class _Block(nn.Module):
         self.conv2 = _separable(channels, channels, 5)
         self.add = add
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return out + x if self.add else out
+    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
+        out = self.conv2(passed(f"{name}.conv1", self.conv1(x)))
+        return passed(name, out + x if self.add else out)
 
 
 class _Attention(nn.Module):
@@ -63,15 +65,17 @@ class _CSP(nn.Module):
         middle = outputs // 2
         self.main_conv = _conv(inputs, middle)
         self.short_conv = _conv(inputs, middle)
-        self.blocks = nn.Sequential(*(_Block(middle, add) for _ in range(blocks)))
+        self.blocks = nn.ModuleList(_Block(middle, add) for _ in range(blocks))
         self.attention = _Attention(outputs) if attention else nn.Identity()
         self.final_conv = _conv(outputs, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        short = self.short_conv(x)
-        both = torch.cat([self.blocks(self.main_conv(x)), short], dim=1)
-        out: Tensor = self.final_conv(self.attention(both))
-        return out
+    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
+        short = passed(f"{name}.short", self.short_conv(x))
+        main = passed(f"{name}.main", self.main_conv(x))
+        for number, block in enumerate(self.blocks):
+            main = block(main, f"{name}.block{number}", passed)
+        both = torch.cat([main, short], dim=1)
+        return passed(name, self.final_conv(self.attention(both)))
 
 
 class _Pooling(nn.Module):
@@ -82,11 +86,10 @@ class _Pooling(nn.Module):
         self.conv1 = _conv(channels, channels // 2)
         self.conv2 = _conv(channels * 2, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(x)
+    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
+        x = passed(f"{name}.conv1", self.conv1(x))
         pooled = [nn.functional.max_pool2d(x, side, 1, side // 2) for side in (5, 9, 13)]
-        out: Tensor = self.conv2(torch.cat([x, *pooled], dim=1))
-        return out
+        return passed(name, self.conv2(torch.cat([x, *pooled], dim=1)))
 
 
 class _Head(nn.Module):
@@ -104,16 +107,27 @@ class _Head(nn.Module):
         nn.init.constant_(self.cls.bias, -4.6)
         nn.init.constant_(self.reg.bias, 2.0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.cls(self.cls_convs(x)), self.reg(self.reg_convs(x))], dim=1)
+    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
+        answers = []
+        for tower, convs, last in (
+            ("cls", self.cls_convs, self.cls),
+            ("reg", self.reg_convs, self.reg),
+        ):
+            features = x
+            for number, conv in enumerate(convs):
+                features = passed(f"{name}.{tower}{number}", conv(features))
+            answers.append(last(features))
+        return passed(name, torch.cat(answers, dim=1))
 
 
 class RTMDetNano(nn.Module):
     """The network, in parts that can be fed with another network's features.
 
-    Its parts, in order: "stem", "stage1" to "stage4", the neck's "reduce0", "down0", "reduce1",
-    "down1" on the way to finer levels and "up0", "up1" back, "out0" to "out2" on the three levels,
-    and "head0" to "head2" on those.
+    A part is no deeper than one separable convolution, so what it computes can be learned from what
+    it is fed with and what it gives. In order: the convolutions of "stem", "stage1"
+    to "stage4", the neck's "down0" and "down1" on the way to finer levels and "up0" and "up1" back,
+    "out0" to "out2" on the three levels and "head0" to "head2" on those. What lies inside of one of
+    these is named after it, with a dot.
 
     Args:
         shape: Its shape.
@@ -151,27 +165,44 @@ class RTMDetNano(nn.Module):
             given: What each part is fed with in place of what the parts before it gave.
         """
         found: Features = {}
-        fed = found if given is None else given
 
-        def larger(name: str) -> Tensor:
-            return nn.functional.interpolate(fed[name], scale_factor=2.0, mode="nearest")
+        def passed(name: str, features: Tensor) -> Tensor:
+            found[name] = features
+            return features if given is None else given[name]
 
-        found["stem"] = self.stem(x)
-        found["stage1"] = self.stage1(fed["stem"])
-        found["stage2"] = self.stage2(fed["stage1"])
-        found["stage3"] = self.stage3(fed["stage2"])
-        found["stage4"] = self.stage4(fed["stage3"])
-        found["reduce0"] = self.reduce0(fed["stage4"])
-        found["down0"] = self.down0(torch.cat([larger("reduce0"), fed["stage3"]], 1))
-        found["reduce1"] = self.reduce1(fed["down0"])
-        found["down1"] = self.down1(torch.cat([larger("reduce1"), fed["stage2"]], 1))
-        found["up0"] = self.up0(torch.cat([self.shrink0(fed["down1"]), fed["reduce1"]], 1))
-        found["up1"] = self.up1(torch.cat([self.shrink1(fed["up0"]), fed["reduce0"]], 1))
-        for number, level in enumerate(("down1", "up0", "up1")):
-            found[f"out{number}"] = self.outs[number](fed[level])
-        for number, head in enumerate(self.heads):
-            found[f"head{number}"] = head(fed[f"out{number}"])
+        self._heads(x, passed)
         return found
+
+    def _heads(self, x: Tensor, passed: _Passed) -> list[Tensor]:
+        def larger(features: Tensor) -> Tensor:
+            return nn.functional.interpolate(features, scale_factor=2.0, mode="nearest")
+
+        for number, conv in enumerate(self.stem):
+            x = passed(f"stem.{number}", conv(x))
+        levels = []
+        for number in range(1, 5):
+            name = f"stage{number}"
+            shrink, *pooling, layer = getattr(self, name)
+            x = passed(f"{name}.shrink", shrink(x))
+            if pooling:
+                x = pooling[0](x, f"{name}.pooling", passed)
+            x = layer(x, name, passed)
+            levels.append(x)
+        _, fine, middle, coarse = levels
+        reduced0 = passed("down0.reduce", self.reduce0(coarse))
+        x = self.down0(torch.cat([larger(reduced0), middle], 1), "down0", passed)
+        reduced1 = passed("down1.reduce", self.reduce1(x))
+        fine = self.down1(torch.cat([larger(reduced1), fine], 1), "down1", passed)
+        shrunk = passed("up0.shrink", self.shrink0(fine))
+        middle = self.up0(torch.cat([shrunk, reduced1], 1), "up0", passed)
+        shrunk = passed("up1.shrink", self.shrink1(middle))
+        coarse = self.up1(torch.cat([shrunk, reduced0], 1), "up1", passed)
+        outs = [
+            passed(f"out{number}", out(level))
+            for number, (out, level) in enumerate(zip(self.outs, (fine, middle, coarse)))
+        ]
+        heads = enumerate(zip(self.heads, outs))
+        return [head(out, f"head{number}", passed) for number, (head, out) in heads]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Find people.
@@ -184,8 +215,7 @@ class RTMDetNano(nn.Module):
             the ways from the cell's corner to the left, upper, right and lower side of the box, in
             strides.
         """
-        found = self.parts(x)
-        return [found[f"head{number}"].float() for number in range(len(STRIDES))]
+        return [head.float() for head in self._heads(x, lambda _, features: features)]
 
     @staticmethod
     def people(out: Sequence[Tensor], most: int = 100) -> tuple[Tensor, Tensor]:

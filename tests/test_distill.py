@@ -394,9 +394,9 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         found = features_of(net, x)
-        assert len(found) == 10  # stem, eight modules, neck with head
+        assert len(found) == 33  # stem, transitions, units, fusions, neck, head
         plain = as_built.head(as_built.extract_feat(x))
-        assert torch.allclose(found[-1][0], plain, atol=1e-5)
+        assert torch.allclose(found[-1][0], plain, atol=1e-6 * float(plain.abs().max()))
         fed = features_of(net, x, found)
         assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*fed)))
         # Fed with another's features, a part answers to those alone.
@@ -404,7 +404,10 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
         mixed = features_of(net, x, theirs)
         assert torch.equal(mixed[0][0], found[0][0])
         assert not torch.allclose(mixed[1][0], found[1][0])
-        finest = net.backbone.head_layer(theirs[-2])[0]
+        coarser = torch.nn.functional.interpolate(
+            theirs[-2][0], (16, 16), mode="bilinear", align_corners=True
+        )
+        finest = net.backbone.head_layer.projects[-1](theirs[-5][0] + coarser)
         assert torch.equal(mixed[-1][0], net.head.final_layer(finest))
     assert max(feature_losses(found, fed)) == 0
     flat = [[branch.mean(dim=(0, 2, 3), keepdim=True).expand_as(branch) for branch in part]
@@ -543,7 +546,7 @@ def test_our_rtmdet_is_the_published_one_and_its_parts_can_be_fed(shared, tmp_pa
         read_rtmdet(other_onnx(tmp_path))
 
 
-def test_modules_that_learn_apart_come_nearer_to_their_teacher(shared):
+def test_parts_that_learn_apart_come_nearer_to_their_teacher(shared):
     torch.manual_seed(0)
     teacher = FeatureTeacher("litehrnet18-coco-256x192")
     net = new_lite_hrnet((64, 64)).to(memory_format=torch.channels_last)
@@ -557,7 +560,7 @@ def test_modules_that_learn_apart_come_nearer_to_their_teacher(shared):
         loss.sum().backward()
         optimizer.step()
         losses.append(loss.detach())
-    assert (losses[-1][1:-1] < 0.7 * losses[0][1:-1]).all()
+    assert (losses[-1][:-1] < 0.8 * losses[0][:-1]).all()
     assert all(p.grad is None for p in teacher.net.parameters())
 
 

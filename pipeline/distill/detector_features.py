@@ -178,9 +178,10 @@ def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tu
 
 
 def part_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
-    """Return the losses of all parts but the heads, as of ``feature_losses``."""
+    """Return the losses of all parts but the heads' answers, as of ``feature_losses``."""
+    answers = [f"head{number}" for number in range(len(STRIDES))]
     return {
         name: scaled_error(student[name], truth)
         for name, truth in teacher.items()
-        if not name.startswith("head")
+        if name not in answers
     }

@@ -1,4 +1,4 @@
-"""Features of a Lite-HRNet teacher, which a student of its shape learns module by module.
+"""Features of a Lite-HRNet teacher, which a student of its shape learns part by part.
 
 The student starts from random weights and sees the teacher's answers alone, never its weights.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ... import SkelactError
 from ...pose_extract.lite_hrnet import LiteHRNet
-from ...pose_extract.mmpose_compat import build_pose_model
+from ...pose_extract.mmpose_compat import build_pose_model, mixed_halves
 from ...pose_extract.pose import PoseEstimator
 
 Features = list[list[Tensor]]
@@ -83,7 +83,12 @@ class FeatureTeacher:
 
 
 def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
-    """Return what each part of a Lite-HRNet pose net gives: stem, modules, and neck with head.
+    """Return what each part of a Lite-HRNet pose net gives.
+
+    A part is no deeper than one shuffle unit, so what it computes can be learned from what it is
+    fed with and what it gives: the stem's convolution and the rest of it; per stage the transition;
+    per module of a stage its two shuffle units and the fusion; the neck's projections, the last of
+    them with the head: what lies between these two is too faint to be learned.
 
     Args:
         net: MMPose's network.
@@ -99,22 +104,50 @@ def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
     found: Features = []
 
     def passed_on(branches: Sequence[Tensor]) -> list[Tensor]:
-        # Copies: the modules add to what they are given in place.
-        found.append([branch.clone() for branch in branches])
-        return list(given[len(found) - 1] if given is not None else branches)
+        found.append(list(branches))
+        return list(branches if given is None else given[len(found) - 1])
 
-    branches = passed_on([backbone.stem(x)])
+    stem = backbone.stem
+    first, second = passed_on([stem.conv1(x)])[0].chunk(2, dim=1)
+    second = stem.linear_conv(stem.depthwise_conv(stem.expand_conv(second)))
+    branches = passed_on([mixed_halves(stem.branch1(first), second)])
     for stage in range(backbone.num_stages):
         entered = []
         for number, transition in enumerate(getattr(backbone, f"transition{stage}")):
             before = branches[min(number, len(branches) - 1)]
             entered.append(transition(before) if transition is not None else before)
-        branches = entered
+        branches = passed_on(entered)
         for module in getattr(backbone, f"stage{stage}"):
-            branches = passed_on(module(list(branches)))
-    # The neck's own features are too faint to be learned; the heatmaps tell it what they are for.
-    found.append([net.head.final_layer(backbone.head_layer(branches)[0])])
+            for units in zip(*module.layers):
+                branches = passed_on([unit(branch) for unit, branch in zip(units, branches)])
+            branches = passed_on(_fused(module, branches))
+    *projects, last = backbone.head_layer.projects
+    branch = branches.pop()
+    for project in projects:
+        coarser = passed_on([project(branch)])[0]
+        branch = branches.pop()
+        size = branch.shape[2:]
+        branch = branch + F.interpolate(coarser, size, mode="bilinear", align_corners=True)
+    found.append([net.head.final_layer(last(branch))])
     return found
+
+
+def _fused(module: Any, branches: Sequence[Tensor]) -> list[Tensor]:
+    """Return what a module's branches are after they were brought together.
+
+    MMPose adds in place: the finest branch counts twice, the coarser ones are made from its sum,
+    and what comes to them from it counts twice too.
+    """
+    finest, *coarser = branches
+    fused = []
+    for number, row in enumerate(module.fuse_layers):
+        total = 2 * (finest if number == 0 else row[0](finest))
+        for other, branch in enumerate(coarser, start=1):
+            total = total + (branch if other == number else row[other](branch))
+        if number == 0:
+            finest = total
+        fused.append(F.relu(total))
+    return fused
 
 
 def feature_losses(student: Features, teacher: Features) -> list[Tensor]:

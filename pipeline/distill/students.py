@@ -51,10 +51,10 @@ class DistillConfig:
         network: Shape of the backbone.
         teacher: A Lite-HRNet pose net for "pose", RTMDet-nano for "finder": the student has its
             shape, not ``network``'s, and learns its features and answers, not the labels'.
-        apart_epochs: First epochs in which each module is fed with the teacher's features, and so
-            learns on its own; afterwards with those of the modules before it.
+        apart_epochs: First epochs in which each part is fed with the teacher's features, and so
+            learns on its own; afterwards with those of the parts before it.
         answer_weight: What a loss of the teacher's answers, heatmaps or boxes, counts beside that
-            of a module's features.
+            of a part's features.
         norm_epochs: First epochs in which normalisation takes each batch's own statistics;
             afterwards those gathered by then, as it does in use. None keeps the batch's.
         pictures: How pictures are spoilt.
