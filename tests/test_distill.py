@@ -418,7 +418,9 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
 def test_normalisation_keeps_its_statistics_after_its_epochs():
     config = load("pose_128x96", *TINY, "input_wh=[32,32]", "norm_epochs=1")
     student = PoseStudent(PoseSamples(labelled_frames()), config).train()
-    means = [value for name, value in student.net.named_buffers() if name.endswith("running_mean")]
+    values = dict(student.net.named_buffers())
+    means = [value for name, value in values.items() if name.endswith("running_mean")]
+    variances = [value for name, value in values.items() if name.endswith("running_var")]
 
     def step(epoch):
         before = [value.clone() for value in means]
@@ -427,6 +429,13 @@ def test_normalisation_keeps_its_statistics_after_its_epochs():
         return sum(not torch.equal(*pair) for pair in zip(before, means))
 
     assert step(0) == len(means)
+    x = torch.rand(2, 3, 32, 32) * 255
+    with torch.no_grad():
+        in_use = student.eval().heatmaps(x)
+        student.train().set_step(0, 1, 0)
+        assert torch.allclose(student.heatmaps(x), in_use, atol=1e-5)
+    # What was gathered lies in the kernels and biases now, and stays there.
+    assert all((value - 1).abs().max() < 1e-4 for value in variances)
     assert step(1) == 0
 
 
