@@ -70,8 +70,8 @@ def train(
     quiet: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the student of CONFIG: pose_128x96, pose_256x192, finder, aligner, pose_lite_256x192,
-    finder_rtmdet, or a YAML file.
+    """Train the student of CONFIG: pose_128x96, pose_256x192, finder, aligner, pose_lite_256x192
+    and pose_lite_256x192_whole, finder_rtmdet and finder_rtmdet_whole, or a YAML file.
 
     It writes a pair of files that --pose, --detector or --aligner of `skelact extract` takes.
     """

@@ -47,7 +47,7 @@ from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targe
 from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
 from skelact.pipeline.distill.students import DistillConfig, PoseStudent
-from skelact.pipeline.distill.train import distill, split_sources
+from skelact.pipeline.distill.train import distill, split_sources, statistics_into_kernels
 from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
 from skelact.pose_extract.detectors import build_detector
@@ -418,9 +418,7 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
 def test_normalisation_keeps_its_statistics_after_its_epochs():
     config = load("pose_128x96", *TINY, "input_wh=[32,32]", "norm_epochs=1")
     student = PoseStudent(PoseSamples(labelled_frames()), config).train()
-    values = dict(student.net.named_buffers())
-    means = [value for name, value in values.items() if name.endswith("running_mean")]
-    variances = [value for name, value in values.items() if name.endswith("running_var")]
+    means = [value for name, value in student.net.named_buffers() if name.endswith("running_mean")]
 
     def step(epoch):
         before = [value.clone() for value in means]
@@ -429,14 +427,35 @@ def test_normalisation_keeps_its_statistics_after_its_epochs():
         return sum(not torch.equal(*pair) for pair in zip(before, means))
 
     assert step(0) == len(means)
-    x = torch.rand(2, 3, 32, 32) * 255
-    with torch.no_grad():
-        in_use = student.eval().heatmaps(x)
-        student.train().set_step(0, 1, 0)
-        assert torch.allclose(student.heatmaps(x), in_use, atol=1e-5)
-    # What was gathered lies in the kernels and biases now, and stays there.
-    assert all((value - 1).abs().max() < 1e-4 for value in variances)
     assert step(1) == 0
+
+
+@pytest.mark.parametrize("name", ["pose_128x96", "pose_lite_256x192", "finder_rtmdet"])
+def test_statistics_in_the_kernels_change_nothing(name):
+    torch.manual_seed(0)
+    config = load(name)
+    if name == "finder_rtmdet":
+        net = RTMDetNano(config.shape)
+    else:
+        net = build_pose_model(config.shape.pose_config((64, 64))["model"]).backbone
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    x = torch.randn(4, 3, 64, 64)
+    net.train()
+    net(x)
+    net.eval()
+    for norm in norms:
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.normal_(norm.bias)
+        # As if it had run for long.
+        norm.running_var.mul_(10 * torch.rand(()))
+    with torch.no_grad():
+        before = net(x)[0]
+        statistics_into_kernels(net)
+        after = net(x)[0]
+    assert before.abs().max() > 0.1
+    assert torch.allclose(before, after, atol=1e-4 * float(before.abs().max()))
+    assert all((norm.running_var - 1).abs().max() < 1e-4 for norm in norms)
+    assert all(not norm.running_mean.any() for norm in norms)
 
 
 @pytest.mark.parametrize("kind", ["pose", "finder"])
@@ -470,6 +489,11 @@ def test_a_student_follows_a_teacher_first_apart_then_whole(kind, shared, tmp_pa
         finder = build_detector(str(unbroken), score_thr=0.0, device="cpu")
         batch = FrameBatch(frame[None], np.zeros(1, np.int64), np.zeros(1))
         assert len(finder.detect(batch, "a.mp4")[0].bboxes) > 0
+    whole = load(f"{name}_whole", *small[:2], "optim.epochs=1")
+    joined = distill(whole, tmp_path / "labels", tmp_path / "joined", init=unbroken, quiet=True)
+    assert read_student(joined, kind).data["started_from"]["name"] == kind
+    with pytest.raises(SkelactError, match="no statistics to keep yet"):
+        distill(whole, tmp_path / "labels", tmp_path / "nothing", quiet=True)
     wrong = "rtmdet-nano" if kind == "pose" else "litehrnet18-coco-256x192"
     other = load(name, *small, f"teacher={wrong}")
     with pytest.raises(SkelactError, match="no pose net called|expected RTMDet-nano as ONNX"):

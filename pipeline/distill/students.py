@@ -56,7 +56,8 @@ class DistillConfig:
         answer_weight: What a loss of the teacher's answers, heatmaps or boxes, counts beside that
             of a part's features.
         norm_epochs: First epochs in which normalisation takes each batch's own statistics;
-            afterwards those gathered by then, as it does in use. None keeps the batch's.
+            afterwards those gathered by then, as it does in use. None keeps the batch's. With 0
+            they are those of the student that was started from, moved into its kernels.
         pictures: How pictures are spoilt.
         bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
             for "pose": most of a heatmap is empty.
@@ -102,7 +103,9 @@ class _Student(SeededModule):
         super().set_step(*key)
         until = self.config.norm_epochs
         if until is not None and self.epoch >= until:
-            keep_statistics(self.net)
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     def chance(self) -> torch.Generator:
         """Return the step's source of chance; what is learned from moves to its device."""
@@ -116,34 +119,6 @@ class _Student(SeededModule):
         """Return pictures (N, 3, H, W) in units of 0 to 255 as the network wants them."""
         x = (pictures - self.mean) / self.std
         return x.contiguous(memory_format=torch.channels_last)
-
-
-def keep_statistics(net: nn.Module) -> None:
-    """Let normalisation use the statistics that it has gathered, and move them into the kernels.
-
-    The network computes what it computes in use. A channel that hardly varies is not multiplied
-    after its kernel any more, so a step of the kernel is as long in what it does as in its numbers.
-    """
-    conv: nn.Module | None = None
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-            if isinstance(conv, nn.Conv2d):
-                _move_statistics(conv, module)
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
-            conv = module
-
-
-@torch.no_grad()
-def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert variance is not None
-    scale = (variance + norm.eps).rsqrt()
-    norm.bias.sub_(norm.weight * mean * scale)
-    conv.weight.mul_(scale.view(-1, 1, 1, 1))
-    mean.zero_()
-    variance.fill_(1 - norm.eps)
 
 
 class PoseStudent(_Student):

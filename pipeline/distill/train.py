@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
+from torch import nn
 
 from ... import SkelactError
 from ...pose_extract.align import AlignerNet
@@ -99,6 +100,11 @@ def distill(
     """
     if config.teacher and config.kind == "aligner":
         raise SkelactError("teacher: an aligner learns from labels alone")
+    if config.norm_epochs == 0 and init is None:
+        raise SkelactError(
+            "norm_epochs=0: there are no statistics to keep yet; name a student with --init, or set"
+            " norm_epochs=1"
+        )
     labelled = LabelledFrames.load(labels)
     student_type, samples_of, measure = _KINDS[config.kind]
     names = labelled.names if config.kind == "finder" else labelled.names[labelled.person_frames]
@@ -109,6 +115,8 @@ def distill(
     module = student_type(samples_of(labelled, train_rows, config), config)
     if init is not None:
         _start_from(module, init)
+        if config.norm_epochs == 0:
+            statistics_into_kernels(module.net)
     module = train_module(
         module,
         config.optim,
@@ -157,6 +165,34 @@ def _start_from(module: Any, init: Path) -> None:
     other = _network(meta)
     load_weights(init, other)
     module.net.backbone.load_state_dict(other.backbone.state_dict())
+
+
+def statistics_into_kernels(net: nn.Module) -> None:
+    """Move what normalisation has gathered into the kernels before it.
+
+    The network computes what it did in use. A channel that hardly varies is not multiplied after
+    its kernel any more, so a step of the kernel is as long in what it does as in its numbers.
+    """
+    conv: nn.Module | None = None
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d):
+            _move_statistics(conv, module)
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
+            conv = module
+
+
+@torch.no_grad()
+def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    scale = (variance + norm.eps).rsqrt()
+    norm.bias.sub_(norm.weight * mean * scale)
+    conv.weight.mul_(scale.view(-1, 1, 1, 1))
+    if conv.bias is not None:
+        conv.bias.mul_(scale)
+    mean.zero_()
+    variance.fill_(1 - norm.eps)
 
 
 def _network(meta: StudentMeta) -> Any:
