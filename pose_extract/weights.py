@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="741cd18381bf20e3494f1045d19362e814f22d8268cb69ff63b088205f36a619",
+        sha256="735a3897eff8809205a4d76c43d66bb6a2b59df97391e7c8c89aba68b41dae11",
     ),
     WeightFile(
         name="skelact-pose-256x192",
@@ -117,7 +117,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by litehrnet18-coco-256x192",
         num_bytes=3041532,
-        sha256="0c9326eb64e169bc2bbfcc5a96a3f92751e912d0cabbe4eb6f17640f1f43af73",
+        sha256="b86bdec00b7c5307ac4a039584d844ca9565236bc7e98b2ea5557a574646c932",
     ),
     WeightFile(
         name="skelact-aligner-96",

@@ -41,7 +41,7 @@ def test_the_whole_frame_is_one_person():
 
 
 @pytest.mark.parametrize(
-    ("name", "people", "false"), [("rtmdet-nano", 12, 2), ("skelact-finder-320", 9, 2)]
+    ("name", "people", "false"), [("rtmdet-nano", 12, 2), ("skelact-finder-320", 11, 1)]
 )
 def test_annotated_people_are_found(shared, name, people, false):
     folder = shared / "data" / "pose_gt" / "coco"
