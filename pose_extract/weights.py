@@ -117,7 +117,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by litehrnet18-coco-256x192",
         num_bytes=3041532,
-        sha256="b86bdec00b7c5307ac4a039584d844ca9565236bc7e98b2ea5557a574646c932",
+        sha256="377b5a85a239392265af262ce974076c27480ae59f117c7f9eecd0eafc5be834",
     ),
     WeightFile(
         name="skelact-aligner-96",
