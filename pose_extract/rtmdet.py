@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from .student import RTMDetShape
 
 STRIDES = (8, 16, 32)
+# The parts that answer, one for each stride.
+HEADS = tuple(f"head{number}" for number in range(len(STRIDES)))
 # Features by the name of the part that gives them; see ``RTMDetNano``.
 Features = dict[str, Tensor]
 # Takes a part's name and what it gives, and returns what the parts after it are fed with.
@@ -124,10 +126,10 @@ class RTMDetNano(nn.Module):
     """The network, in parts that can be fed with another network's features.
 
     A part is no deeper than one separable convolution, so what it computes can be learned from what
-    it is fed with and what it gives. In order: the convolutions of "stem", "stage1"
-    to "stage4", the neck's "down0" and "down1" on the way to finer levels and "up0" and "up1" back,
-    "out0" to "out2" on the three levels and "head0" to "head2" on those. What lies inside of one of
-    these is named after it, with a dot.
+    it is fed with and what it gives. In order: the convolutions of "stem", "stage1" to "stage4",
+    the neck's "down0" and "down1" on the way to finer levels and "up0" and "up1" back, "out0" to
+    "out2" on the three levels and "head0" to "head2" on those. What lies inside of one of these is
+    named after it, with a dot.
 
     Args:
         shape: Its shape.
@@ -201,8 +203,7 @@ class RTMDetNano(nn.Module):
             passed(f"out{number}", out(level))
             for number, (out, level) in enumerate(zip(self.outs, (fine, middle, coarse)))
         ]
-        heads = enumerate(zip(self.heads, outs))
-        return [head(out, f"head{number}", passed) for number, (head, out) in heads]
+        return [head(out, name, passed) for head, out, name in zip(self.heads, outs, HEADS)]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Find people.

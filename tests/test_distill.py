@@ -388,15 +388,18 @@ def test_a_student_goes_on_from_another(kind, tmp_path):
 
 def test_features_are_those_that_the_network_computes_and_can_be_given():
     torch.manual_seed(0)
-    net, other = new_lite_hrnet((64, 64)).eval(), new_lite_hrnet((64, 64)).eval()
-    as_built = build_pose_model(LiteHRNet().pose_config((64, 64))["model"]).eval()
+    net, other = new_lite_hrnet((64, 64)), new_lite_hrnet((64, 64))
+    as_built = build_pose_model(LiteHRNet().pose_config((64, 64))["model"])
     as_built.load_state_dict(net.state_dict())
+    for each in (net, other, as_built):
+        # Nothing is gathered yet; without a batch's statistics numbers grow to millions.
+        each.train()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         found = features_of(net, x)
         assert len(found) == 33  # stem, transitions, units, fusions, neck, head
         plain = as_built.head(as_built.extract_feat(x))
-        assert torch.allclose(found[-1][0], plain, atol=1e-6 * float(plain.abs().max()))
+        assert torch.allclose(found[-1][0], plain, atol=1e-5)
         fed = features_of(net, x, found)
         assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*fed)))
         # Fed with another's features, a part answers to those alone.
@@ -587,13 +590,13 @@ def test_parts_that_learn_apart_come_nearer_to_their_teacher(shared):
     x = torch.randn(8, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     theirs = teacher(x)
     losses = []
-    for _ in range(12):
+    for _ in range(20):
         loss = torch.stack(feature_losses(features_of(net, x, theirs), theirs))
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
         losses.append(loss.detach())
-    assert (losses[-1][:-1] < 0.8 * losses[0][:-1]).all()
+    assert (losses[-1][:-1] < 0.7 * losses[0][:-1]).all()
     assert all(p.grad is None for p in teacher.net.parameters())
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.rtmdet import STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
+from ...pose_extract.rtmdet import HEADS, STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
 from ...pose_extract.student import RTMDetShape
 from ...pose_extract.weights import fetch_weights, identify_weights
 from .features import scaled_error
@@ -179,9 +179,8 @@ def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tu
 
 def part_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
     """Return the losses of all parts but the heads' answers, as of ``feature_losses``."""
-    answers = [f"head{number}" for number in range(len(STRIDES))]
     return {
         name: scaled_error(student[name], truth)
         for name, truth in teacher.items()
-        if name not in answers
+        if name not in HEADS
     }

@@ -14,7 +14,7 @@ from ...pose_extract.align import AlignerNet
 from ...pose_extract.finder import FinderNet
 from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
-from ...pose_extract.rtmdet import STRIDES, RTMDetNano
+from ...pose_extract.rtmdet import HEADS, RTMDetNano
 from ...pose_extract.student import (
     PIXEL_MEAN,
     PIXEL_STD,
@@ -241,11 +241,11 @@ class FinderStudent(_Student):
             if count:
                 turned = turn_pictures(pictures[still:], degrees[still:])
                 pictures = torch.cat([pictures[:still], turned])
-            heads = [theirs[f"head{number}"] for number in range(len(STRIDES))]
+            heads = [theirs[name] for name in HEADS]
             chances, boxes = turned_answers(heads, degrees)
         x = self.normalised(pictures)
         mine = self.net.parts(x, theirs if apart else None)
-        found = [mine[f"head{number}"].float() for number in range(len(STRIDES))]
+        found = [mine[name].float() for name in HEADS]
         loss_score, loss_box = answer_losses(found, chances, boxes)
         weight = self.config.answer_weight
         losses = {"loss_score": 5.0 * weight * loss_score, "loss_box": weight * loss_box}

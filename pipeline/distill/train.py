@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ... import SkelactError
 from ...pose_extract.align import AlignerNet
@@ -172,6 +173,7 @@ def statistics_into_kernels(net: nn.Module) -> None:
 
     The network computes what it did in use. A channel that hardly varies is not multiplied after
     its kernel any more, so a step of the kernel is as long in what it does as in its numbers.
+    Convolutions that are followed by normalisation have no bias of their own.
     """
     conv: nn.Module | None = None
     for module in net.modules():
@@ -186,11 +188,9 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None
-    scale = (variance + norm.eps).rsqrt()
-    norm.bias.sub_(norm.weight * mean * scale)
-    conv.weight.mul_(scale.view(-1, 1, 1, 1))
-    if conv.bias is not None:
-        conv.bias.mul_(scale)
+    weight, shift = fuse_conv_bn_weights(conv.weight, None, mean, variance, norm.eps, None, None)
+    conv.weight.copy_(weight)
+    norm.bias.add_(norm.weight * shift)
     mean.zero_()
     variance.fill_(1 - norm.eps)
 
