@@ -20,12 +20,15 @@ from skelact import SkelactError
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import load_config
 from skelact.pipeline.distill.detector_features import (
+    SURENESS,
     DetectorTeacher,
     answer_losses,
+    hide_missed_people,
     part_losses,
     read_rtmdet,
     turn_pictures,
     turned_answers,
+    turned_losses,
 )
 from skelact.pipeline.distill.features import (
     FeatureTeacher,
@@ -46,7 +49,7 @@ from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrame
 from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targets
 from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
-from skelact.pipeline.distill.students import DistillConfig, PoseStudent
+from skelact.pipeline.distill.students import DistillConfig, FinderStudent, PoseStudent
 from skelact.pipeline.distill.train import distill, split_sources, statistics_into_kernels
 from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
@@ -522,7 +525,7 @@ def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
     chances, boxes = turned_answers(heads, angle)
     assert (chances > 0.9).sum() >= 1
     (box,) = boxes[0, chances[0].argmax()][None]
-    turned = turn_pictures(picture, angle)[0, 0] > 200
+    turned = turn_pictures(picture, angle, torch.zeros(1))[0, 0] > 200
     rows, columns = turned.nonzero(as_tuple=True)
     seen = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1.0])
     if degrees % 90 == 0:
@@ -538,6 +541,61 @@ def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
         assert loss_score < 0.01
         unsure, _ = answer_losses(heads_with((8, 8), (1, 1, 1, 1)), chances, boxes)
         assert unsure > 1
+
+
+def test_what_a_teacher_knows_of_people_turns_with_the_picture():
+    teacher = {}
+    for name in SURENESS:
+        size = 20 >> int(name[4])
+        teacher[name] = torch.arange(float(size)).expand(1, 3, size, size)
+    # Upside down, the cell at pixel p shows what was at 159 - p.
+    turned = {name: (159 / (160 / part.shape[-1])) - part for name, part in teacher.items()}
+    angle = torch.tensor([180.0])
+    assert max(turned_losses(turned, teacher, angle).values()) < 0.02
+    assert min(turned_losses(teacher, teacher, angle).values()) > 2
+    assert max(turned_losses(teacher, teacher, torch.zeros(1)).values()) < 1e-6
+
+
+def test_that_a_teacher_missed_people_is_not_learned():
+    seen, missed = [60.0, 20.0, 84.0, 92.0], [100.0, 100.0, 150.0, 130.0]
+    heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
+    hidden = hide_missed_people(heads, torch.tensor([[seen, missed, [0.0] * 4]]))
+    unknown = [head[0, 0].isnan() for head in hidden]
+    # Cells at multiples of 8, 16 and 32 in the missed box; none around whom it saw.
+    assert [int(where.sum()) for where in unknown] == [6 * 4, 3 * 2, 1]
+    assert all(torch.equal(a[:, 1:], b[:, 1:]) for a, b in zip(heads, hidden))
+    chances, boxes = turned_answers(hidden, torch.tensor([90.0]))
+    assert int(chances.isnan().sum()) == pytest.approx(31, abs=8)
+    # Somebody at (48, 120), where the turned picture has the missed one, is not wrong.
+    somebody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))
+    somebody[1][0, 0, 8, 3] = 3.0
+    nobody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))
+    nobody[1][0, 0, 8, 3] = -3.0
+    losses = [answer_losses(head, chances, boxes)[0] for head in (somebody, nobody)]
+    assert losses[0] == losses[1]
+    learned, boxes = turned_answers(heads, torch.tensor([90.0]))
+    losses = [answer_losses(head, learned, boxes)[0] for head in (somebody, nobody)]
+    assert losses[0] > losses[1]
+
+
+def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
+    config = load("finder_rtmdet", "input_wh=[64,64]", "finder.turned_prob=1.0",
+                  "apart_epochs=1")  # fmt: skip
+    student = FinderStudent(FinderSamples(labelled_frames(), side=64), config)
+    chances, given = [], student.store.batch
+
+    def batch(inds, side, sampling, generator):
+        chances.append(sampling.turned_prob)
+        return given(inds, side, sampling, generator)
+
+    student.store.batch = batch
+    for epoch in (0, 1):
+        student.set_step(0, epoch, 0)
+        losses = student([0])
+    assert chances == [1.0, 0.0]
+    assert {name for name in losses if "turned" in name} == {
+        f"loss_turned_{name}" for name in SURENESS
+    }
 
 
 def other_onnx(folder):

@@ -1,7 +1,8 @@
 """Features and answers of an RTMDet teacher, which a finder of its shape learns.
 
 The teacher looks at people who stand; the student at the same picture turned by any angle, and is
-to find the teacher's boxes turned with it.
+to find the teacher's boxes turned with it. So is what it knows of people, before it says how sure
+it is: that has no up and down.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
+from ...pose_extract.boxes import pairwise_iou
 from ...pose_extract.rtmdet import HEADS, STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
 from ...pose_extract.student import RTMDetShape
 from ...pose_extract.weights import fetch_weights, identify_weights
@@ -22,8 +24,12 @@ from .features import scaled_error
 from .losses import generalised_iou
 from .warp import turn_matrices
 
-_PADDING = 114.0
 _SURE = 0.1
+# Whom the teacher is this sure of, in a box that overlaps so far, it has seen.
+_SEEN_CHANCE = 0.25
+_SEEN_IOU = 0.5
+# Features that are the same for a person who is turned: of the towers that say how sure it is.
+SURENESS = tuple(f"{head}.cls{number}" for head in HEADS for number in range(2))
 
 
 def read_rtmdet(path: Path) -> RTMDetNano:
@@ -112,40 +118,61 @@ class DetectorTeacher:
             return found
 
 
-def turn_pictures(x: Tensor, degrees: Tensor) -> Tensor:
-    """Return pictures (N, 3, S, S) in units of 0 to 255, turned clockwise about their middles."""
-    turn = turn_matrices(-degrees)
-    theta = F.pad(turn, (0, 1))
+def turn_pictures(x: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
+    """Return pictures (N, 3, S, S) turned clockwise about their middles.
+
+    Args:
+        x: In units of 0 to 255.
+        degrees: (N,).
+        fill: (N,) brightness of the corners that come in.
+    """
+    theta = F.pad(turn_matrices(-degrees), (0, 1))
     grid = F.affine_grid(theta, list(x.shape), align_corners=True)
-    return F.grid_sample(x - _PADDING, grid, align_corners=True) + _PADDING
+    fill = fill[:, None, None, None]
+    return F.grid_sample(x - fill, grid, align_corners=True) + fill
+
+
+def _places(size: int, stride: int, degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the cells of a turned picture lie in the picture as it was.
+
+    Args:
+        size: Cells along a side.
+        stride: Pixels from cell to cell.
+        degrees: (N,) by which it is turned, clockwise.
+
+    Returns:
+        Columns and rows (N, size, size, 2) in cells, and which of them lie inside (N, size, size).
+    """
+    middle = (size * stride - 1) / 2
+    steps = torch.arange(size, device=degrees.device, dtype=torch.float32) * stride - middle
+    cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
+    where = (cells.reshape(1, -1, 2) @ turn_matrices(-degrees).transpose(1, 2) + middle) / stride
+    where = where.unflatten(1, (size, size))
+    return where, ((where > -0.5) & (where < size - 0.5)).all(dim=-1)
 
 
 def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Tensor]:
     """Return what a detector's answers become where the picture is turned under it.
 
     Args:
-        heads: Per level (N, 5, h, w), as ``RTMDetNano`` gives them for the picture as it was.
+        heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them for the picture as it was.
         degrees: (N,) by which it is turned, clockwise.
 
     Returns:
         How sure each cell of the turned picture is to be, (N, K), and its box (N, K, 4) xyxy in
         pixels: the one around the turned ellipse of the box.
     """
-    device = degrees.device
     chances, boxes = [], []
     side = heads[0].shape[-1] * STRIDES[0]
     middle = (side - 1) / 2
     back = turn_matrices(-degrees)
     for stride, level in zip(STRIDES, heads):
-        height, width = level.shape[2:]
-        steps = torch.arange(width, device=device, dtype=torch.float32) * stride - middle
-        cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).reshape(1, -1, 2)
-        where = (cells @ back.transpose(1, 2) + middle) / stride
-        column, row = where.round().long().unbind(-1)
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        size = level.shape[-1]
+        where, inside = _places(size, stride, degrees)
+        column, row = where.round().long().clamp(0, size - 1).flatten(1, 2).unbind(-1)
+        place = row * size + column
         chance = torch.sigmoid(level[:, 0].float()).flatten(1).gather(1, place)
-        chances.append(chance * inside)
+        chances.append(torch.where(inside.flatten(1), chance, 0.0))
         own = cell_boxes(level.float(), stride)
         low, high = own.gather(1, place[..., None].expand(-1, -1, 4)).split(2, dim=-1)
         center = ((low + high) / 2 - middle) @ back + middle
@@ -155,18 +182,75 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
     return torch.cat(chances, 1), torch.cat(boxes, 1)
 
 
+def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict[str, Tensor]:
+    """Return the losses of ``SURENESS`` where the student's picture is turned.
+
+    Args:
+        student: Features of the turned pictures.
+        teacher: Features of the pictures as they were.
+        degrees: (N,) by which they are turned, clockwise.
+
+    Returns:
+        As of ``feature_losses``, over the cells that lie inside the picture as it was.
+    """
+    losses = {}
+    for name in SURENESS:
+        truth, stride = teacher[name].float(), STRIDES[HEADS.index(name.partition(".")[0])]
+        size = truth.shape[-1]
+        where, inside = _places(size, stride, degrees)
+        truth = F.grid_sample(truth, 2 * where / (size - 1) - 1, align_corners=True,
+                              padding_mode="border")  # fmt: skip
+        mine, theirs = (
+            features.movedim(1, -1)[inside].T[None, :, :, None]
+            for features in (student[name], truth)
+        )
+        losses[name] = scaled_error(mine, theirs)
+    return losses
+
+
+def hide_missed_people(heads: Sequence[Tensor], people: Tensor) -> list[Tensor]:
+    """Return a detector's answers, without a word where it missed people whom the labels hold.
+
+    It looks at a picture once; an athlete in flight is nobody to it. That is not to be learned.
+
+    Args:
+        heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them.
+        people: (N, P, 4) xyxy in pixels, zeros where there is none.
+
+    Returns:
+        The same, with NaN for logits in the boxes of people who were missed.
+    """
+    heads = [head.float().clone() for head in heads]
+    boxes, logits = level_boxes(heads)
+    for number, found in enumerate(boxes):
+        seen = found[torch.sigmoid(logits[number]) >= _SEEN_CHANCE]
+        there = people[number][people[number].any(dim=-1)]
+        overlap = pairwise_iou(there.cpu().numpy(), seen.cpu().numpy()).max(axis=1, initial=0.0)
+        missed = there[(overlap < _SEEN_IOU).tolist()]
+        for stride, head in zip(STRIDES, heads):
+            cells = torch.arange(head.shape[-1], device=head.device) * stride
+            within = (cells >= missed[:, :2, None]) & (cells <= missed[:, 2:, None])
+            inside = (within[:, 1, :, None] & within[:, 0, None]).any(dim=0)
+            logit = head[number, 0]
+            unseen = torch.sigmoid(logit) < _SEEN_CHANCE
+            head[number, 0] = torch.where(inside & unseen, torch.nan, logit)
+    return heads
+
+
 def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses of scores (quality focal) and boxes (generalised IoU and sides).
 
     Args:
         heads: The student's, as ``RTMDetNano`` gives them.
-        chances: (N, K), how sure it is to be.
+        chances: (N, K), how sure it is to be; NaN where nothing is known.
         boxes: (N, K, 4).
     """
     found, logits = level_boxes(heads)
+    known = ~chances.isnan()
+    chances = chances.nan_to_num()
     weight = (torch.sigmoid(logits) - chances).square().detach() + 0.02 * chances
     scores = F.binary_cross_entropy_with_logits(logits, chances, reduction="none")
-    loss_score = (weight * scores).sum() / chances.sum().clamp(min=1.0)
+    loss_score = (weight * scores * known).sum() / chances.sum().clamp(min=1.0)
     sure = chances > _SURE
     if not sure.any():
         return loss_score, found.sum() * 0.0
@@ -178,9 +262,9 @@ def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tu
 
 
 def part_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
-    """Return the losses of all parts but the heads' answers, as of ``feature_losses``."""
+    """Return the losses of a student's parts but the heads' answers, as of ``feature_losses``."""
     return {
-        name: scaled_error(student[name], truth)
-        for name, truth in teacher.items()
+        name: scaled_error(part, teacher[name])
+        for name, part in student.items()
         if name not in HEADS
     }

@@ -171,5 +171,5 @@ def scaled_error(guess: Tensor, truth: Tensor) -> Tensor:
     """
     truth = truth.float()
     error = (guess.float() - truth).square().mean(dim=(0, 2, 3))
-    variance = truth.var(dim=(0, 2, 3))
+    variance = truth.var(dim=(0, 2, 3), correction=0)
     return (error / (variance + 0.05 * variance.mean() + 1e-8)).mean()

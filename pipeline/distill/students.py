@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from ...pose_extract.align import AlignerNet
 from ...pose_extract.finder import FinderNet
 from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
-from ...pose_extract.rtmdet import HEADS, RTMDetNano
+from ...pose_extract.rtmdet import HEADS, Features, RTMDetNano
 from ...pose_extract.student import (
     PIXEL_MEAN,
     PIXEL_STD,
@@ -27,11 +27,14 @@ from ...pose_extract.student import (
 from ..config import OptimConfig, RuntimeConfig
 from ..runner import SeededModule
 from .detector_features import (
+    SURENESS,
     DetectorTeacher,
     answer_losses,
+    hide_missed_people,
     part_losses,
     turn_pictures,
     turned_answers,
+    turned_losses,
 )
 from .features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
 from .finder_samples import FinderSamples, FinderSampling
@@ -210,51 +213,76 @@ class FinderStudent(_Student):
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
         """Return the losses of a batch of frames."""
         generator = self.chance()
+        sampling = self.config.finder
+        if self.teacher is not None and not self._apart:
+            # The teacher is to see people who stand.
+            sampling = replace(sampling, turned_prob=0.0)
         with torch.autocast(generator.device.type, enabled=False):
             pictures, people, ignored = self.store.batch(
-                torch.as_tensor(inds), self.config.input_wh[0], self.config.finder, generator
+                torch.as_tensor(inds), self.config.input_wh[0], sampling, generator
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
         if self.teacher is not None:
-            return self._followed(self.teacher, pictures, inds, generator)
+            return self._followed(self.teacher, pictures, people, inds, generator)
         logits, sides = self.net(self.normalised(pictures))
         return {
             "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
             "loss_box": self.checked(2.0 * box_loss(sides, people), inds),
         }
 
+    @property
+    def _apart(self) -> bool:
+        return self.epoch < self.config.apart_epochs
+
     def _followed(
         self,
         teacher: DetectorTeacher,
         pictures: Tensor,
+        people: Tensor,
         inds: Sequence[int],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Return the losses of following a teacher on pictures, some of which turn afterwards."""
+
+        def rand(count: int) -> Tensor:
+            return torch.rand(count, generator=generator, device=pictures.device)
+
+        # Mosaics come first in a batch; any picture may turn.
+        order = torch.randperm(len(pictures), generator=generator, device=pictures.device)
+        pictures, people = pictures[order], people[order]
         theirs = teacher(self.normalised(pictures))
-        apart = self.epoch < self.config.apart_epochs
-        count = 0 if apart else round(self.config.finder.turned_prob * len(pictures))
+        count = 0 if self._apart else round(self.config.finder.turned_prob * len(pictures))
         still = len(pictures) - count
         degrees = torch.zeros(len(pictures), device=pictures.device)
-        degrees[still:] = 360 * torch.rand(count, generator=generator, device=pictures.device)
+        degrees[still:] = 360 * rand(count)
         with torch.autocast(pictures.device.type, enabled=False):
             if count:
-                turned = turn_pictures(pictures[still:], degrees[still:])
-                pictures = torch.cat([pictures[:still], turned])
+                # Black, as turned pictures often come, or anything.
+                fill = 255 * rand(count) * (rand(count) < 0.5)
+                pictures[still:] = turn_pictures(pictures[still:], degrees[still:], fill)
             heads = [theirs[name] for name in HEADS]
+            if not self._apart:
+                heads = hide_missed_people(heads, people)
             chances, boxes = turned_answers(heads, degrees)
-        x = self.normalised(pictures)
-        mine = self.net.parts(x, theirs if apart else None)
-        found = [mine[name].float() for name in HEADS]
-        loss_score, loss_box = answer_losses(found, chances, boxes)
+        stood, turned = self.normalised(pictures).split([still, count])
+        losses: dict[str, Tensor] = {}
+        found: list[Features] = []
         weight = self.config.answer_weight
-        losses = {"loss_score": 5.0 * weight * loss_score, "loss_box": weight * loss_box}
-        if still:  # a turned picture has other features
-            parts = part_losses(
-                {name: part[:still] for name, part in mine.items()},
-                {name: part[:still] for name, part in theirs.items()},
-            )
-            losses |= {f"loss_{name}": loss for name, loss in parts.items()}
+        # One after the other: few features have a loss of their own in turned pictures.
+        if still:
+            truth = {name: part[:still] for name, part in theirs.items()}
+            mine = self.net.parts(stood, truth if self._apart else None)
+            losses |= {f"loss_{name}": loss for name, loss in part_losses(mine, truth).items()}
+            found.append(mine)
+        if count:
+            truth = {name: theirs[name][still:] for name in SURENESS}
+            mine = self.net.parts(turned)
+            for name, loss in turned_losses(mine, truth, degrees[still:]).items():
+                losses[f"loss_turned_{name}"] = weight * loss
+            found.append(mine)
+        heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
+        loss_score, loss_box = answer_losses(heads, chances, boxes)
+        losses |= {"loss_score": 5.0 * weight * loss_score, "loss_box": weight * loss_box}
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
