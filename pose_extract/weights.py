@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="735a3897eff8809205a4d76c43d66bb6a2b59df97391e7c8c89aba68b41dae11",
+        sha256="d7998aefd36dd226adefbaef45649cb2b7a0078a29e7fb141cd4fddfbd29796b",
     ),
     WeightFile(
         name="skelact-pose-256x192",

@@ -42,6 +42,9 @@ from .losses import box_loss, centre_loss, heatmap_targets
 from .pictures import PictureConfig, spoil_pictures
 from .pose_samples import PoseSamples, PoseSampling
 
+# What a loss of the few features that turn with the picture counts beside one of all the others.
+_TURNED_WEIGHT = 3.0
+
 
 @dataclass(frozen=True)
 class DistillConfig:
@@ -267,7 +270,6 @@ class FinderStudent(_Student):
         stood, turned = self.normalised(pictures).split([still, count])
         losses: dict[str, Tensor] = {}
         found: list[Features] = []
-        weight = self.config.answer_weight
         # One after the other: few features have a loss of their own in turned pictures.
         if still:
             truth = {name: part[:still] for name, part in theirs.items()}
@@ -278,11 +280,12 @@ class FinderStudent(_Student):
             truth = {name: theirs[name][still:] for name in SURENESS}
             mine = self.net.parts(turned)
             for name, loss in turned_losses(mine, truth, degrees[still:]).items():
-                losses[f"loss_turned_{name}"] = weight * loss
+                losses[f"loss_turned_{name}"] = _TURNED_WEIGHT * loss
             found.append(mine)
         heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
         loss_score, loss_box = answer_losses(heads, chances, boxes)
-        losses |= {"loss_score": 5.0 * weight * loss_score, "loss_box": weight * loss_box}
+        weight = 5.0 * self.config.answer_weight
+        losses |= {"loss_score": weight * loss_score, "loss_box": weight * loss_box}
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
