@@ -113,6 +113,10 @@ class _Student(SeededModule):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
+    @property
+    def _apart(self) -> bool:
+        return self.epoch < self.config.apart_epochs
+
     def chance(self) -> torch.Generator:
         """Return the step's source of chance; what is learned from moves to its device."""
         generator = self.generator()
@@ -176,8 +180,7 @@ class PoseStudent(_Student):
     ) -> dict[str, Tensor]:
         """Return the losses of following a teacher on pictures."""
         theirs = teacher(x)
-        apart = self.epoch < self.config.apart_epochs
-        losses = feature_losses(features_of(self.net, x, theirs if apart else None), theirs)
+        losses = feature_losses(features_of(self.net, x, theirs if self._apart else None), theirs)
         losses[-1] = self.config.answer_weight * losses[-1]
         return {f"loss_{number}": self.checked(loss, inds) for number, loss in enumerate(losses)}
 
@@ -232,10 +235,6 @@ class FinderStudent(_Student):
             "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
             "loss_box": self.checked(2.0 * box_loss(sides, people), inds),
         }
-
-    @property
-    def _apart(self) -> bool:
-        return self.epoch < self.config.apart_epochs
 
     def _followed(
         self,
