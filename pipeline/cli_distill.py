@@ -92,3 +92,38 @@ def train(
         quiet=quiet,
     )
     click.echo(path)
+
+
+@distill.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> None:
+    """Measure NAMES on the sources of --labels from which no student learned.
+
+    A name is a student's .json, or one that --pose, --detector or --aligner of `skelact extract`
+    knows: teachers are measured as students are, on people who stand and on the same people
+    turned in steps of 30 degrees.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..pose_extract.cache import atomic_write
+    from .distill.kept_back import measure_by_name
+    from .distill.labelled_frames import LabelledFrames
+
+    labelled = LabelledFrames.load(labels)
+    results: dict[str, dict[str, float]] = {}
+    table = Table(title="sources kept back", title_justify="left")
+    for column in ("network", "figure", "upright", "mean over 12 angles", "least"):
+        table.add_column(column)
+    for name in names:
+        results[name] = measure_by_name(name, labelled)
+        figure = next(iter(results[name])).partition("_")[0]
+        table.add_row(name, figure, *(f"{value:.3f}" for value in results[name].values()))
+    Console(width=110).print(table)
+    if json_path:
+        with atomic_write(json_path) as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

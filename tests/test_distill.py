@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import chain
 
 import cv2
@@ -23,7 +24,7 @@ from skelact.pipeline.distill.detector_features import (
     SURENESS,
     DetectorTeacher,
     answer_losses,
-    hide_missed_people,
+    join_labels,
     part_losses,
     read_rtmdet,
     turn_pictures,
@@ -248,6 +249,29 @@ def test_frames_for_the_finder_keep_boxes_around_their_people():
     assert dots.sum() > 1000
     # Those of people of whom less than a part is in the sample stay outside.
     assert (dots & inside).sum() > 0.97 * dots.sum()
+
+
+def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
+    samples, generator = FinderSamples(labelled_frames()), torch.Generator().manual_seed(3)
+    sampling = FinderSampling(min_zoom=1.0, max_zoom=1.0, mosaic_prob=0.0, side=192,
+                              turned_prob=0.0, upright_degrees=0.0)  # fmt: skip
+    inds = torch.zeros(60, dtype=torch.long)
+    shares = []
+    for person_prob in (0.0, 1.0):
+        sampling = replace(sampling, person_prob=person_prob)
+        pictures, people, _ = samples.batch(inds, 320, sampling, generator)
+        assert pictures.shape == (60, 3, 192, 192)
+        whole = people[people[..., 0].gt(0) & people[..., 2].lt(192) & people[..., 3].lt(192)
+                       & people[..., 1].gt(0)]  # fmt: skip
+        # A box of 60 or 48 wide, less or more where keypoints end.
+        sizes = whole[:, 2] - whole[:, 0]
+        assert len(sizes) > 20
+        assert sizes.min() > 40
+        assert sizes.max() < 75
+        shares.append(len(sizes))
+    assert shares[1] > shares[0]
+    # Measured, it is all that is looked at.
+    assert samples.batch(inds[:2], 320, sampling, generator, 30.0)[0].shape == (2, 3, 320, 320)
 
 
 def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
@@ -556,10 +580,34 @@ def test_what_a_teacher_knows_of_people_turns_with_the_picture():
     assert max(turned_losses(teacher, teacher, torch.zeros(1)).values()) < 1e-6
 
 
+@pytest.mark.parametrize("degrees", range(0, 360, 15))
+def test_no_sure_cell_is_lost_between_the_cells_of_a_turned_picture(degrees):
+    # All cells within 4 of the middle, each alone.
+    for row in range(3, 7):
+        for column in range(3, 7):
+            heads = heads_with((column, row), (1.0, 1.0, 1.0, 1.0))
+            chances, _ = turned_answers(heads, torch.tensor([float(degrees)]))
+            sure = int((chances > 0.9).sum())
+            assert sure == 1 if degrees % 90 == 0 else 1 <= sure <= 4
+
+
+def test_whom_the_teacher_sees_and_the_labels_hold_is_a_person():
+    heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
+    heads[1][0, 0, 3, 4] = -0.4  # a chance of .40
+    heads[1][0, :, 3, 5] = torch.tensor([-1.4, 1.25, 1.75, 0.25, 2.75])  # its neighbour, of .20
+    heads[1][0, :, 8, 8] = torch.tensor([-0.4, 1.0, 1.0, 1.0, 1.0])
+    joined = torch.sigmoid(join_labels(heads, torch.tensor([[[60.0, 20.0, 84.0, 92.0]]]))[1][0, 0])
+    assert joined[3, 4] == pytest.approx(0.7, abs=1e-4)
+    assert joined[3, 5] == pytest.approx(0.198 * 0.7 / 0.401, abs=1e-2)
+    assert joined[8, 8] == pytest.approx(0.401, abs=1e-2)  # the labels hold nobody there
+    sure = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
+    assert torch.equal(join_labels(sure, torch.tensor([[[60.0, 20.0, 84.0, 92.0]]]))[1], sure[1])
+
+
 def test_that_a_teacher_missed_people_is_not_learned():
     seen, missed = [60.0, 20.0, 84.0, 92.0], [100.0, 100.0, 150.0, 130.0]
     heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
-    hidden = hide_missed_people(heads, torch.tensor([[seen, missed, [0.0] * 4]]))
+    hidden = join_labels(heads, torch.tensor([[seen, missed, [0.0] * 4]]))
     unknown = [head[0, 0].isnan() for head in hidden]
     # Cells at multiples of 8, 16 and 32 in the missed box; none around whom it saw.
     assert [int(where.sum()) for where in unknown] == [6 * 4, 3 * 2, 1]
@@ -596,6 +644,43 @@ def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
     assert {name for name in losses if "turned" in name} == {
         f"loss_turned_{name}" for name in SURENESS
     }
+
+
+def test_students_and_teachers_are_measured_on_sources_kept_back(shared, tmp_path):
+    picture = cv2.imread(str(sorted((shared / "data/pose_gt/coco").glob("**/*.jpg"))[0]))[..., ::-1]
+    found = build_detector("rtmdet-nano", device="cpu").detect(
+        FrameBatch(picture[None].copy(), np.zeros(1, np.int64), np.zeros(1)), "a"
+    )[0]
+    people = []
+    for box in found.bboxes:
+        points = (box[:2] + (box[2:] - box[:2]) * BODY / (60, 120)).astype(np.float32)
+        people.append((box, points, np.full(17, 0.9, np.float32), np.ones(17, np.float32)))
+    assert people
+    builder = LabelBuilder(max_side=512)
+    names = [f"clip_{i}.mp4#0" for i in range(40)]
+    assert split_sources(names)[1]
+    for name in names:
+        builder.add(name, picture, people, np.zeros((0, 4), np.float32))
+    builder.build().save(tmp_path / "labels" / "a.npz")
+    nets = {
+        "rtmdet-nano": "recall", "skelact-finder-320": "recall",
+        "litehrnet18-coco-128x96": "oks", "skelact-aligner-96": "axis",
+    }  # fmt: skip
+    labels, out = str(tmp_path / "labels"), str(tmp_path / "a.json")
+    options = ["--labels", labels, "--json", out]
+    result = CliRunner().invoke(main, ["distill", "measure", *nets, *options])
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "a.json").read_text())
+    for name, figure in nets.items():
+        values = [
+            figures[name][f"{figure}_{where}"] for where in ("upright", "all_angles", "least")
+        ]
+        assert 0 <= values[2] <= values[1] <= 1
+        if figure == "recall":  # whom RTMDet-nano finds
+            assert values[0] == 1
+    result = CliRunner().invoke(main, ["distill", "measure", "no-such-net", "--labels", labels])
+    assert result.exit_code == 1
+    assert "expected a student's .json, or one of rtmdet-nano" in result.output
 
 
 def other_onnx(folder):

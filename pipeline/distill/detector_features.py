@@ -28,6 +28,11 @@ _SURE = 0.1
 # Whom the teacher is this sure of, in a box that overlaps so far, it has seen.
 _SEEN_CHANCE = 0.25
 _SEEN_IOU = 0.5
+# How sure it is to be at least of people whom it sees and the labels hold.
+_LABEL_CHANCE = 0.7
+# A cell of a turned picture is as sure as the surest that lay this near, in cells: with more than
+# half of a cell's diagonal none is lost between the cells.
+_NEAR = 0.75
 # Features that are the same for a person who is turned: of the towers that say how sure it is.
 SURENESS = tuple(f"{head}.cls{number}" for head in HEADS for number in range(2))
 
@@ -167,12 +172,8 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
     middle = (side - 1) / 2
     back = turn_matrices(-degrees)
     for stride, level in zip(STRIDES, heads):
-        size = level.shape[-1]
-        where, inside = _places(size, stride, degrees)
-        column, row = where.round().long().clamp(0, size - 1).flatten(1, 2).unbind(-1)
-        place = row * size + column
-        chance = torch.sigmoid(level[:, 0].float()).flatten(1).gather(1, place)
-        chances.append(torch.where(inside.flatten(1), chance, 0.0))
+        chance, place = _surest(torch.sigmoid(level[:, 0].float()), stride, degrees)
+        chances.append(chance)
         own = cell_boxes(level.float(), stride)
         low, high = own.gather(1, place[..., None].expand(-1, -1, 4)).split(2, dim=-1)
         center = ((low + high) / 2 - middle) @ back + middle
@@ -180,6 +181,33 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
         reach = ((forth[:, None] * ((high - low) / 2)[:, :, None]) ** 2).sum(-1).sqrt()
         boxes.append(torch.cat([center - reach, center + reach], -1).clamp(0, side))
     return torch.cat(chances, 1), torch.cat(boxes, 1)
+
+
+def _surest(chances: Tensor, stride: int, degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each cell of a turned picture the surest of those that lay near.
+
+    Args:
+        chances: (N, h, h) of the picture as it was; NaN where nothing is known.
+        stride: Pixels from cell to cell.
+        degrees: (N,) by which it is turned, clockwise.
+
+    Returns:
+        How sure it is, (N, h h): NaN where nothing is known and none near is seen, 0 outside the
+        picture; and which it is, (N, h h).
+    """
+    size = chances.shape[-1]
+    where, inside = _places(size, stride, degrees)
+    steps = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=where.device)
+    corners = where.flatten(1, 2).floor()[:, :, None] + steps  # (N, h h, 4, 2)
+    far = torch.linalg.vector_norm(corners - where.flatten(1, 2)[:, :, None], dim=-1)
+    column, row = corners.long().clamp(0, size - 1).unbind(-1)
+    places = row * size + column
+    found = chances.flatten(1).gather(1, places.flatten(1)).view(places.shape)
+    best, corner = found.nan_to_num(0.0).masked_fill(far > _NEAR, -1.0).max(dim=-1)
+    nearest = found.gather(2, far.argmin(dim=-1, keepdim=True))[..., 0]
+    best = torch.where(nearest.isnan() & (best < _SEEN_CHANCE), torch.nan, best)
+    best = torch.where(inside.flatten(1), best, 0.0)
+    return best, places.gather(2, corner[..., None])[..., 0]
 
 
 def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict[str, Tensor]:
@@ -208,30 +236,43 @@ def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict
     return losses
 
 
-def hide_missed_people(heads: Sequence[Tensor], people: Tensor) -> list[Tensor]:
-    """Return a detector's answers, without a word where it missed people whom the labels hold.
+def join_labels(heads: Sequence[Tensor], people: Tensor) -> list[Tensor]:
+    """Return a detector's answers, with what the labels know of people.
 
-    It looks at a picture once; an athlete in flight is nobody to it. That is not to be learned.
+    It looks at a picture once, the labels come of several looks along a track. Whom it sees and
+    they hold is a person. An athlete in flight is nobody to it; that is not to be learned.
 
     Args:
         heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them.
         people: (N, P, 4) xyxy in pixels, zeros where there is none.
 
     Returns:
-        The same, with NaN for logits in the boxes of people who were missed.
+        The same, with logits of at least ``_LABEL_CHANCE`` for the surest cell of each of the
+        people who were seen, and higher ones around it; with NaN for logits in the boxes of those
+        who were missed.
     """
     heads = [head.float().clone() for head in heads]
     boxes, logits = level_boxes(heads)
-    for number, found in enumerate(boxes):
-        seen = found[torch.sigmoid(logits[number]) >= _SEEN_CHANCE]
+    chances = torch.sigmoid(logits)
+    for number, chance in enumerate(chances):
         there = people[number][people[number].any(dim=-1)]
-        overlap = pairwise_iou(there.cpu().numpy(), seen.cpu().numpy()).max(axis=1, initial=0.0)
-        missed = there[(overlap < _SEEN_IOU).tolist()]
-        for stride, head in zip(STRIDES, heads):
+        if not len(there):
+            continue
+        overlap = pairwise_iou(there.cpu().numpy(), boxes[number].cpu().numpy())
+        own = torch.from_numpy(overlap >= _SEEN_IOU).to(chance.device)
+        peak = (own * chance).amax(dim=1)
+        seen = peak >= _SEEN_CHANCE
+        factor = torch.where(seen, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
+        surer = torch.where(own, factor[:, None], 1.0).amax(dim=0)
+        surer = torch.logit((chance * surer).clamp(max=1 - 1e-6))
+        surer = torch.where(surer > logits[number] + 1e-3, surer, logits[number])
+        missed = there[~seen]
+        sizes = [head[number, 0].numel() for head in heads]
+        for stride, head, flat in zip(STRIDES, heads, surer.split(sizes)):
             cells = torch.arange(head.shape[-1], device=head.device) * stride
             within = (cells >= missed[:, :2, None]) & (cells <= missed[:, 2:, None])
             inside = (within[:, 1, :, None] & within[:, 0, None]).any(dim=0)
-            logit = head[number, 0]
+            logit = flat.view_as(head[number, 0])
             unseen = torch.sigmoid(logit) < _SEEN_CHANCE
             head[number, 0] = torch.where(inside & unseen, torch.nan, logit)
     return heads

@@ -53,6 +53,10 @@ class FeatureTeacher:
     Args:
         name: A Lite-HRNet pose net, as ``PoseEstimator`` takes it.
 
+    Attributes:
+        net: MMPose's network.
+        input_wh: Width and height of its crops.
+
     Raises:
         SkelactError: if it is another kind of network.
     """
@@ -63,6 +67,7 @@ class FeatureTeacher:
         kind = config["model"]["backbone"]["type"]
         if kind != "LiteHRNet":
             raise SkelactError(f"teacher {name}: expected a Lite-HRNet, got {kind}")
+        self.input_wh: tuple[int, int] = tuple(config["codec"]["input_size"])
         self.net.eval().requires_grad_(False)
         self.net.to(memory_format=torch.channels_last)
 

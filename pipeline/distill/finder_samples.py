@@ -24,10 +24,13 @@ class FinderSampling:
     Attributes:
         turned_prob: Chance of any angle; else it is near upright.
         upright_degrees: Standard deviation of the angle near upright.
-        min_zoom: Least size of a frame in the sample, over filling it.
+        min_zoom: Least size of a frame, over filling what is looked at in use.
         max_zoom: Greatest size.
         mosaic_prob: Share of samples made of four frames.
         flip_prob: Chance of the mirror picture.
+        side: Pixels of a side of the samples in training, pieces of what is looked at in use;
+            None for all of it.
+        person_prob: Chance that such a piece is looked for around one of the people.
     """
 
     turned_prob: float = 0.6
@@ -36,6 +39,8 @@ class FinderSampling:
     max_zoom: float = 2.0
     mosaic_prob: float = 0.4
     flip_prob: float = 0.5
+    side: int | None = None
+    person_prob: float = 0.0
 
 
 class FinderSamples:
@@ -106,33 +111,35 @@ class FinderSamples:
 
         Args:
             inds: (N,) which frames.
-            side: Pixels of a side of the samples.
+            side: Pixels of a side of what is looked at in use.
             sampling: How they are shown.
             generator: Source of chance; also draws the other frames of mosaics.
             degrees: A fixed angle and nothing else at random, for measuring; None for training.
 
         Returns:
-            Samples (N, 3, side, side) in units of 0 to 255; boxes of people (N, P, 4) and boxes to
+            Samples (N, 3, s, s) in units of 0 to 255, where s is ``side`` or, for training,
+            ``sampling.side``; boxes of people (N, P, 4) and boxes to
             ignore (N, K, 4), xyxy in their pixels, zeros where there is none.
         """
         device = self.pictures.device
         inds = inds.to(device)
         if degrees is not None:
-            return self._shown(inds, side, sampling, generator, degrees)
+            return self._shown(inds, side, side, sampling, generator, degrees)
+        out = sampling.side or side
         count = round(sampling.mosaic_prob * len(inds))
         whole, whole_boxes, whole_ignored = self._shown(
-            inds[count:], side, sampling, generator, None
+            inds[count:], side, out, sampling, generator, None
         )
         if not count:
             return whole, whole_boxes, whole_ignored
         others = torch.randint(len(self), (3 * count,), generator=generator, device=device)
         # Four frames at half size; a frame in a quarter is seen as far as the quarter goes.
         quarter, boxes, ignored = self._shown(
-            torch.cat([inds[:count], others]), side // 2, sampling, generator, None
+            torch.cat([inds[:count], others]), side // 2, out // 2, sampling, generator, None
         )
         tiles = quarter.unflatten(0, (4, count))
         rows = [torch.cat([tiles[0], tiles[1]], -1), torch.cat([tiles[2], tiles[3]], -1)]
-        shift = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=device) * (side // 2)
+        shift = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=device) * (out // 2)
 
         def joined(found: Tensor) -> Tensor:
             at = shift.repeat(1, 2)[:, None, None]
@@ -154,11 +161,12 @@ class FinderSamples:
         self,
         inds: Tensor,
         side: int,
+        out: int,
         sampling: FinderSampling,
         generator: torch.Generator,
         degrees: float | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return :meth:`batch` without mosaics."""
+        """Return :meth:`batch` without mosaics, samples of ``out`` pixels a side."""
         device, n = self.pictures.device, len(inds)
 
         def rand(*shape: int) -> Tensor:
@@ -172,9 +180,15 @@ class FinderSamples:
             near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
             angles = torch.where(rand(n) < sampling.turned_prob, 360 * rand(n), near)
             zoom = sampling.min_zoom * (sampling.max_zoom / sampling.min_zoom) ** rand(n)
-            # Enlarged, another part of the frame is looked at each time.
-            room = (extents - stored / zoom[:, None]).clamp(min=0) / 2
-            middle = middle + room * (2 * rand(n, 2) - 1)
+            # Where a frame is larger, another part of it is looked at each time.
+            room = (extents - out * stored / (side * zoom[:, None])).clamp(min=0) / 2
+            away = room * (2 * rand(n, 2) - 1)
+            if sampling.person_prob:
+                person = self._any_person(inds, generator)
+                near_person = person - middle + room / 2 * (2 * rand(n, 2) - 1)
+                chosen = ~person.isnan() & (rand(n, 1) < sampling.person_prob)
+                away = torch.where(chosen, near_person.clamp(-room, room), away)
+            middle = middle + away
             mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
         else:
             angles = torch.full((n,), degrees, device=device)
@@ -184,11 +198,10 @@ class FinderSamples:
         pixel = stored / (side * zoom)
         flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
         matrices = turn * (pixel[:, None] * flip)[:, None]
-        half = torch.full((2,), (side - 1) / 2, device=device)
+        half = torch.full((2,), (out - 1) / 2, device=device)
         offsets = middle - matrices @ half
         pictures = (
-            sample_pictures(self.pictures[inds].float() - 114, matrices, offsets, (side, side))
-            + 114
+            sample_pictures(self.pictures[inds].float() - 114, matrices, offsets, (out, out)) + 114
         )
 
         def local(points: Tensor) -> Tensor:  # (N, ..., 2)
@@ -209,9 +222,18 @@ class FinderSamples:
         margin = 0.03 * (high - low).amax(dim=-1, keepdim=True)
         low = torch.minimum(low, torch.where(seen[..., None], points, far).amin(2) - margin)
         high = torch.maximum(high, torch.where(seen[..., None], points, -far).amax(2) + margin)
-        people = self._clipped(low, high, self.bboxes[inds], side)
-        ignored = self._clipped(*turned_boxes(self.ignored[inds]), self.ignored[inds], side)
+        people = self._clipped(low, high, self.bboxes[inds], out)
+        ignored = self._clipped(*turned_boxes(self.ignored[inds]), self.ignored[inds], out)
         return pictures, people, ignored
+
+    def _any_person(self, inds: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the middle (N, 2) of one person per frame, NaN where there is none."""
+        boxes = self.bboxes[inds]
+        there = boxes.flatten(2).any(dim=-1)
+        chance = torch.rand(there.shape, generator=generator, device=boxes.device)
+        one = torch.where(there, chance, -1.0).argmax(dim=1)
+        middles = boxes.mean(dim=2)[torch.arange(len(one), device=one.device), one]
+        return torch.where(there.any(dim=1, keepdim=True), middles, torch.nan)
 
     @staticmethod
     def _clipped(low: Tensor, high: Tensor, original: Tensor, side: int) -> Tensor:

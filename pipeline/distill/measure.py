@@ -1,17 +1,18 @@
-"""How near students come to their teachers, on sources that they did not learn from."""
+"""How near networks come to labels of sources that they did not learn from, at twelve angles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
-from .finder_samples import FinderSamples
-from .pose_samples import PoseSamples
-from .students import AlignerStudent, FinderStudent, PoseStudent
+from .finder_samples import FinderSamples, FinderSampling
+from .pictures import normalised
+from .pose_samples import PoseSamples, PoseSampling
 
 ANGLES = range(0, 360, 30)
 _BATCH = 32
@@ -23,7 +24,7 @@ def _figures(
     angles: Sequence[int],
     measure: Callable[[Tensor, float], np.ndarray],
 ) -> dict[str, float]:
-    """Return means upright and over all angles.
+    """Return means upright and over all angles, and the least of all angles.
 
     Args:
         name: What is measured.
@@ -41,23 +42,24 @@ def _figures(
     return {
         f"{name}_upright": round(upright, 4),
         f"{name}_all_angles": round(float(np.mean(means)), 4),
+        f"{name}_least": round(min(means), 4),
     }
 
 
 def measure_pose(
-    student: PoseStudent, samples: PoseSamples, angles: Sequence[int] = ANGLES
+    net: Any, samples: PoseSamples, input_wh: tuple[int, int], angles: Sequence[int] = ANGLES
 ) -> dict[str, float]:
-    """Return how near a student comes to its teachers: OKS upright, and the mean over angles.
+    """Return how near MMPose's net comes to the labels' keypoints: OKS upright and turned.
 
     OKS is over the keypoints that the teachers see, in boxes around the turned people.
     """
 
     def likeness(inds: Tensor, degrees: float) -> np.ndarray:
         pictures, keypoints, peaks, weights = samples.batch(
-            inds, student.config.input_wh, student.config.pose, torch.Generator(), degrees
+            inds, input_wh, PoseSampling(), torch.Generator(), degrees
         )
-        heatmaps = student.heatmaps(pictures).numpy()
-        decoded = [student.net.head.decoder.decode(heatmap)[0][0] for heatmap in heatmaps]
+        heatmaps = net.head(net.extract_feat(normalised(pictures))).numpy()
+        decoded = [net.head.decoder.decode(heatmap)[0][0] for heatmap in heatmaps]
         truth = keypoints.numpy()
         seen = ((peaks > 0.25) & (weights > 0)).numpy()
         low = np.where(seen[..., None], truth, 1e6).min(axis=1)
@@ -72,16 +74,15 @@ def measure_pose(
 
 
 def measure_finder(
-    student: FinderStudent, samples: FinderSamples, angles: Sequence[int] = ANGLES
+    net: Any, samples: FinderSamples, input_wh: tuple[int, int], angles: Sequence[int] = ANGLES
 ) -> dict[str, float]:
-    """Return the share of the teachers' people found (IoU .5, score .3), upright and turned."""
+    """Return the share of the labels' people found (IoU .5, score .3), upright and turned."""
 
     def found(inds: Tensor, degrees: float) -> np.ndarray:
-        config = student.config
         pictures, people, _ = samples.batch(
-            inds, config.input_wh[0], config.finder, torch.Generator(), degrees
+            inds, input_wh[0], FinderSampling(), torch.Generator(), degrees
         )
-        boxes, scores = student.net.people(student.net(student.normalised(pictures)))
+        boxes, scores = net.people(net(normalised(pictures)))
         hits = []
         for mine, sure, truth in zip(boxes.numpy(), scores.numpy(), people.numpy()):
             overlap = pairwise_iou(truth[truth.any(axis=-1)], mine[sure >= 0.3])
@@ -92,16 +93,15 @@ def measure_finder(
 
 
 def measure_aligner(
-    student: AlignerStudent, samples: PoseSamples, angles: Sequence[int] = ANGLES
+    net: Any, samples: PoseSamples, input_wh: tuple[int, int], angles: Sequence[int] = ANGLES
 ) -> dict[str, float]:
-    """Return how often an axis is within 30 degrees of the teachers', upright and turned."""
+    """Return how often an axis is within 30 degrees of the labels', upright and turned."""
 
     def near(inds: Tensor, degrees: float) -> np.ndarray:
-        config = student.config
         pictures, target = samples.aligner_batch(
-            inds, config.input_wh[0], config.pose, torch.Generator(), degrees
+            inds, input_wh[0], PoseSampling(), torch.Generator(), degrees
         )
-        out = student.net(student.normalised(pictures))
+        out = net(normalised(pictures))
         known = ~target.isnan().any(dim=1)
         likeness = torch.cosine_similarity(out[known, :2], target[known, :2])
         return (likeness > np.cos(np.deg2rad(30))).numpy()

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...pose_extract.student import PIXEL_MEAN, PIXEL_STD
+
 
 @dataclass(frozen=True)
 class PictureConfig:
@@ -45,6 +47,12 @@ class PictureConfig:
     noise: float = 25.0
     hide_prob: float = 0.3
     hide_share: float = 0.35
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Return pictures (N, 3, H, W) in units of 0 to 255 as our networks want them."""
+    mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def spoil_pictures(x: Tensor, config: PictureConfig, generator: torch.Generator) -> Tensor:

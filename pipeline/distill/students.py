@@ -16,8 +16,6 @@ from ...pose_extract.lite_hrnet import LiteHRNet
 from ...pose_extract.mmpose_compat import build_pose_model
 from ...pose_extract.rtmdet import HEADS, Features, RTMDetNano
 from ...pose_extract.student import (
-    PIXEL_MEAN,
-    PIXEL_STD,
     NetworkShape,
     RTMDetShape,
     SlimHRNet,
@@ -30,7 +28,7 @@ from .detector_features import (
     SURENESS,
     DetectorTeacher,
     answer_losses,
-    hide_missed_people,
+    join_labels,
     part_losses,
     turn_pictures,
     turned_answers,
@@ -39,11 +37,13 @@ from .detector_features import (
 from .features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
 from .finder_samples import FinderSamples, FinderSampling
 from .losses import box_loss, centre_loss, heatmap_targets
-from .pictures import PictureConfig, spoil_pictures
+from .pictures import PictureConfig, normalised, spoil_pictures
 from .pose_samples import PoseSamples, PoseSampling
 
 # What a loss of the few features that turn with the picture counts beside one of all the others.
 _TURNED_WEIGHT = 3.0
+# What the teacher's boxes count beside features, and what its scores do: they come late.
+_BOX_WEIGHT, _SCORE_WEIGHT = 5.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,6 @@ class _Student(SeededModule):
     def __init__(self, store: Any, config: DistillConfig) -> None:
         super().__init__(store)
         self.config = config
-        self.register_buffer("mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
 
     def init_weights(self) -> None:
         """Keep the weights: the Runner would draw them anew, also those of another student."""
@@ -124,11 +122,6 @@ class _Student(SeededModule):
         if store.pictures.device != generator.device:
             store.to(generator.device)
         return generator
-
-    def normalised(self, pictures: Tensor) -> Tensor:
-        """Return pictures (N, 3, H, W) in units of 0 to 255 as the network wants them."""
-        x = (pictures - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last)
 
 
 class PoseStudent(_Student):
@@ -155,7 +148,7 @@ class PoseStudent(_Student):
 
     def heatmaps(self, pictures: Tensor) -> Tensor:
         """Return heatmaps (N, 17, h / 4, w / 4) of pictures (N, 3, h, w) in units of 0 to 255."""
-        heatmaps: Tensor = self.net.head(self.net.extract_feat(self.normalised(pictures)))
+        heatmaps: Tensor = self.net.head(self.net.extract_feat(normalised(pictures)))
         return heatmaps.float()
 
     def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
@@ -167,7 +160,7 @@ class PoseStudent(_Student):
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
         if self.teacher is not None:
-            return self._followed(self.teacher, self.normalised(pictures), inds)
+            return self._followed(self.teacher, normalised(pictures), inds)
         with torch.autocast(generator.device.type, enabled=False):
             target = heatmap_targets(keypoints, peaks, self.config.input_wh, self.sigma)
         error = (self.heatmaps(pictures) - target).square()
@@ -230,7 +223,7 @@ class FinderStudent(_Student):
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
         if self.teacher is not None:
             return self._followed(self.teacher, pictures, people, inds, generator)
-        logits, sides = self.net(self.normalised(pictures))
+        logits, sides = self.net(normalised(pictures))
         return {
             "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
             "loss_box": self.checked(2.0 * box_loss(sides, people), inds),
@@ -252,7 +245,7 @@ class FinderStudent(_Student):
         # Mosaics come first in a batch; any picture may turn.
         order = torch.randperm(len(pictures), generator=generator, device=pictures.device)
         pictures, people = pictures[order], people[order]
-        theirs = teacher(self.normalised(pictures))
+        theirs = teacher(normalised(pictures))
         count = 0 if self._apart else round(self.config.finder.turned_prob * len(pictures))
         still = len(pictures) - count
         degrees = torch.zeros(len(pictures), device=pictures.device)
@@ -264,9 +257,9 @@ class FinderStudent(_Student):
                 pictures[still:] = turn_pictures(pictures[still:], degrees[still:], fill)
             heads = [theirs[name] for name in HEADS]
             if not self._apart:
-                heads = hide_missed_people(heads, people)
+                heads = join_labels(heads, people)
             chances, boxes = turned_answers(heads, degrees)
-        stood, turned = self.normalised(pictures).split([still, count])
+        stood, turned = normalised(pictures).split([still, count])
         losses: dict[str, Tensor] = {}
         found: list[Features] = []
         # One after the other: few features have a loss of their own in turned pictures.
@@ -283,8 +276,9 @@ class FinderStudent(_Student):
             found.append(mine)
         heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
         loss_score, loss_box = answer_losses(heads, chances, boxes)
-        weight = 5.0 * self.config.answer_weight
-        losses |= {"loss_score": weight * loss_score, "loss_box": weight * loss_box}
+        weight = self.config.answer_weight
+        losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
+        losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
@@ -312,7 +306,7 @@ class AlignerStudent(_Student):
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.pose, generator
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
-        out = self.net(self.normalised(pictures))
+        out = self.net(normalised(pictures))
         known = ~target.isnan().any(dim=1)
         error = (out - target.nan_to_num()).square()[known]
         loss_axis = error[:, :2].sum() / max(1, len(error))

@@ -38,16 +38,16 @@ _VAL_SHARE = 20  # one source in so many is measured on
 
 
 def _pose_samples(
-    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
+    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int]
 ) -> PoseSamples:
     # The square around a person reaches half as far again as the crop.
-    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(config.input_wh)))
+    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(input_wh)))
 
 
 def _finder_samples(
-    labelled: LabelledFrames, rows: Sequence[int], config: DistillConfig
+    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int]
 ) -> FinderSamples:
-    return FinderSamples(labelled, rows, config.input_wh[0])
+    return FinderSamples(labelled, rows, input_wh[0])
 
 
 # A kind's student, what it learns from, and what it is measured by.
@@ -70,6 +70,32 @@ def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
         digest = int(hashlib.sha256(source.encode()).hexdigest()[:8], 16)
         (val if digest % _VAL_SHARE == 0 else train).append(row)
     return train, val
+
+
+def split_labels(labelled: LabelledFrames, kind: StudentKind) -> tuple[list[int], list[int]]:
+    """Return :func:`split_sources` of frames for a finder, of people for the others."""
+    names = labelled.names if kind == "finder" else labelled.names[labelled.person_frames]
+    return split_sources([str(name) for name in names])
+
+
+def measure_kept_back(
+    net: Any,
+    kind: StudentKind,
+    input_wh: tuple[int, int],
+    labelled: LabelledFrames,
+    rows: Sequence[int],
+) -> dict[str, float]:
+    """Return how near a network comes to the labels of some frames or people.
+
+    Args:
+        net: As ``network_of`` gives it, or a teacher's.
+        kind: What it is.
+        input_wh: Width and height of its input.
+        labelled: Frames and people.
+        rows: Which; see :func:`split_labels`.
+    """
+    _, samples_of, measure = _KINDS[kind]
+    return dict(measure(net, samples_of(labelled, rows, input_wh), input_wh)) if rows else {}
 
 
 def distill(
@@ -107,13 +133,12 @@ def distill(
             " norm_epochs=1"
         )
     labelled = LabelledFrames.load(labels)
-    student_type, samples_of, measure = _KINDS[config.kind]
-    names = labelled.names if config.kind == "finder" else labelled.names[labelled.person_frames]
-    train_rows, val_rows = split_sources([str(name) for name in names])
+    student_type, samples_of, _ = _KINDS[config.kind]
+    train_rows, val_rows = split_labels(labelled, config.kind)
     if not train_rows:
         raise SkelactError(f"{labels}: nothing to learn from")
     torch.manual_seed(seed)
-    module = student_type(samples_of(labelled, train_rows, config), config)
+    module = student_type(samples_of(labelled, train_rows, config.input_wh), config)
     if init is not None:
         _start_from(module, init)
         if config.norm_epochs == 0:
@@ -131,7 +156,7 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
-    figures = measure(module, samples_of(labelled, val_rows, config)) if val_rows else {}
+    figures = measure_kept_back(module.net, config.kind, config.input_wh, labelled, val_rows)
     meta = StudentMeta(
         kind=config.kind,
         input_wh=config.input_wh,
@@ -163,7 +188,7 @@ def _start_from(module: Any, init: Path) -> None:
     if meta.kind == module.config.kind:
         load_weights(init, module.net)
         return
-    other = _network(meta)
+    other = network_of(meta)
     load_weights(init, other)
     module.net.backbone.load_state_dict(other.backbone.state_dict())
 
@@ -195,7 +220,8 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     variance.fill_(1 - norm.eps)
 
 
-def _network(meta: StudentMeta) -> Any:
+def network_of(meta: StudentMeta) -> Any:
+    """Return a student's network, with any weights."""
     if meta.kind == "finder":
         return finder_net(meta)
     if meta.kind == "aligner":
