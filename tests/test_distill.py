@@ -596,22 +596,28 @@ def test_whom_the_teacher_sees_and_the_labels_hold_is_a_person():
     heads[1][0, 0, 3, 4] = -0.4  # a chance of .40
     heads[1][0, :, 3, 5] = torch.tensor([-1.4, 1.25, 1.75, 0.25, 2.75])  # its neighbour, of .20
     heads[1][0, :, 8, 8] = torch.tensor([-0.4, 1.0, 1.0, 1.0, 1.0])
-    joined = torch.sigmoid(join_labels(heads, torch.tensor([[[60.0, 20.0, 84.0, 92.0]]]))[1][0, 0])
+    people, nobody = torch.tensor([[[60.0, 20.0, 84.0, 92.0]]]), torch.zeros(1, 1, 4)
+    joined = torch.sigmoid(join_labels(heads, people, nobody)[1][0, 0])
     assert joined[3, 4] == pytest.approx(0.7, abs=1e-4)
     assert joined[3, 5] == pytest.approx(0.198 * 0.7 / 0.401, abs=1e-2)
     assert joined[8, 8] == pytest.approx(0.401, abs=1e-2)  # the labels hold nobody there
     sure = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
-    assert torch.equal(join_labels(sure, torch.tensor([[[60.0, 20.0, 84.0, 92.0]]]))[1], sure[1])
+    assert torch.equal(join_labels(sure, people, nobody)[1], sure[1])
 
 
 def test_that_a_teacher_missed_people_is_not_learned():
     seen, missed = [60.0, 20.0, 84.0, 92.0], [100.0, 100.0, 150.0, 130.0]
     heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
-    hidden = join_labels(heads, torch.tensor([[seen, missed, [0.0] * 4]]))
+    people = torch.tensor([[seen, missed, [0.0] * 4]])
+    hidden = join_labels(heads, people, torch.zeros(1, 1, 4))
     unknown = [head[0, 0].isnan() for head in hidden]
     # Cells at multiples of 8, 16 and 32 in the missed box; none around whom it saw.
     assert [int(where.sum()) for where in unknown] == [6 * 4, 3 * 2, 1]
     assert all(torch.equal(a[:, 1:], b[:, 1:]) for a, b in zip(heads, hidden))
+    # So where there may be somebody; not what it sees there.
+    maybe = join_labels(heads, people[:, :1], torch.tensor([[missed]]))
+    assert all(torch.equal(a[0, 0].isnan(), b) for a, b in zip(maybe, unknown))
+    assert not join_labels(heads, people[:, 2:], torch.tensor([[seen]]))[1][0, 0, 3, 4].isnan()
     chances, boxes = turned_answers(hidden, torch.tensor([90.0]))
     assert int(chances.isnan().sum()) == pytest.approx(31, abs=8)
     # Somebody at (48, 120), where the turned picture has the missed one, is not wrong.

@@ -236,7 +236,7 @@ def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict
     return losses
 
 
-def join_labels(heads: Sequence[Tensor], people: Tensor) -> list[Tensor]:
+def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> list[Tensor]:
     """Return a detector's answers, with what the labels know of people.
 
     It looks at a picture once, the labels come of several looks along a track. Whom it sees and
@@ -245,28 +245,30 @@ def join_labels(heads: Sequence[Tensor], people: Tensor) -> list[Tensor]:
     Args:
         heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them.
         people: (N, P, 4) xyxy in pixels, zeros where there is none.
+        ignored: (N, K, 4), boxes that may hold somebody.
 
     Returns:
         The same, with logits of at least ``_LABEL_CHANCE`` for the surest cell of each of the
         people who were seen, and higher ones around it; with NaN for logits in the boxes of those
-        who were missed.
+        who were missed, and in those ignored.
     """
     heads = [head.float().clone() for head in heads]
     boxes, logits = level_boxes(heads)
     chances = torch.sigmoid(logits)
     for number, chance in enumerate(chances):
-        there = people[number][people[number].any(dim=-1)]
-        if not len(there):
+        there, unsure = (found[number][found[number].any(dim=-1)] for found in (people, ignored))
+        if not len(there) + len(unsure):
             continue
         overlap = pairwise_iou(there.cpu().numpy(), boxes[number].cpu().numpy())
         own = torch.from_numpy(overlap >= _SEEN_IOU).to(chance.device)
         peak = (own * chance).amax(dim=1)
         seen = peak >= _SEEN_CHANCE
         factor = torch.where(seen, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
-        surer = torch.where(own, factor[:, None], 1.0).amax(dim=0)
+        surer = torch.cat([torch.where(own, factor[:, None], 1.0), torch.ones_like(chance)[None]])
+        surer = surer.amax(dim=0)
         surer = torch.logit((chance * surer).clamp(max=1 - 1e-6))
         surer = torch.where(surer > logits[number] + 1e-3, surer, logits[number])
-        missed = there[~seen]
+        missed = torch.cat([there[~seen], unsure])
         sizes = [head[number, 0].numel() for head in heads]
         for stride, head, flat in zip(STRIDES, heads, surer.split(sizes)):
             cells = torch.arange(head.shape[-1], device=head.device) * stride

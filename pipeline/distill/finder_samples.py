@@ -28,6 +28,7 @@ class FinderSampling:
         max_zoom: Greatest size.
         mosaic_prob: Share of samples made of four frames.
         flip_prob: Chance of the mirror picture.
+        stretch: How much wider for its height a sample may be, or higher, as a factor over one.
         side: Pixels of a side of the samples in training, pieces of what is looked at in use;
             None for all of it.
         person_prob: Chance that such a piece is looked for around one of the people.
@@ -39,6 +40,7 @@ class FinderSampling:
     max_zoom: float = 2.0
     mosaic_prob: float = 0.4
     flip_prob: float = 0.5
+    stretch: float = 0.0
     side: int | None = None
     person_prob: float = 0.0
 
@@ -175,7 +177,7 @@ class FinderSamples:
         extents = self.extents[inds]
         stored = self.pictures.shape[-1]
         middle = extents / 2
-        mirror = torch.ones(n, device=device)
+        mirror = torch.ones(n, 2, device=device)
         if degrees is None:
             near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
             angles = torch.where(rand(n) < sampling.turned_prob, 360 * rand(n), near)
@@ -189,15 +191,18 @@ class FinderSamples:
                 chosen = ~person.isnan() & (rand(n, 1) < sampling.person_prob)
                 away = torch.where(chosen, near_person.clamp(-room, room), away)
             middle = middle + away
-            mirror = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
+            mirror[:, 0] = torch.where(rand(n) < sampling.flip_prob, -1.0, 1.0)
+            if sampling.stretch:
+                wider = (1 + sampling.stretch) ** (rand(n) - 0.5)
+                mirror = mirror * torch.stack([1 / wider, wider], -1)
         else:
             angles = torch.full((n,), degrees, device=device)
             turned = turn_matrices(angles).abs() @ extents[..., None]
             zoom = stored / turned[..., 0].amax(dim=1)
         turn = turn_matrices(angles)
-        pixel = stored / (side * zoom)
-        flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
-        matrices = turn * (pixel[:, None] * flip)[:, None]
+        # What a step to the next pixel is in the stored picture.
+        step = (stored / (side * zoom))[:, None] * mirror
+        matrices = turn * step[:, None]
         half = torch.full((2,), (out - 1) / 2, device=device)
         offsets = middle - matrices @ half
         pictures = (
@@ -206,14 +211,14 @@ class FinderSamples:
 
         def local(points: Tensor) -> Tensor:  # (N, ..., 2)
             flat = points.reshape(n, -1, 2) - middle[:, None]
-            flat = (flat @ turn) / pixel[:, None, None] * flip[:, None] + half
+            flat = (flat @ turn) / step[:, None] + half
             return flat.reshape(points.shape)
 
         def turned_boxes(boxes: Tensor) -> tuple[Tensor, Tensor]:
             center = local(boxes.mean(dim=2))
             axes = (boxes[:, :, 1] - boxes[:, :, 0]) / 2
             reach = ((turn.transpose(1, 2)[:, None] * axes[:, :, None]) ** 2).sum(-1).sqrt()
-            reach = reach / pixel[:, None, None]
+            reach = reach / step.abs()[:, None]
             return center - reach, center + reach
 
         low, high = turned_boxes(self.bboxes[inds])

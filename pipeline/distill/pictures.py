@@ -33,6 +33,10 @@ class PictureConfig:
         noise: Greatest noise, in units of 0 to 255.
         hide_prob: Chance that a rectangle is hidden.
         hide_share: Greatest side of it over the picture's.
+        swap_prob: Chance that colour channels change places.
+        mix_prob: Chance that another picture of the batch shines through: things that no video
+            shows, of which a teacher still says what it takes them for.
+        mix_share: Greatest share of the other picture.
     """
 
     brightness: float = 40.0
@@ -47,6 +51,9 @@ class PictureConfig:
     noise: float = 25.0
     hide_prob: float = 0.3
     hide_share: float = 0.35
+    swap_prob: float = 0.0
+    mix_prob: float = 0.0
+    mix_share: float = 0.5
 
 
 def normalised(pictures: Tensor) -> Tensor:
@@ -64,6 +71,12 @@ def spoil_pictures(x: Tensor, config: PictureConfig, generator: torch.Generator)
     n = len(x)
     order = torch.randperm(n, generator=generator, device=x.device)
     x = x.clone()
+    if config.swap_prob:
+        places = rand(n, 3).argsort(dim=1)[:, :, None, None].expand_as(x)
+        x = torch.where(rand(n, 1, 1, 1) < config.swap_prob, x.gather(1, places), x)
+    if config.mix_prob:
+        share = config.mix_share * rand(n, 1, 1, 1) * (rand(n, 1, 1, 1) < config.mix_prob)
+        x = x + share * (x.roll(1, 0) - x)
     coarse = order[: round(config.coarse_prob * n)]
     if len(coarse):
         factor = 1 + float(rand(1)) * (config.coarse_factor - 1)

@@ -222,7 +222,7 @@ class FinderStudent(_Student):
             )
             pictures = spoil_pictures(pictures, self.config.pictures, generator)
         if self.teacher is not None:
-            return self._followed(self.teacher, pictures, people, inds, generator)
+            return self._followed(self.teacher, pictures, people, ignored, inds, generator)
         logits, sides = self.net(normalised(pictures))
         return {
             "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
@@ -234,6 +234,7 @@ class FinderStudent(_Student):
         teacher: DetectorTeacher,
         pictures: Tensor,
         people: Tensor,
+        ignored: Tensor,
         inds: Sequence[int],
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
@@ -244,7 +245,7 @@ class FinderStudent(_Student):
 
         # Mosaics come first in a batch; any picture may turn.
         order = torch.randperm(len(pictures), generator=generator, device=pictures.device)
-        pictures, people = pictures[order], people[order]
+        pictures, people, ignored = pictures[order], people[order], ignored[order]
         theirs = teacher(normalised(pictures))
         count = 0 if self._apart else round(self.config.finder.turned_prob * len(pictures))
         still = len(pictures) - count
@@ -257,7 +258,7 @@ class FinderStudent(_Student):
                 pictures[still:] = turn_pictures(pictures[still:], degrees[still:], fill)
             heads = [theirs[name] for name in HEADS]
             if not self._apart:
-                heads = join_labels(heads, people)
+                heads = join_labels(heads, people, ignored)
             chances, boxes = turned_answers(heads, degrees)
         stood, turned = normalised(pictures).split([still, count])
         losses: dict[str, Tensor] = {}
