@@ -25,6 +25,8 @@ from .student import (
 from .weights import fetch_weights, identify_weights
 
 STRIDE = 4
+# The network's input is a multiple of this.
+_COARSEST = 32
 _PADDING = 114
 _NMS_IOU = 0.6
 _MOST = 100
@@ -141,7 +143,7 @@ class Finder:
             return
         path = fetch_weights(weights_name(self._name))
         meta = read_student(path, "finder")
-        self._side = round(meta.input_wh[0] * self._size_factor / 32) * 32
+        self._side = round(meta.input_wh[0] * self._size_factor / _COARSEST) * _COARSEST
         net = finder_net(meta)
         self._boxes = net.people
         self._net = StudentRunner(path, net, self._device_name, self._num_threads)
@@ -153,7 +155,9 @@ class Finder:
         height, width = batch.frames.shape[1:3]
         ratio = self._side / max(height, width)
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-        boxed = np.full((len(batch.frames), self._side, self._side, 3), _PADDING, np.uint8)
+        # No larger than the frame needs: half of a square around a wide one would be empty.
+        columns, rows = (-(-pixels // _COARSEST) * _COARSEST for pixels in size)
+        boxed = np.full((len(batch.frames), rows, columns, 3), _PADDING, np.uint8)
         for canvas, frame in zip(boxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         with torch.inference_mode():

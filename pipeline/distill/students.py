@@ -54,6 +54,8 @@ class DistillConfig:
         kind: "pose", "finder" or "aligner".
         optim: Optimiser and schedule; a batch is of people or of frames.
         input_wh: Width and height of the student's input.
+        stored_side: Pixels of a side of what is kept of each frame or person; None keeps as many as
+            an input shows.
         network: Shape of the backbone.
         teacher: A Lite-HRNet pose net for "pose", RTMDet-nano for "finder": the student has its
             shape, not ``network``'s, and learns its features and answers, not the labels'.
@@ -75,6 +77,7 @@ class DistillConfig:
     kind: StudentKind
     optim: OptimConfig
     input_wh: tuple[int, int] = (192, 256)
+    stored_side: int | None = None
     network: SlimHRNet = field(default_factory=SlimHRNet)
     teacher: str | None = None
     apart_epochs: int = 0

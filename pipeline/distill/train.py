@@ -38,16 +38,16 @@ _VAL_SHARE = 20  # one source in so many is measured on
 
 
 def _pose_samples(
-    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int]
+    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int], side: int | None
 ) -> PoseSamples:
     # The square around a person reaches half as far again as the crop.
-    return PoseSamples(labelled, rows, stored_side=round(1.5 * max(input_wh)))
+    return PoseSamples(labelled, rows, stored_side=side or round(1.5 * max(input_wh)))
 
 
 def _finder_samples(
-    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int]
+    labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int], side: int | None
 ) -> FinderSamples:
-    return FinderSamples(labelled, rows, input_wh[0])
+    return FinderSamples(labelled, rows, side or input_wh[0])
 
 
 # A kind's student, what it learns from, and what it is measured by.
@@ -95,7 +95,7 @@ def measure_kept_back(
         rows: Which; see :func:`split_labels`.
     """
     _, samples_of, measure = _KINDS[kind]
-    return dict(measure(net, samples_of(labelled, rows, input_wh), input_wh)) if rows else {}
+    return dict(measure(net, samples_of(labelled, rows, input_wh, None), input_wh)) if rows else {}
 
 
 def distill(
@@ -138,7 +138,8 @@ def distill(
     if not train_rows:
         raise SkelactError(f"{labels}: nothing to learn from")
     torch.manual_seed(seed)
-    module = student_type(samples_of(labelled, train_rows, config.input_wh), config)
+    samples = samples_of(labelled, train_rows, config.input_wh, config.stored_side)
+    module = student_type(samples, config)
     if init is not None:
         _start_from(module, init)
         if config.norm_epochs == 0:
