@@ -79,6 +79,17 @@ def test_our_finder_finds_more_turned_people_than_its_teacher(shared):
     assert found["skelact-finder-320"] >= 1.4 * found["rtmdet-nano"]
 
 
+def test_our_finder_sees_no_more_than_the_frame():
+    finder = build_detector("skelact-finder-320", device="cpu", size_factor=1.3)
+    finder.load()
+    network, shapes = finder._net, []
+    finder._net = lambda pictures: shapes.append(pictures.shape[1:3]) or network(pictures)
+    for shape in ((90, 640, 3), (640, 480, 3)):
+        finder.detect(FrameBatch(np.zeros((2, *shape), np.uint8), np.arange(2), np.arange(2)), "a")
+    # A wide frame of 416 x 58.5, and a high one of 312 x 416.
+    assert shapes == [(64, 416), (416, 320)]
+
+
 def test_rtmdet_does_not_mind_the_batch(shared):
     folder = shared / "data" / "pose_gt" / "coco"
     picture = cv2.imread(str(folder / "000000000785.jpg"))[..., ::-1]

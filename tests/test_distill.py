@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from skelact import SkelactError
 from skelact.pipeline.cli import main
 from skelact.pipeline.config import load_config
+from skelact.pipeline.distill.calibrate import calibrate_scores
 from skelact.pipeline.distill.detector_features import (
     SURENESS,
     DetectorTeacher,
@@ -48,12 +49,13 @@ from skelact.pipeline.distill.label import (
 )
 from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrames
 from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targets
-from skelact.pipeline.distill.pictures import PictureConfig, spoil_pictures
+from skelact.pipeline.distill.pictures import PictureConfig, normalised, spoil_pictures
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
 from skelact.pipeline.distill.students import DistillConfig, FinderStudent, PoseStudent
 from skelact.pipeline.distill.train import distill, split_sources, statistics_into_kernels
 from skelact.pipeline.muon import Muon
 from skelact.pose_extract.align import Aligner
+from skelact.pose_extract.boxes import pairwise_iou
 from skelact.pose_extract.detectors import build_detector
 from skelact.pose_extract.finder import STRIDE, find_peaks
 from skelact.pose_extract.frames import FrameBatch
@@ -650,6 +652,40 @@ def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
     assert {name for name in losses if "turned" in name} == {
         f"loss_turned_{name}" for name in SURENESS
     }
+
+
+def test_a_finder_is_no_surer_of_nobody_than_its_teacher():
+    torch.manual_seed(0)
+    samples, teacher, net = FinderSamples(labelled_frames(), side=96), *(
+        RTMDetNano(RTMDetShape()).eval() for _ in range(2)
+    )  # fmt: skip
+
+    def sure_of_nobody(network):
+        pictures, people, ignored = samples.batch(
+            torch.arange(3), 96, FinderSampling(), torch.Generator(), 0.0
+        )
+        with torch.inference_mode():
+            boxes, scores = network.people(network(normalised(pictures)))
+        known = torch.cat([people, ignored], 1).numpy()
+        return sum(
+            int((pairwise_iou(truth, mine[sure >= 0.3]).max(axis=0, initial=0.0) < 0.5).sum())
+            for truth, mine, sure in zip(known, boxes.numpy(), scores.numpy())
+        )
+
+    for head in net.heads:
+        torch.nn.init.constant_(head.cls.bias, 0.5)
+        torch.nn.init.normal_(head.cls.weight)
+    assert sure_of_nobody(teacher) == 0
+    assert sure_of_nobody(net) > 10
+    before = [head.cls.bias.item() for head in net.heads]
+    shift = calibrate_scores(net, teacher, samples, 96)
+    assert shift < 0
+    assert [head.cls.bias.item() - old for head, old in zip(net.heads, before)] == pytest.approx(
+        [shift] * 3, abs=1e-5
+    )
+    assert sure_of_nobody(net) <= 1
+    # Who is less sure stays as it is.
+    assert calibrate_scores(teacher, net, samples, 96) == 0.0
 
 
 def test_students_and_teachers_are_measured_on_sources_kept_back(shared, tmp_path):

@@ -113,6 +113,10 @@ class DetectorTeacher:
         """Return what it is, JSON-able."""
         return {"name": Path(self._name).name, "sha256": identify_weights(self._name)}
 
+    def as_finder(self) -> nn.Module:
+        """Return its network, asked as a finder's is: for pictures (N, 3, H, W), RGB."""
+        return _AsFinder(self.net)
+
     def __call__(self, x: Tensor) -> Features:
         """Return the features of normalised pictures (N, 3, H, W), RGB."""
         if next(self.net.parameters()).device != x.device:
@@ -121,6 +125,18 @@ class DetectorTeacher:
             # RTMDet was taught on blue, green and red.
             found: Features = self.net.parts(x.flip(1))
             return found
+
+
+class _AsFinder(nn.Module):
+    people = staticmethod(RTMDetNano.people)
+
+    def __init__(self, net: RTMDetNano) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found: list[Tensor] = self.net(x.flip(1))
+        return found
 
 
 def turn_pictures(x: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:

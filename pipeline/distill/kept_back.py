@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from ... import SkelactError
-from ...pose_extract.rtmdet import RTMDetNano
 from ...pose_extract.student import StudentKind, is_student, load_weights, read_student
 from ...pose_extract.weights import WEIGHTS, fetch_weights
 from .detector_features import DetectorTeacher
@@ -17,21 +14,6 @@ from .labelled_frames import LabelledFrames
 from .train import measure_kept_back, network_of, split_labels
 
 _TEACHER_SIDE = 320
-
-
-class _Detector(nn.Module):
-    """A teacher of finders, asked as they are."""
-
-    people = staticmethod(RTMDetNano.people)
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.net = DetectorTeacher(name).net
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        # RTMDet was taught on blue, green and red.
-        found: list[Tensor] = self.net(x.flip(1))
-        return found
 
 
 def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
@@ -60,7 +42,11 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
         kind, teacher = "pose", FeatureTeacher(name)
         net, input_wh = teacher.net, teacher.input_wh
     elif name in WEIGHTS:
-        kind, net, input_wh = "finder", _Detector(name), (_TEACHER_SIDE, _TEACHER_SIDE)
+        kind, net, input_wh = (
+            "finder",
+            DetectorTeacher(name).as_finder(),
+            (_TEACHER_SIDE, _TEACHER_SIDE),
+        )
     else:
         raise SkelactError(
             f"no network called {name!r}; expected a student's .json, or one of "

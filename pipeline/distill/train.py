@@ -28,6 +28,7 @@ from ...pose_extract.student import (
     save_student,
 )
 from ..runner import train_module
+from .calibrate import calibrate_scores
 from .finder_samples import FinderSamples
 from .labelled_frames import LabelledFrames, read_teachers
 from .measure import measure_aligner, measure_finder, measure_pose
@@ -157,6 +158,11 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
+    shift = {}
+    if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
+        teacher = module.teacher.as_finder()
+        added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
+        shift = {"score_shift": round(added, 4)}
     figures = measure_kept_back(module.net, config.kind, config.input_wh, labelled, val_rows)
     meta = StudentMeta(
         kind=config.kind,
@@ -170,6 +176,7 @@ def distill(
             "teachers": read_teachers(labels),
             "started_from": _identity(init) if init else None,
             **({"follows": module.teacher.identity()} if config.teacher else {}),
+            **shift,
         },
         seed=seed,
         figures=figures,
