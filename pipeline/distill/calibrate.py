@@ -43,8 +43,9 @@ def calibrate_scores(net: RTMDetNano, teacher: Any, samples: FinderSamples, side
     # Between the last that counts and the first that does not.
     limit = float(scores[max(allowed - 1, 0) : allowed + 1].mean())
     shift = min(0.0, float(np.log(_SCORE / (1 - _SCORE)) - np.log(limit / (1 - limit))))
+    heads: Any = net.heads
     with torch.no_grad():
-        for head in net.heads:
+        for head in heads:
             head.cls.bias += shift
     return shift
 
