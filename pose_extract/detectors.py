@@ -11,7 +11,7 @@ from .weights import WEIGHTS, is_url
 
 
 def is_finder(name: str) -> bool:
-    """Return whether a name is that of our finder, which finds people at any angle."""
+    """Return whether a name is that of a finder of our own kind."""
     return is_student(WEIGHTS[name].filename if name in WEIGHTS else name)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from .athlete import AthleteFollower
 from .detect import PersonDetector
 from .detect_turned import TurnedDetector
-from .detectors import build_detector, is_finder
+from .detectors import build_detector
 from .follow import FollowConfig
 from .frames import FrameBatch, VideoInfo
 from .orient import OrientConfig
@@ -35,12 +35,8 @@ from .weights import choose_weights
 Effort = Literal["fast", "balanced", "thorough"]
 EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 
-# Beyond "fast": sizes of the detector's input, over its own, and the quarters by which frames are
-# turned for it. Our finder was taught on turned people: half as many do, and may be larger.
+# Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
-_FINDER_SIZE_FACTORS = {"balanced": (1.3,), "thorough": (1.3, 1.95)}
-_QUARTERS, _FINDER_QUARTERS = (0, 1, 2, 3), (0, 1)
-# How poses are looked for.
 _ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
 _KEYS_PER_SECOND = 12.5
 _VIEWS_PER_SECOND = {"balanced": 12.5, "thorough": float("inf")}
@@ -447,10 +443,9 @@ def detector_for(config: ExtractConfig) -> PersonDetector:
 
     if config.effort == "fast" or not _is_searching(config):
         return build(config.det_score_thr, config.max_det)
-    finder = is_finder(name)
-    factors = (_FINDER_SIZE_FACTORS if finder else _SIZE_FACTORS)[config.effort]
+    factors = _SIZE_FACTORS[config.effort]
     detectors = [build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors]
-    return TurnedDetector(detectors, _FINDER_QUARTERS if finder else _QUARTERS)
+    return TurnedDetector(detectors)
 
 
 def _build_pose(config: ExtractConfig) -> PoseEstimator:

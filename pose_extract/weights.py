@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="d7998aefd36dd226adefbaef45649cb2b7a0078a29e7fb141cd4fddfbd29796b",
+        sha256="f85e3d9db3967c9d20313d305ef37f6ae5cd6d033e0a1219db4bcc13112dc5d5",
     ),
     WeightFile(
         name="skelact-pose-256x192",
