@@ -2,7 +2,7 @@
 
 On annotated COCO people, on whom nothing was trained. Poses are one crop per person around the
 turned outline, as stock top-down nets see it; a finder's box counts at IoU .5. Each detector looks
-once, and once more as `--effort balanced` has it look: at as many turned copies as it needs.
+once, and as `--effort balanced` has it look, at four turned copies.
 
     python benchmarks/eyes.py ../shared/data/pose_gt/coco
 """

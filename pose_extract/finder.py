@@ -169,15 +169,15 @@ class Finder:
 
     def _clean(self, bboxes: np.ndarray, scores: np.ndarray, shape: tuple[int, int]) -> Detections:
         found = Detections.clean(bboxes, scores, shape, self._score_thr)
-        sizes = found.bboxes[:, 2:] - found.bboxes[:, :2]
-        rows = cv2.dnn.NMSBoxes(
-            np.concatenate([found.bboxes[:, :2], sizes], 1).tolist(),
-            found.scores.tolist(),
-            self._score_thr,
-            _NMS_IOU,
-        )
-        keep = np.asarray(rows, int).reshape(-1)[: self._max_det]
+        keep = suppress(found.bboxes, found.scores, self._score_thr)[: self._max_det]
         return Detections(found.bboxes[keep], found.scores[keep])
+
+
+def suppress(bboxes: np.ndarray, scores: np.ndarray, score_thr: float) -> np.ndarray:
+    """Return which boxes (N, 4) xyxy non-maximum suppression keeps, best score first."""
+    corners_sizes = np.concatenate([bboxes[:, :2], bboxes[:, 2:] - bboxes[:, :2]], 1)
+    rows = cv2.dnn.NMSBoxes(corners_sizes.tolist(), scores.tolist(), score_thr, _NMS_IOU)
+    return np.asarray(rows, int).reshape(-1)
 
 
 def find_peaks(logits: Tensor, sides: Tensor, most: int = _MOST) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,7 @@ _Passed = Callable[[str, Tensor], Tensor]
 class _Depthwise(nn.Conv2d):
     """A convolution of each channel on its own, which learns in full precision.
 
-    It waits for memory, not for numbers; its gradients in bfloat16 take a CPU up to twenty times as
-    long.
+    It waits for memory, not for numbers; its gradients in bfloat16 take a CPU many times as long.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -234,10 +234,11 @@ def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
     assert np.isnan(axes[2])
 
 
-def test_frames_for_the_finder_keep_boxes_around_their_people():
+@pytest.mark.parametrize("stretch", [0.0, 0.5])
+def test_frames_for_the_finder_keep_boxes_around_their_people(stretch):
     samples = FinderSamples(labelled_frames())
     generator = torch.Generator().manual_seed(3)
-    sampling = FinderSampling(min_zoom=0.9, max_zoom=1.1)
+    sampling = FinderSampling(min_zoom=0.9, max_zoom=1.1, stretch=stretch)
     pictures, people, ignored = samples.batch(torch.arange(30) % 3, 320, sampling, generator)
     assert pictures.shape == (30, 3, 320, 320)
     assert people.shape[::2] == (30, 4)
@@ -286,6 +287,16 @@ def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
     assert first.min() >= 0
     assert first.max() <= 255
     assert first.shape == x.shape
+    clean = PictureConfig(brightness=0, contrast=0, color=0, gray_prob=0, blur_prob=0,
+                          coarse_prob=0, noise_prob=0, hide_prob=0)  # fmt: skip
+    chance = torch.Generator().manual_seed(1)
+    swapped = spoil_pictures(x, replace(clean, swap_prob=1.0), chance)
+    assert torch.allclose(swapped.sum(1), x.sum(1), atol=1e-3)
+    assert not torch.allclose(swapped, x)
+    mixed = spoil_pictures(x, replace(clean, mix_prob=1.0, mix_share=0.5), chance)
+    other_share = ((mixed - x) / (x.roll(1, 0) - x)).median(dim=3)[0].flatten(1).median(dim=1)[0]
+    assert ((other_share >= 0) & (other_share <= 0.5)).all()
+    assert other_share.max() > 0.1
 
 
 def test_targets_are_what_mmpose_decodes():

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from ...pose_extract.boxes import pairwise_iou
+from ...pose_extract.finder import suppress
 from ...pose_extract.rtmdet import RTMDetNano
 from .finder_samples import FinderSamples, FinderSampling
 from .pictures import normalised
 
 # From this score on a box counts, unless told otherwise.
 _SCORE = 0.3
-_NMS_IOU = 0.6
+_LEAST_SCORE = 0.01
 _SAME_IOU = 0.5
 _FRAMES = 600
 _BATCH = 32
@@ -28,14 +28,16 @@ def calibrate_scores(net: RTMDetNano, teacher: Any, samples: FinderSamples, side
     on around nobody whom the labels hold, in upright frames.
 
     Args:
-        net: The finder, shifted in place.
-        teacher: Network with the answers of one.
+        net: The finder, on the CPU, shifted in place.
+        teacher: Network with the answers of one; comes to the CPU, as do the samples.
         samples: Frames that it learned from.
         side: Pixels of a side of its input.
 
     Returns:
         What was added to the logits, at most 0.
     """
+    teacher.cpu()
+    samples.to(torch.device("cpu"))
     allowed = int((_nobody_scores(teacher, samples, side) >= _SCORE).sum())
     scores = np.sort(_nobody_scores(net, samples, side))[::-1]
     if len(scores) <= allowed:
@@ -62,11 +64,7 @@ def _nobody_scores(net: Any, samples: FinderSamples, side: int) -> np.ndarray:
         boxes, scores = RTMDetNano.people(net(normalised(pictures)))
         known = torch.cat([people, ignored], dim=1)
         for mine, sure, truth in zip(boxes.numpy(), scores.numpy(), known.numpy()):
-            sizes = mine[:, 2:] - mine[:, :2]
-            rows = cv2.dnn.NMSBoxes(
-                np.concatenate([mine[:, :2], sizes], 1).tolist(), sure.tolist(), 0.01, _NMS_IOU
-            )
-            keep = np.asarray(rows, int).reshape(-1)
+            keep = suppress(mine, sure, _LEAST_SCORE)
             overlap = pairwise_iou(truth[truth.any(axis=-1)], mine[keep])
             found.append(sure[keep][overlap.max(axis=0, initial=0.0) < _SAME_IOU])
     return np.concatenate(found)
