@@ -173,7 +173,7 @@ class RuntimeConfig:
     """How training runs; changes no result but by rounding.
 
     Attributes:
-        precision: "fp32", or "bf16" / "fp16" mixed precision.
+        precision: "fp32", or "bf16" / "fp16" mixed precision; processors without bf16 take fp32.
         compile: Compile the network with torch.compile: minutes at the start, meant for long runs
             on CUDA.
         save_every: Epochs between the states that a stopped run resumes from.

@@ -198,8 +198,7 @@ def _devices() -> Iterator[Finding]:
     import onnxruntime
     import torch
 
-    from ..pose_extract.device import free_cores
-    from ..pose_extract.pose import has_bf16
+    from ..pose_extract.device import free_cores, has_bf16
 
     bf16 = "bf16" if has_bf16() else "no bf16"
     yield Finding("processor", "ok", f"{free_cores()} free cores, {bf16}")

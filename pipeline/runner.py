@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import SkelactError
-from ..pose_extract.device import choose_device, free_cores, keep_freed_memory
+from ..pose_extract.device import choose_device, free_cores, has_bf16, keep_freed_memory
 from .config import OptimConfig, RuntimeConfig
 from .dataset import IndexDataset, collate_inds
 from .evaluate import measure
@@ -176,7 +176,8 @@ def train_module(
     keep_freed_memory()
     launcher = _join_processes(chosen)
     ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
-    wrapper = optim_wrapper(module, optim, runtime.precision)
+    precision = usable_precision(runtime.precision, chosen)
+    wrapper = optim_wrapper(module, optim, precision)
     val_store = getattr(module, "val_store", None)
     if runtime.compile:
         module.compile_networks()
@@ -208,6 +209,8 @@ def train_module(
         experiment_name=f"{work_dir.name}_{uuid4().hex[:8]}",
     )
     _set_log_level(runner.logger, quiet)
+    if precision != runtime.precision:
+        runner.logger.info(f"training in fp32: this processor has no {runtime.precision}")
     runner.model.to(chosen)
     with _only_plain_states():
         runner.train()
@@ -283,6 +286,11 @@ class _Bf16OptimWrapper(OptimWrapper):
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
             yield
+
+
+def usable_precision(precision: str, device: torch.device) -> str:
+    """Return a precision, or "fp32" for bfloat16 that a processor would do in software."""
+    return "fp32" if precision == "bf16" and device.type == "cpu" and not has_bf16() else precision
 
 
 def optim_wrapper(module: nn.Module, optim: OptimConfig, precision: str) -> OptimWrapper:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .. import SkelactError
-from .device import choose_device, free_cores
+from .device import choose_device, fastest_dtype, free_cores
 from .layout import COCO_17, KeypointLayout
 from .lite_hrnet import LiteHRNet
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
@@ -357,18 +357,8 @@ def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     import torch
 
     if precision == "auto":
-        if device.type == "cuda":
-            return torch.float16
-        return torch.bfloat16 if has_bf16() else torch.float32
+        return fastest_dtype(device)
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def has_bf16() -> bool:
-    """Return whether the processor multiplies bfloat16 in hardware."""
-    import torch
-
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 def _check_model(model: Any, name: str) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from pycocotools.coco import COCO
 
@@ -105,6 +106,18 @@ def test_our_finder_sees_no_more_than_the_frame():
         finder.detect(FrameBatch(np.zeros((2, *shape), np.uint8), np.arange(2), np.arange(2)), "a")
     # A wide frame of 416 x 58.5, and a high one of 312 x 416.
     assert shapes == [(64, 416), (416, 320)]
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_our_finder_runs_in_bfloat16_only_where_the_processor_has_it(monkeypatch, has_it):
+    monkeypatch.setattr("skelact.pose_extract.device.has_bf16", lambda: has_it)
+    finder = build_detector("skelact-finder-320", device="cpu")
+    finder.load()
+    kinds = []
+    network = finder._net._net
+    network.stem[0][0].register_forward_hook(lambda *answer: kinds.append(answer[2].dtype))
+    finder.detect(batch_of(BLANK), "a")
+    assert kinds == [torch.bfloat16 if has_it else torch.float32]
 
 
 def test_rtmdet_does_not_mind_the_batch(shared):

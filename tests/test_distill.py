@@ -63,7 +63,7 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.lite_hrnet import LiteHRNet
 from skelact.pose_extract.mmpose_compat import build_pose_model
 from skelact.pose_extract.pose import PoseEstimator, turn
-from skelact.pose_extract.rtmdet import RTMDetNano
+from skelact.pose_extract.rtmdet import RTMDetNano, cell_boxes
 from skelact.pose_extract.student import PIXEL_MEAN, PIXEL_STD, RTMDetShape, SlimHRNet, read_student
 
 TINY = (
@@ -618,22 +618,55 @@ def test_whom_the_teacher_sees_and_the_labels_hold_is_a_person():
     assert torch.equal(join_labels(sure, people, nobody)[1], sure[1])
 
 
-def test_that_a_teacher_missed_people_is_not_learned():
-    seen, missed = [60.0, 20.0, 84.0, 92.0], [100.0, 100.0, 150.0, 130.0]
+def test_people_whom_a_teacher_missed_are_learned_from_their_labels():
+    seen, missed = [60.0, 20.0, 84.0, 92.0], [80.0, 100.0, 160.0, 152.0]
     heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
     people = torch.tensor([[seen, missed, [0.0] * 4]])
-    hidden = join_labels(heads, people, torch.zeros(1, 1, 4))
-    unknown = [head[0, 0].isnan() for head in hidden]
-    # Cells at multiples of 8, 16 and 32 in the missed box; none around whom it saw.
-    assert [int(where.sum()) for where in unknown] == [6 * 4, 3 * 2, 1]
+    joined = join_labels(heads, people, torch.zeros(1, 1, 4))
+    # In the middle level (64 pixels): surest at (112, 128) and (128, 128), next to (120, 126).
+    chances = torch.sigmoid(joined[1][0, 0])
+    assert chances[8, 7:9].tolist() == pytest.approx([0.46] * 2, abs=0.005)
+    mine = (chances >= 0.25) & (chances <= 0.5)
+    assert int(mine.sum()) == 6
+    places = [mine.new_zeros(20, 20), mine, mine.new_zeros(5, 5)]
+    boxes = cell_boxes(joined[1], 16)[0, mine.flatten()]
+    assert torch.allclose(boxes, torch.tensor(missed).expand(6, 4), atol=1e-3)
+    # Nothing is known of the other cells in the box; all is as it was around whom the teacher saw.
+    unknown = [head[0, 0].isnan() for head in joined]
+    assert [int(where.sum()) for where in unknown] == [10 * 7, 5 * 3 - 6, 2]
+    for head, answer, where, own in zip(heads, joined, unknown, places):
+        assert torch.equal(head[0, :, ~(where | own)], answer[0, :, ~(where | own)])
+    # Turned, they are learned too.
+    turned, turned_boxes = turned_answers(joined, torch.tensor([90.0]))
+    surest = turned.nan_to_num()[0].masked_fill(turned[0] > 0.9, 0.0).argmax()
+    low, high = turned_boxes[0, surest].split(2)
+    assert torch.allclose(high - low, torch.tensor([52.0, 80.0]), atol=1.0)
+
+
+def test_half_a_body_that_a_teacher_sees_is_learned_whole():
+    whole = torch.tensor([60.0, 20.0, 84.0, 132.0])
+    heads = heads_with((4, 3), (0.25, 0.75, 1.25, 1.75))  # to the hips at y = 76
+    joined = join_labels(heads, whole.expand(1, 1, 4), torch.zeros(1, 1, 4))
+    assert joined[1][0, 0, 3, 4] == heads[1][0, 0, 3, 4]
+    assert torch.allclose(cell_boxes(joined[1], 16)[0, 3 * 10 + 4], whole)
+    # Not where it is somebody else's box.
+    small = torch.tensor([60.0, 36.0, 84.0, 76.0])
+    joined = join_labels(heads, torch.stack([whole, small])[None], torch.zeros(1, 1, 4))
+    assert torch.equal(joined[1][0, 1:, 3, 4], heads[1][0, 1:, 3, 4])
+
+
+def test_where_somebody_may_be_nothing_is_learned():
+    seen, maybe = [60.0, 20.0, 84.0, 92.0], [100.0, 100.0, 150.0, 130.0]
+    heads = heads_with((4, 3), (0.25, 1.75, 1.25, 2.75))
+    people = torch.tensor([[seen, [0.0] * 4]])
+    hidden = join_labels(heads, people, torch.tensor([[maybe]]))
+    # Cells at multiples of 8, 16 and 32 in the box; not what the teacher sees there.
+    assert [int(head[0, 0].isnan().sum()) for head in hidden] == [6 * 4, 3 * 2, 1]
     assert all(torch.equal(a[:, 1:], b[:, 1:]) for a, b in zip(heads, hidden))
-    # So where there may be somebody; not what it sees there.
-    maybe = join_labels(heads, people[:, :1], torch.tensor([[missed]]))
-    assert all(torch.equal(a[0, 0].isnan(), b) for a, b in zip(maybe, unknown))
-    assert not join_labels(heads, people[:, 2:], torch.tensor([[seen]]))[1][0, 0, 3, 4].isnan()
+    assert not join_labels(heads, people[:, 1:], torch.tensor([[seen]]))[1][0, 0, 3, 4].isnan()
     chances, boxes = turned_answers(hidden, torch.tensor([90.0]))
     assert int(chances.isnan().sum()) == pytest.approx(31, abs=8)
-    # Somebody at (48, 120), where the turned picture has the missed one, is not wrong.
+    # Somebody at (48, 120), where the turned picture has the box, is not wrong.
     somebody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))
     somebody[1][0, 0, 8, 3] = 3.0
     nobody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))

@@ -77,6 +77,18 @@ def test_the_whole_path_learns_the_actions(ann_file, tmp_path):
     assert np.sum(metrics["confusion_matrix"]) == 12
 
 
+def test_a_processor_without_bfloat16_trains_in_full_precision(ann_file, tmp_path, monkeypatch):
+    config = make_config(PretrainConfig, ann_file, **TUBE, optim={"epochs": 1})
+    plain = dataclasses.replace(
+        config, runtime=dataclasses.replace(config.runtime, precision="fp32")
+    )
+    monkeypatch.setattr("skelact.pipeline.runner.has_bf16", lambda: False)
+    without = weights(pretrain(config, tmp_path / "without", quiet=True))
+    assert same(without, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
+    monkeypatch.setattr("skelact.pipeline.runner.has_bf16", lambda: True)
+    assert not same(without, weights(pretrain(config, tmp_path / "half", quiet=True)))
+
+
 @pytest.mark.parametrize("model", ["ssl", "tube"])
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])
 def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind, model):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +31,15 @@ _SEEN_CHANCE = 0.25
 _SEEN_IOU = 0.5
 # How sure it is to be at least of people whom it sees and the labels hold.
 _LABEL_CHANCE = 0.7
+# How sure it is to be in the middle of people whom it misses and the labels hold: they may be
+# hidden. It is half of that so many cells away.
+_MISSED_CHANCE = 0.5
+_HALF_AWAY = 1.5
+# Who is smaller than this (root of the box's area, pixels) belongs to the first levels, as most of
+# those do whom RTMDet-nano sees.
+_LEVEL_SIZES = (48.0, 90.0)
+# Boxes of which so much lies in the box of such a person hold a part of them.
+_PART_SHARE = 0.8
 # A cell of a turned picture is as sure as the surest that lay this near, in cells: with more than
 # half of a cell's diagonal none is lost between the cells.
 _NEAR = 0.75
@@ -256,7 +266,8 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
     """Return a detector's answers, with what the labels know of people.
 
     It looks at a picture once, the labels come of several looks along a track. Whom it sees and
-    they hold is a person. An athlete in flight is nobody to it; that is not to be learned.
+    they hold is a person. An athlete in flight is nobody to it, or half a body, but a person to
+    them.
 
     Args:
         heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them.
@@ -265,12 +276,15 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
 
     Returns:
         The same, with logits of at least ``_LABEL_CHANCE`` for the surest cell of each of the
-        people who were seen, and higher ones around it; with NaN for logits in the boxes of those
-        who were missed, and in those ignored.
+        people who were seen, and higher ones around it; with ``_MISSED_CHANCE`` in the middle of
+        those who were missed; with their boxes there, and where a part of them was seen; with NaN
+        for the other logits in their boxes, and in those ignored.
     """
     heads = [head.float().clone() for head in heads]
     boxes, logits = level_boxes(heads)
     chances = torch.sigmoid(logits)
+    cells, strides = _cells(heads)
+    levels = [head[0, 0].numel() for head in heads]
     for number, chance in enumerate(chances):
         there, unsure = (found[number][found[number].any(dim=-1)] for found in (people, ignored))
         if not len(there) + len(unsure):
@@ -281,19 +295,50 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
         seen = peak >= _SEEN_CHANCE
         factor = torch.where(seen, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
         surer = torch.cat([torch.where(own, factor[:, None], 1.0), torch.ones_like(chance)[None]])
-        surer = surer.amax(dim=0)
-        surer = torch.logit((chance * surer).clamp(max=1 - 1e-6))
-        surer = torch.where(surer > logits[number] + 1e-3, surer, logits[number])
+        surer = chance * surer.amax(dim=0)
         missed = torch.cat([there[~seen], unsure])
-        sizes = [head[number, 0].numel() for head in heads]
-        for stride, head, flat in zip(STRIDES, heads, surer.split(sizes)):
-            cells = torch.arange(head.shape[-1], device=head.device) * stride
-            within = (cells >= missed[:, :2, None]) & (cells <= missed[:, 2:, None])
-            inside = (within[:, 1, :, None] & within[:, 0, None]).any(dim=0)
-            logit = flat.view_as(head[number, 0])
-            unseen = torch.sigmoid(logit) < _SEEN_CHANCE
-            head[number, 0] = torch.where(inside & unseen, torch.nan, logit)
+        corner = cells[:, None]
+        inside = ((corner >= missed[:, :2]) & (corner <= missed[:, 2:])).all(dim=-1).any(dim=1)
+        logit = torch.logit(surer.clamp(max=1 - 1e-6))
+        logit = torch.where(surer > chance + 1e-3, logit, logits[number])
+        logit = torch.where(inside & (surer < _SEEN_CHANCE), torch.nan, logit)
+        box = boxes[number].clone()
+        is_part = (surer >= _SEEN_CHANCE) & ~own.any(dim=0)
+        for person in there[~seen]:
+            within = torch.minimum(box[:, 2:], person[2:]) - torch.maximum(box[:, :2], person[:2])
+            area = (box[:, 2:] - box[:, :2]).prod(dim=-1)
+            box[is_part & (within.clamp(min=0).prod(dim=-1) >= _PART_SHARE * area)] = person
+            middle = _middle_chances(person, cells, strides)
+            mine = (middle > 0) & ~(torch.sigmoid(logit) >= middle)
+            logit[mine], box[mine] = torch.logit(middle[mine]), person
+        changed = (box != boxes[number]).any(dim=-1)
+        sides = torch.cat([cells - box[:, :2], box[:, 2:] - cells], -1) / strides[:, None]
+        for head, flat, new, is_new in zip(
+            heads, logit.split(levels), sides.split(levels), changed.split(levels)
+        ):
+            answer = head[number].flatten(1)
+            answer[0], answer[1:, is_new] = flat, new[is_new].T
+            head[number] = answer.view_as(head[number])
     return heads
+
+
+def _cells(heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the corners (K, 2) xy in pixels of the cells of all levels, and their strides (K,)."""
+    cells, strides = [], []
+    for stride, head in zip(STRIDES, heads):
+        steps = torch.arange(head.shape[-1], device=head.device) * float(stride)
+        cells.append(torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).flatten(0, 1))
+        strides.append(torch.full((len(cells[-1]),), float(stride), device=head.device))
+    return torch.cat(cells), torch.cat(strides)
+
+
+def _middle_chances(person: Tensor, cells: Tensor, strides: Tensor) -> Tensor:
+    """Return how sure cells (K,) are to be of a person (4,) xyxy whom the teacher missed."""
+    low, high = person.split(2)
+    level = int(np.searchsorted(_LEVEL_SIZES, float((high - low).prod().sqrt())))
+    away = torch.linalg.vector_norm(cells - (low + high) / 2, dim=-1) / strides
+    chance = _MISSED_CHANCE * 0.5 ** ((away / _HALF_AWAY) ** 2)
+    return torch.where((strides == STRIDES[level]) & (away <= _HALF_AWAY), chance, 0.0)
 
 
 def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
