@@ -278,7 +278,7 @@ def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
 
 
 def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
-    x = torch.rand(8, 3, 64, 48) * 255
+    x = torch.rand(8, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 255
     first = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
     again = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
     other = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(2))
@@ -294,7 +294,7 @@ def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
     assert torch.allclose(swapped.sum(1), x.sum(1), atol=1e-3)
     assert not torch.allclose(swapped, x)
     mixed = spoil_pictures(x, replace(clean, mix_prob=1.0, mix_share=0.5), chance)
-    other_share = ((mixed - x) / (x.roll(1, 0) - x)).median(dim=3)[0].flatten(1).median(dim=1)[0]
+    other_share = ((mixed - x) / (x.roll(1, 0) - x)).flatten(1).nanmedian(dim=1)[0]
     assert ((other_share >= 0) & (other_share <= 0.5)).all()
     assert other_share.max() > 0.1
 
