@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="f85e3d9db3967c9d20313d305ef37f6ae5cd6d033e0a1219db4bcc13112dc5d5",
+        sha256="dacaf63fc4ba0e93b37631e79506bca5e387b72e5f28e2333b7d748709343516",
     ),
     WeightFile(
         name="skelact-pose-256x192",
