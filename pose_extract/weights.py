@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="dacaf63fc4ba0e93b37631e79506bca5e387b72e5f28e2333b7d748709343516",
+        sha256="1f2c21055955a02fea6a6b73b96077e1476e9ae289fba649381ad703227232f5",
     ),
     WeightFile(
         name="skelact-pose-256x192",

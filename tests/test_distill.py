@@ -426,6 +426,29 @@ def test_a_student_goes_on_from_another(kind, tmp_path):
     }
 
 
+def test_a_student_may_keep_a_share_of_whom_it_started_from(tmp_path):
+    labelled_frames(2).save(tmp_path / "labels" / "a.npz")
+    start = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
+    first = distill(start, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
+
+    def kernels(share, *changes):
+        config = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1",
+                      "norm_epochs=0", f"init_share={share}", *changes)  # fmt: skip
+        info = distill(
+            config, tmp_path / "labels", tmp_path / f"{share}{changes}", init=first, device="cpu",
+            quiet=True,
+        )  # fmt: skip
+        found = load_file(info.with_suffix(".safetensors"))
+        return torch.cat([value.float().flatten() for value in found.values() if value.dim() == 4])
+
+    learned, half, begun = (kernels(share) for share in (0.0, 0.5, 1.0))
+    assert (learned - begun).abs().max() > 1e-3
+    assert torch.equal(begun, kernels(0.0, "optim.lr=1e-12"))
+    assert torch.allclose(half, (learned + begun) / 2, atol=2e-3)
+    with pytest.raises(SkelactError, match="expected norm_epochs=0"):
+        kernels(0.5, "norm_epochs=1")
+
+
 def test_features_are_those_that_the_network_computes_and_can_be_given():
     torch.manual_seed(0)
     net, other = new_lite_hrnet((64, 64)), new_lite_hrnet((64, 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -133,6 +134,11 @@ def distill(
             "norm_epochs=0: there are no statistics to keep yet; name a student with --init, or set"
             " norm_epochs=1"
         )
+    if config.init_share and config.norm_epochs != 0:
+        raise SkelactError(
+            "init_share: expected norm_epochs=0 with it, so that both students' statistics are in "
+            f"their kernels, got norm_epochs={config.norm_epochs}"
+        )
     labelled = LabelledFrames.load(labels)
     student_type, samples_of, _ = _KINDS[config.kind]
     train_rows, val_rows = split_labels(labelled, config.kind)
@@ -145,6 +151,7 @@ def distill(
         _start_from(module, init)
         if config.norm_epochs == 0:
             statistics_into_kernels(module.net)
+    begun = copy.deepcopy(module.net.state_dict()) if config.init_share else {}
     module = train_module(
         module,
         config.optim,
@@ -158,6 +165,9 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
+    for name, weights in module.net.state_dict().items():
+        if config.init_share and weights.is_floating_point():
+            weights.lerp_(begun[name], config.init_share)
     shift = {}
     if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
         teacher = module.teacher.as_finder()
