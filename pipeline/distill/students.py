@@ -66,9 +66,9 @@ class DistillConfig:
         norm_epochs: First epochs in which normalisation takes each batch's own statistics;
             afterwards those gathered by then, as it does in use. None keeps the batch's. With 0
             they are those of the student that was started from, moved into its kernels.
-        init_share: Share that the student which was started from has in the finished weights. What it
-            knew beyond the scenes learned from is kept by it (Wortsman et al., Robust fine-tuning
-            of zero-shot models, CVPR 2022).
+        init_share: Share that the student that was started from has in the finished weights: so it
+            keeps more of what it knew beyond the scenes learned from (Wortsman et al., Robust
+            fine-tuning of zero-shot models, CVPR 2022).
         pictures: How pictures are spoilt.
         bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
             for "pose": most of a heatmap is empty.
