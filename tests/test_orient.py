@@ -77,9 +77,7 @@ def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):  # noqa:
     # All at once, without a further look, is the same.
     together, _, views = estimate(aligned, rows, OrientConfig(sure_score=0.0, keep_share=99.0))
     assert len(rows) <= views <= 2 * len(rows)
-    moved = np.abs(together - np.stack(found)).max(axis=-1)
-    # Where both neighbours of a peak are alike, rounding says which way its quarter step goes.
-    assert (moved < 1.0).mean() >= 0.99
+    assert np.abs(together - np.stack(found)).max() < 1.0
 
 
 def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):  # noqa: F811

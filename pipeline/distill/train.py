@@ -165,9 +165,9 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
-    for name, weights in module.net.state_dict().items():
-        if config.init_share and weights.is_floating_point():
-            weights.lerp_(begun[name], config.init_share)
+    for name, weights in begun.items():
+        if weights.is_floating_point():
+            module.net.state_dict()[name].lerp_(weights, config.init_share)
     shift = {}
     if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
         teacher = module.teacher.as_finder()
