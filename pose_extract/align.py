@@ -18,8 +18,8 @@ from .mmpose_compat import build_pose_model
 from .student import SlimHRNet, StudentRunner, read_student, weights_name
 from .weights import fetch_weights, identify_weights
 
-# Steps to one of what the network gives: a seventeenth of a degree, a thousandth of a crop.
-_STEPS = 1024
+# Steps to one of what the network gives: a hundredth of a degree, or of a pixel of its crop.
+_STEPS = 8192
 
 
 class AlignerNet(nn.Module):
