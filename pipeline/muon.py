@@ -46,57 +46,77 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step."""
+        """Take a step, of all tensors together: one by one they would keep a GPU waiting."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                change = self._matrix_change if group["orthogonal"] else self._adam_change
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(change(self.state[p], p.grad, group), alpha=-group["lr"])
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            grads = [p.grad for p in params]
+            changes = self._matrix_changes if group["orthogonal"] else self._adam_changes
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            states = [self.state[p] for p in params]
+            torch._foreach_add_(params, changes(states, grads, group), alpha=-group["lr"])
         return loss
 
     @staticmethod
-    def _matrix_change(state: dict[str, Any], grad: Tensor, group: dict[str, Any]) -> Tensor:
-        if not state:
-            state["momentum"] = torch.zeros_like(grad)
-        momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
-        direction = grad.lerp(momentum, group["momentum"]).reshape(len(grad), -1)
-        change = orthogonalised(direction) * (0.2 * math.sqrt(max(direction.shape)))
-        return change.reshape(grad.shape)
+    def _matrix_changes(
+        states: list[dict[str, Any]], grads: list[Tensor], group: dict[str, Any]
+    ) -> list[Tensor]:
+        for state, grad in zip(states, grads):
+            if not state:
+                state["momentum"] = torch.zeros_like(grad)
+        momenta = [state["momentum"] for state in states]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        changes = list(torch._foreach_lerp(grads, momenta, group["momentum"]))
+        alike: dict[tuple[int, int], list[int]] = {}
+        for number, change in enumerate(changes):
+            alike.setdefault((len(change), change[0].numel()), []).append(number)
+        for shape, numbers in alike.items():
+            matrices = orthogonalised(torch.stack([changes[i].flatten(1) for i in numbers]))
+            for i, matrix in zip(numbers, matrices * (0.2 * math.sqrt(max(shape)))):
+                changes[i] = matrix.view(grads[i].shape)
+        return changes
 
     @staticmethod
-    def _adam_change(state: dict[str, Any], grad: Tensor, group: dict[str, Any]) -> Tensor:
-        if not state:
-            state["step"] = 0
-            state["mean"], state["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
-        state["step"] += 1
+    def _adam_changes(
+        states: list[dict[str, Any]], grads: list[Tensor], group: dict[str, Any]
+    ) -> list[Tensor]:
+        for state, grad in zip(states, grads):
+            if not state:
+                state["step"] = 0
+                state["mean"], state["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
+            state["step"] += 1
+        means, squares = ([state[name] for state in states] for name in ("mean", "square"))
         first, second = group["betas"]
-        state["mean"].lerp_(grad, 1 - first)
-        state["square"].lerp_(grad.square(), 1 - second)
-        mean = state["mean"] / (1 - first ** state["step"])
-        square = state["square"] / (1 - second ** state["step"])
-        return mean / (square.sqrt() + 1e-8)
+        torch._foreach_lerp_(means, grads, 1 - first)
+        torch._foreach_lerp_(squares, torch._foreach_mul(grads, grads), 1 - second)
+        sizes = torch._foreach_div(squares, [1 - second ** state["step"] for state in states])
+        torch._foreach_sqrt_(sizes)
+        torch._foreach_add_(sizes, 1e-8)
+        changes = torch._foreach_div(means, [1 - first ** state["step"] for state in states])
+        torch._foreach_div_(changes, sizes)
+        return list(changes)
 
 
 def _is_matrix(p: Tensor) -> bool:
     return p.ndim > 1 and (p.ndim == 2 or p.shape[1] > 1)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Return a matrix (A, B) with its singular values brought near one.
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Return matrices (..., A, B) with their singular values brought near one.
 
     By Newton-Schulz iterations, whose coefficients trade exactness (values end between about .7 and
     1.2) for speed.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x = wide.float() / (wide.norm() + 1e-7)
+    is_wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if is_wide else matrices.mT).float()
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        squared = x @ x.T
+        squared = x @ x.mT
         x = a * x + (b * squared + c * squared @ squared) @ x
-    return (x if len(matrix) <= matrix.shape[1] else x.T).to(matrix.dtype)
+    return (x if is_wide else x.mT).to(matrices.dtype)

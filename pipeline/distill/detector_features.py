@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.boxes import pairwise_iou
 from ...pose_extract.rtmdet import HEADS, STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
 from ...pose_extract.student import RTMDetShape
 from ...pose_extract.weights import fetch_weights, identify_weights
@@ -271,8 +269,8 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
 
     Args:
         heads: Per level (N, 5, h, h), as ``RTMDetNano`` gives them.
-        people: (N, P, 4) xyxy in pixels, zeros where there is none.
-        ignored: (N, K, 4), boxes that may hold somebody.
+        people: (N, P, 4) xyxy in pixels, zeros where there is none; P is at least 1.
+        ignored: (N, I, 4), boxes that may hold somebody.
 
     Returns:
         The same, with logits of at least ``_LABEL_CHANCE`` for the surest cell of each of the
@@ -280,46 +278,56 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
         those who were missed; with their boxes there, and where a part of them was seen; with NaN
         for the other logits in their boxes, and in those ignored.
     """
-    heads = [head.float().clone() for head in heads]
+    heads = [head.float() for head in heads]
     boxes, logits = level_boxes(heads)
     chances = torch.sigmoid(logits)
     cells, strides = _cells(heads)
+    there = people.any(dim=-1)
+    own = (_overlaps(people, boxes) >= _SEEN_IOU) & there[..., None]  # (N, P, K)
+    peak = (own * chances[:, None]).amax(dim=2)
+    missed = there & (peak < _SEEN_CHANCE)
+    factor = torch.where(there & ~missed, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
+    surer = chances * torch.where(own, factor[..., None], 1.0).amax(dim=1)
+    unsure = torch.cat([people, ignored], 1)[:, :, None]
+    inside = ((cells >= unsure[..., :2]) & (cells <= unsure[..., 2:])).all(dim=-1)
+    inside = (inside & torch.cat([missed, ignored.any(dim=-1)], 1)[..., None]).any(dim=1)
+    logit = torch.where(surer > chances + 1e-3, torch.logit(surer.clamp(max=1 - 1e-6)), logits)
+    logit = torch.where(inside & (surer < _SEEN_CHANCE), torch.nan, logit)
+
+    share, person = (_shared_areas(people, boxes) * missed[..., None]).max(dim=1)
+    share = share / (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-6).prod(dim=-1)
+    changed = (surer >= _SEEN_CHANCE) & ~own.any(dim=1) & (share >= _PART_SHARE)
+    middle, nearest = (_middle_chances(people, cells, strides) * missed[..., None]).max(dim=1)
+    is_middle = (middle > 0) & ~(torch.sigmoid(logit) >= middle)
+    logit = torch.where(is_middle, torch.logit(middle), logit)
+    person, changed = torch.where(is_middle, nearest, person), changed | is_middle
+
+    box = people.gather(1, person[..., None].expand(-1, -1, 4))
+    sides = torch.cat([cells - box[..., :2], box[..., 2:] - cells], -1) / strides[:, None]
     levels = [head[0, 0].numel() for head in heads]
-    for number, chance in enumerate(chances):
-        there, unsure = (found[number][found[number].any(dim=-1)] for found in (people, ignored))
-        if not len(there) + len(unsure):
-            continue
-        overlap = pairwise_iou(there.cpu().numpy(), boxes[number].cpu().numpy())
-        own = torch.from_numpy(overlap >= _SEEN_IOU).to(chance.device)
-        peak = (own * chance).amax(dim=1)
-        seen = peak >= _SEEN_CHANCE
-        factor = torch.where(seen, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
-        surer = torch.cat([torch.where(own, factor[:, None], 1.0), torch.ones_like(chance)[None]])
-        surer = chance * surer.amax(dim=0)
-        missed = torch.cat([there[~seen], unsure])
-        corner = cells[:, None]
-        inside = ((corner >= missed[:, :2]) & (corner <= missed[:, 2:])).all(dim=-1).any(dim=1)
-        logit = torch.logit(surer.clamp(max=1 - 1e-6))
-        logit = torch.where(surer > chance + 1e-3, logit, logits[number])
-        logit = torch.where(inside & (surer < _SEEN_CHANCE), torch.nan, logit)
-        box = boxes[number].clone()
-        is_part = (surer >= _SEEN_CHANCE) & ~own.any(dim=0)
-        for person in there[~seen]:
-            within = torch.minimum(box[:, 2:], person[2:]) - torch.maximum(box[:, :2], person[:2])
-            area = (box[:, 2:] - box[:, :2]).prod(dim=-1)
-            box[is_part & (within.clamp(min=0).prod(dim=-1) >= _PART_SHARE * area)] = person
-            middle = _middle_chances(person, cells, strides)
-            mine = (middle > 0) & ~(torch.sigmoid(logit) >= middle)
-            logit[mine], box[mine] = torch.logit(middle[mine]), person
-        changed = (box != boxes[number]).any(dim=-1)
-        sides = torch.cat([cells - box[:, :2], box[:, 2:] - cells], -1) / strides[:, None]
-        for head, flat, new, is_new in zip(
-            heads, logit.split(levels), sides.split(levels), changed.split(levels)
-        ):
-            answer = head[number].flatten(1)
-            answer[0], answer[1:, is_new] = flat, new[is_new].T
-            head[number] = answer.view_as(head[number])
-    return heads
+    joined = []
+    for head, flat, new, is_new in zip(
+        heads, logit.split(levels, 1), sides.split(levels, 1), changed.split(levels, 1)
+    ):
+        ways = torch.where(is_new[:, None], new.transpose(1, 2), head[:, 1:].flatten(2))
+        joined.append(torch.cat([flat[:, None], ways], 1).view(head.shape))
+    return joined
+
+
+def _shared_areas(first: Tensor, second: Tensor) -> Tensor:
+    """Return the areas (N, A, B) that boxes (N, A, 4) and (N, B, 4) xyxy have in common."""
+    low = torch.maximum(first[:, :, None, :2], second[:, None, :, :2])
+    high = torch.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
+    return (high - low).clamp(min=0).prod(dim=-1)
+
+
+def _overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """Return intersection over union (N, A, B) of boxes (N, A, 4) and (N, B, 4) xyxy."""
+    both = _shared_areas(first, second)
+    first_area, second_area = (
+        (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1) for boxes in (first, second)
+    )
+    return both / (first_area[:, :, None] + second_area[:, None] - both).clamp(min=1e-6)
 
 
 def _cells(heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -332,13 +340,16 @@ def _cells(heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return torch.cat(cells), torch.cat(strides)
 
 
-def _middle_chances(person: Tensor, cells: Tensor, strides: Tensor) -> Tensor:
-    """Return how sure cells (K,) are to be of a person (4,) xyxy whom the teacher missed."""
-    low, high = person.split(2)
-    level = int(np.searchsorted(_LEVEL_SIZES, float((high - low).prod().sqrt())))
-    away = torch.linalg.vector_norm(cells - (low + high) / 2, dim=-1) / strides
+def _middle_chances(people: Tensor, cells: Tensor, strides: Tensor) -> Tensor:
+    """Return how sure cells (K,) are to be of people (N, P, 4) xyxy missed: (N, P, K)."""
+    low, high = people.split(2, dim=-1)
+    sizes = (high - low).prod(dim=-1).sqrt()
+    level = torch.bucketize(sizes, torch.tensor(_LEVEL_SIZES, device=sizes.device))
+    steps = cells - (low + high)[:, :, None] / 2
+    away = torch.linalg.vector_norm(steps, dim=-1) / strides
     chance = _MISSED_CHANCE * 0.5 ** ((away / _HALF_AWAY) ** 2)
-    return torch.where((strides == STRIDES[level]) & (away <= _HALF_AWAY), chance, 0.0)
+    is_level = strides == torch.tensor(STRIDES, device=strides.device)[level][..., None]
+    return torch.where(is_level & (away <= _HALF_AWAY), chance, 0.0)
 
 
 def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:

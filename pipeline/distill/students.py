@@ -122,6 +122,11 @@ class _Student(SeededModule):
     def _apart(self) -> bool:
         return self.epoch < self.config.apart_epochs
 
+    def all_checked(self, losses: dict[str, Tensor], inds: Sequence[int]) -> dict[str, Tensor]:
+        """Return losses, :meth:`checked` together: each look at one would make a GPU wait."""
+        self.checked(torch.stack(list(losses.values())).detach().sum(), inds)
+        return losses
+
     def chance(self) -> torch.Generator:
         """Return the step's source of chance; what is learned from moves to its device."""
         generator = self.generator()
@@ -182,7 +187,9 @@ class PoseStudent(_Student):
         theirs = teacher(x)
         losses = feature_losses(features_of(self.net, x, theirs if self._apart else None), theirs)
         losses[-1] = self.config.answer_weight * losses[-1]
-        return {f"loss_{number}": self.checked(loss, inds) for number, loss in enumerate(losses)}
+        return self.all_checked(
+            {f"loss_{number}": loss for number, loss in enumerate(losses)}, inds
+        )
 
 
 def _draw_weights(network: Any) -> None:
@@ -287,7 +294,7 @@ class FinderStudent(_Student):
         weight = self.config.answer_weight
         losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
         losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
-        return {name: self.checked(loss, inds) for name, loss in losses.items()}
+        return self.all_checked(losses, inds)
 
 
 class AlignerStudent(_Student):
