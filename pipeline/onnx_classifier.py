@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import SkelactError
-from ..pose_extract.device import free_cores
+from ..pose_extract.device import default_threads
 
 META_KEY = "skelact"
 
@@ -36,7 +36,7 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = free_cores()
+    options.intra_op_num_threads = default_threads()
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

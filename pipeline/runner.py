@@ -20,7 +20,7 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook, EMAHook, Hook, LoggerHook
-from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.model import BaseModel, ExponentialMovingAverage, MMDistributedDataParallel
 from mmengine.optim import (
     AmpOptimWrapper,
     CosineAnnealingLR,
@@ -28,13 +28,14 @@ from mmengine.optim import (
     MultiStepLR,
     OptimWrapper,
 )
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmengine.visualization import TensorboardVisBackend, Visualizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .. import SkelactError
-from ..pose_extract.device import choose_device, free_cores, has_bf16, keep_freed_memory
+from ..pose_extract.device import choose_device, default_threads, has_bf16, keep_freed_memory
 from .config import OptimConfig, RuntimeConfig
 from .dataset import IndexDataset, collate_inds
 from .evaluate import measure
@@ -137,6 +138,21 @@ class _Reproducible(Hook):
         }
 
 
+@MODELS.register_module()
+class _MovingAverage(ExponentialMovingAverage):
+    """MMEngine's, of all tensors together: one by one they would keep a GPU waiting."""
+
+    def update_parameters(self, model: nn.Module) -> None:
+        if self.steps == 0:
+            super().update_parameters(model)
+            return
+        source = model.state_dict()
+        names = [name for name, mine in self.avg_parameters.items() if mine.is_floating_point()]
+        mine, theirs = ([state[name] for name in names] for state in (self.avg_parameters, source))
+        torch._foreach_lerp_(mine, theirs, self.momentum)
+        self.steps += 1
+
+
 class _Runner(Runner):
     """MMEngine's Runner without the parts that speak of a config file it did not read."""
 
@@ -172,10 +188,14 @@ def train_module(
         quiet: Log warnings alone.
     """
     chosen = choose_device(device)
-    torch.set_num_threads(max(1, free_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    torch.set_num_threads(default_threads())
     keep_freed_memory()
     launcher = _join_processes(chosen)
-    ema = EMAHook(momentum=optim.ema_momentum, update_buffers=True) if optim.ema_momentum else None
+    ema = (
+        EMAHook("_MovingAverage", momentum=optim.ema_momentum, update_buffers=True)
+        if optim.ema_momentum
+        else None
+    )
     precision = usable_precision(runtime.precision, chosen)
     wrapper = optim_wrapper(module, optim, precision)
     val_store = getattr(module, "val_store", None)

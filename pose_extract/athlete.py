@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from .boxes import boxes_by_poses
 from .camera import CueReader
 from .detect import Detections, PersonDetector
 from .follow import Candidates, FollowConfig, Path, follow
@@ -24,6 +25,9 @@ from .sources import ClipSource
 from .swaps import mend_swaps
 from .video import VideoReader, open_video, prefetch
 
+# A box that was searched for moves towards the pose found in it: what the pose counts, and how far
+# a body reaches beyond its keypoints (COCO's annotated people: .10 to .15 of their extent, a side).
+POSE_BOXES = {"share": 0.2, "margin": 0.125}
 # Scores of poses in boxes that were filled in between are lowered to this share.
 _FILLED_SHARE = 0.5
 
@@ -55,7 +59,7 @@ class AthleteFollower:
         batch_size: Crops per batch of the pose net.
         frames_per_batch: Frames decoded at a time.
         decoder: See ``open_video``.
-        use_motion: Let what moves propose and widen boxes, see ``Candidates``.
+        use_motion: Let what moves propose and widen boxes, see ``Candidates``, and poses move them.
         follow_config: What a path is worth.
         orient_config: How much is done for the athlete's pose.
         others_config: How much is done for the poses of the others.
@@ -140,6 +144,10 @@ class AthleteFollower:
                 keypoints[person], scores[person], self._pose.layout
             )
             swaps_mended += int(mended.sum()) if person == 0 else 0
+        if self._use_motion:
+            there = bboxes.any(axis=-1)
+            moved = boxes_by_poses(bboxes[there], keypoints[there], **POSE_BOXES)
+            bboxes[there] = moved.clip(0, [info.width, info.height] * 2)
         sequence = SkeletonSequence(
             keypoints=keypoints,
             keypoint_scores=scores,

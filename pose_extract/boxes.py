@@ -30,6 +30,24 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return iou
 
 
+def boxes_by_poses(
+    bboxes: np.ndarray, keypoints: np.ndarray, share: float, margin: float
+) -> np.ndarray:
+    """Return boxes moved towards the extent of the keypoints found in them.
+
+    Args:
+        bboxes: (..., 4) xyxy.
+        keypoints: (..., V, 2) in the same pixels.
+        share: What the keypoints count beside the box, 0 to 1.
+        margin: How far a body reaches beyond its keypoints, over their extent, at each side.
+    """
+    low, high = keypoints.min(axis=-2), keypoints.max(axis=-2)
+    reach = margin * (high - low)
+    extents = np.concatenate([low - reach, high + reach], axis=-1)
+    moved: np.ndarray = bboxes + share * (extents - bboxes)
+    return moved
+
+
 def pairwise_oks(
     first: np.ndarray,
     second: np.ndarray,

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import SkelactError
 from .detect import Detections
-from .device import free_cores
+from .device import default_threads
 from .frames import FrameBatch
 from .weights import fetch_weights, identify_weights
 
@@ -78,7 +78,7 @@ class ONNXDetector:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self._num_threads or free_cores()
+        options.intra_op_num_threads = self._num_threads or default_threads()
         options.inter_op_num_threads = 1
         # Failures come as exceptions.
         options.log_severity_level = 4

@@ -68,6 +68,20 @@ def free_cores() -> int:
     return max(1, min(cores, int(quota) if quota else cores))
 
 
+def default_threads() -> int:
+    """Return the threads that a network gets where nobody says how many, at least 1.
+
+    OMP_NUM_THREADS if set: runs that share a machine, each with threads for all of its cores, slow
+    each other by orders of magnitude. Else the free cores, shared among the processes of torchrun,
+    which sets that variable by itself.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if processes == 1 and asked.isdecimal():
+        return max(1, int(asked))
+    return max(1, free_cores() // processes)
+
+
 def _cgroup_quota() -> float | None:
     """Return the container's processor quota in cores (cgroup 2), or None where there is none."""
     try:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .athlete import AthleteFollower
+from .athlete import POSE_BOXES, AthleteFollower
 from .detect import PersonDetector
 from .detect_turned import TurnedDetector
 from .detectors import build_detector
@@ -263,6 +263,7 @@ class Extractor:
             "follow": asdict(FollowConfig.for_subject(self.config.subject)),
             "subject": self.config.subject,
             "swaps": asdict(SwapConfig()),
+            **({"pose_boxes": POSE_BOXES} if _is_searching(self.config) else {}),
             "orient": asdict(_ORIENT[self.config.effort]),
             "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
             "keys_per_second": _KEYS_PER_SECOND,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .. import SkelactError
-from .device import choose_device, fastest_dtype, free_cores
+from .device import choose_device, default_threads, fastest_dtype
 from .layout import COCO_17, KeypointLayout
 from .lite_hrnet import LiteHRNet
 from .mmpose_compat import MMPOSE_INSTALL, build_pose_model, import_mmpose
@@ -169,7 +169,7 @@ class PoseEstimator:
         if self._aligner is not None:
             self._aligner.load()
         self.device = choose_device(self._device_name)
-        torch.set_num_threads(self._num_threads or free_cores())
+        torch.set_num_threads(self._num_threads or default_threads())
         model, config = self.build()
         self._prepare(model.eval(), config)
 

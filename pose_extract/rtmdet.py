@@ -31,6 +31,13 @@ class _Depthwise(nn.Conv2d):
             return super().forward(x.float())
 
 
+class _SiLU(nn.SiLU):
+    """In place where nothing learns; for its gradient PyTorch would keep a copy of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.silu(x, inplace=not torch.is_grad_enabled())
+
+
 def _conv(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Module:
@@ -38,7 +45,7 @@ def _conv(
     return nn.Sequential(
         layer(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.SiLU(inplace=True),
+        _SiLU(),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import SkelactError, __version__
 from .cache import atomic_write
-from .device import choose_device, fastest_dtype, free_cores
+from .device import choose_device, default_threads, fastest_dtype
 from .lite_hrnet import LiteHRNet
 from .weights import WeightsError, sha256_of
 
@@ -276,7 +276,7 @@ class StudentRunner:
         load_weights(path, module)
         self.device = choose_device(device)
         self._dtype = fastest_dtype(self.device)
-        torch.set_num_threads(num_threads or free_cores())
+        torch.set_num_threads(num_threads or default_threads())
         self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
         self._net = fuse_conv_bn(module.eval()).to(self.device, memory_format=torch.channels_last)

@@ -58,6 +58,21 @@ def test_a_step_is_as_long_as_adamws():
     assert 0.1 * 0.01 < length < 0.3 * 0.01  # AdamW's are about a fifth of the rate
 
 
+def test_tensors_step_as_if_each_were_alone():
+    torch.manual_seed(0)
+    shapes = [(8, 5), (8, 5), (8, 5, 1, 1), (5, 8), (4, 1, 3, 3), (7,)]
+    together = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    alone = [p.detach().clone().requires_grad_() for p in together]
+    optimizers = [Muon(together, lr=0.1), *(Muon([p], lr=0.1) for p in alone)]
+    for step in range(3):
+        for number, (p, q) in enumerate(zip(together, alone)):
+            p.grad = q.grad = None if (step, number) == (1, 0) else torch.randn(p.shape)
+        for optimizer in optimizers:
+            optimizer.step()
+    for p, q in zip(together, alone):
+        assert torch.allclose(p, q, atol=1e-6)
+
+
 def test_it_learns_and_resumes_where_it_stopped():
     net, x, y = net_and_data()
     optimizer = Muon(net.parameters(), lr=0.02, weight_decay=0.01)

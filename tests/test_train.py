@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
 from skeletons import make_annotations, write_annotations
 
 from skelact import SkelactError
@@ -19,6 +20,7 @@ from skelact.pipeline.checkpoint import load_classifier, load_mae, load_meta
 from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig, build_config
 from skelact.pipeline.runner import _schedulers
 from skelact.pipeline.train import finetune, pretrain
+from skelact.pose_extract.device import default_threads
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,43 @@ def test_a_processor_without_bfloat16_trains_in_full_precision(ann_file, tmp_pat
     assert same(without, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
     monkeypatch.setattr("skelact.pipeline.runner.has_bf16", lambda: True)
     assert not same(without, weights(pretrain(config, tmp_path / "half", quiet=True)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 6),
+        ({"OMP_NUM_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "4,2"}, 6),  # one number per level: not ours to read
+        ({"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "3"}, 2),  # torchrun's own 1
+        ({"LOCAL_WORLD_SIZE": "16"}, 1),
+    ],
+)
+def test_threads_are_those_asked_for_or_the_free_cores(environment, expected, monkeypatch):
+    monkeypatch.setattr("skelact.pose_extract.device.free_cores", lambda: 6)
+    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_threads() == expected
+
+
+def test_the_moving_average_is_mmengines():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    ours, theirs = (
+        MODELS.build({"type": name, "model": net, "momentum": 0.1, "update_buffers": True})
+        for name in ("_MovingAverage", "ExponentialMovingAverage")
+    )
+    for _ in range(3):
+        net(torch.randn(2, 3, 8, 8))
+        with torch.no_grad():
+            net[0].weight += 1.0
+        ours.update_parameters(net)
+        theirs.update_parameters(net)
+    assert not torch.equal(ours.module[0].weight, net[0].weight)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("model", ["ssl", "tube"])

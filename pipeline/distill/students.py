@@ -122,11 +122,6 @@ class _Student(SeededModule):
     def _apart(self) -> bool:
         return self.epoch < self.config.apart_epochs
 
-    def all_checked(self, losses: dict[str, Tensor], inds: Sequence[int]) -> dict[str, Tensor]:
-        """Return losses, :meth:`checked` together: each look at one would make a GPU wait."""
-        self.checked(torch.stack(list(losses.values())).detach().sum(), inds)
-        return losses
-
     def chance(self) -> torch.Generator:
         """Return the step's source of chance; what is learned from moves to its device."""
         generator = self.generator()
@@ -186,10 +181,11 @@ class PoseStudent(_Student):
         """Return the losses of following a teacher on pictures."""
         theirs = teacher(x)
         losses = feature_losses(features_of(self.net, x, theirs if self._apart else None), theirs)
-        losses[-1] = self.config.answer_weight * losses[-1]
-        return self.all_checked(
-            {f"loss_{number}": loss for number, loss in enumerate(losses)}, inds
-        )
+        *parts, heatmaps = losses
+        return {
+            "loss_parts": self.checked(torch.stack(parts).sum(), inds),
+            "loss_heatmaps": self.checked(self.config.answer_weight * heatmaps, inds),
+        }
 
 
 def _draw_weights(network: Any) -> None:
@@ -281,20 +277,20 @@ class FinderStudent(_Student):
         if still:
             truth = {name: part[:still] for name, part in theirs.items()}
             mine = self.net.parts(stood, truth if self._apart else None)
-            losses |= {f"loss_{name}": loss for name, loss in part_losses(mine, truth).items()}
+            losses["loss_parts"] = torch.stack(list(part_losses(mine, truth).values())).sum()
             found.append(mine)
         if count:
             truth = {name: theirs[name][still:] for name in SURENESS}
             mine = self.net.parts(turned)
-            for name, loss in turned_losses(mine, truth, degrees[still:]).items():
-                losses[f"loss_turned_{name}"] = _TURNED_WEIGHT * loss
+            turned_parts = turned_losses(mine, truth, degrees[still:]).values()
+            losses["loss_turned"] = _TURNED_WEIGHT * torch.stack(list(turned_parts)).sum()
             found.append(mine)
         heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
         loss_score, loss_box = answer_losses(heads, chances, boxes)
         weight = self.config.answer_weight
         losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
         losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
-        return self.all_checked(losses, inds)
+        return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
 class AlignerStudent(_Student):
