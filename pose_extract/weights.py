@@ -107,7 +107,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, taught by rtmdet-nano",
         num_bytes=2157340,
-        sha256="1f2c21055955a02fea6a6b73b96077e1476e9ae289fba649381ad703227232f5",
+        sha256="03cd3d8a48b1c480b4af356638a5b676a12da356b1e616f8db6f73736d5e0040",
     ),
     WeightFile(
         name="skelact-pose-256x192",
