@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step, of all tensors together: one by one they would keep a GPU waiting."""
+        """Take a step, of all tensors together: far fewer operations than one by one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

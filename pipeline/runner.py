@@ -140,7 +140,7 @@ class _Reproducible(Hook):
 
 @MODELS.register_module()
 class _MovingAverage(ExponentialMovingAverage):
-    """MMEngine's, of all tensors together: one by one they would keep a GPU waiting."""
+    """MMEngine's, of all tensors in one operation."""
 
     def update_parameters(self, model: nn.Module) -> None:
         if self.steps == 0:
