@@ -66,7 +66,7 @@ def test_after_a_cut_the_athlete_of_the_next_scene_is_held(gym, tmp_path):
     assert held[17:].mean() > 0.8
 
 
-def test_a_run_repeats_itself_and_the_batch_changes_rounding_alone(gym, tmp_path):
+def test_a_run_repeats_itself_and_the_batch_changes_rounding_alone(gym, tmp_path, monkeypatch):
     path = gym / "example_fx_01_normal.mp4"
     first = run([ClipSource(path, "a")])[0].sequence
     again = run([ClipSource(path, "a")])[0].sequence
@@ -78,6 +78,10 @@ def test_a_run_repeats_itself_and_the_batch_changes_rounding_alone(gym, tmp_path
     # A box follows the pose in it for a fifth: what rounding does to keypoints, and no more.
     assert np.abs(first.bboxes - other.bboxes).max() < 0.2 * 1.25 * 0.5
     assert np.array_equal(load_sequence(tmp_path / "1.npz").bboxes, first.bboxes)
+    # Where it was found is the same to the last bit.
+    monkeypatch.setitem(athlete.POSE_BOXES, "share", 0.0)
+    found, other = (run([ClipSource(path, "a")], batch_size=n)[0].sequence for n in (16, 5))
+    assert np.array_equal(found.bboxes, other.bboxes)
 
 
 def test_boxes_follow_the_poses_in_them_and_stay_in_the_frame(gym, monkeypatch):

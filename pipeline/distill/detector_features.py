@@ -20,7 +20,7 @@ from ...pose_extract.rtmdet import HEADS, STRIDES, Features, RTMDetNano, cell_bo
 from ...pose_extract.student import RTMDetShape
 from ...pose_extract.weights import fetch_weights, identify_weights
 from .features import scaled_error
-from .losses import generalised_iou
+from .losses import box_areas, generalised_iou, shared_areas
 from .warp import turn_matrices
 
 _SURE = 0.1
@@ -283,7 +283,9 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
     chances = torch.sigmoid(logits)
     cells, strides = _cells(heads)
     there = people.any(dim=-1)
-    own = (_overlaps(people, boxes) >= _SEEN_IOU) & there[..., None]  # (N, P, K)
+    shared, areas = shared_areas(people[:, :, None], boxes[:, None]), box_areas(boxes)
+    either = box_areas(people)[..., None] + areas[:, None] - shared
+    own = (shared >= _SEEN_IOU * either) & there[..., None]  # (N, P, K)
     peak = (own * chances[:, None]).amax(dim=2)
     missed = there & (peak < _SEEN_CHANCE)
     factor = torch.where(there & ~missed, (_LABEL_CHANCE / peak).clamp(min=1.0), 1.0)
@@ -294,9 +296,9 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
     logit = torch.where(surer > chances + 1e-3, torch.logit(surer.clamp(max=1 - 1e-6)), logits)
     logit = torch.where(inside & (surer < _SEEN_CHANCE), torch.nan, logit)
 
-    share, person = (_shared_areas(people, boxes) * missed[..., None]).max(dim=1)
-    share = share / (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-6).prod(dim=-1)
-    changed = (surer >= _SEEN_CHANCE) & ~own.any(dim=1) & (share >= _PART_SHARE)
+    share, person = (shared * missed[..., None]).max(dim=1)
+    is_part = (share > 0) & (share >= _PART_SHARE * areas)
+    changed = (surer >= _SEEN_CHANCE) & ~own.any(dim=1) & is_part
     middle, nearest = (_middle_chances(people, cells, strides) * missed[..., None]).max(dim=1)
     is_middle = (middle > 0) & ~(torch.sigmoid(logit) >= middle)
     logit = torch.where(is_middle, torch.logit(middle), logit)
@@ -312,22 +314,6 @@ def join_labels(heads: Sequence[Tensor], people: Tensor, ignored: Tensor) -> lis
         ways = torch.where(is_new[:, None], new.transpose(1, 2), head[:, 1:].flatten(2))
         joined.append(torch.cat([flat[:, None], ways], 1).view(head.shape))
     return joined
-
-
-def _shared_areas(first: Tensor, second: Tensor) -> Tensor:
-    """Return the areas (N, A, B) that boxes (N, A, 4) and (N, B, 4) xyxy have in common."""
-    low = torch.maximum(first[:, :, None, :2], second[:, None, :, :2])
-    high = torch.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
-    return (high - low).clamp(min=0).prod(dim=-1)
-
-
-def _overlaps(first: Tensor, second: Tensor) -> Tensor:
-    """Return intersection over union (N, A, B) of boxes (N, A, 4) and (N, B, 4) xyxy."""
-    both = _shared_areas(first, second)
-    first_area, second_area = (
-        (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1) for boxes in (first, second)
-    )
-    return both / (first_area[:, :, None] + second_area[:, None] - both).clamp(min=1e-6)
 
 
 def _cells(heads: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -96,14 +96,21 @@ def box_loss(sides: Tensor, people: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+def box_areas(boxes: Tensor) -> Tensor:
+    """Return the areas (...) of boxes (..., 4) xyxy, 0 for those whose sides have crossed."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(dim=-1)
+
+
+def shared_areas(first: Tensor, second: Tensor) -> Tensor:
+    """Return the areas (...) that boxes (..., 4) xyxy have in common."""
+    low = torch.maximum(first[..., :2], second[..., :2])
+    return box_areas(torch.cat([low, torch.minimum(first[..., 2:], second[..., 2:])], -1))
+
+
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return (A,) generalised IoU of boxes (A, 4)."""
-
-    def area(low: Tensor, high: Tensor) -> Tensor:
-        return (high - low).clamp(min=0).prod(dim=-1)
-
-    (low, high), (other_low, other_high) = first.split(2, dim=1), second.split(2, dim=1)
-    both = area(torch.maximum(low, other_low), torch.minimum(high, other_high))
-    either = area(low, high) + area(other_low, other_high) - both
-    hull = area(torch.minimum(low, other_low), torch.maximum(high, other_high))
+    both = shared_areas(first, second)
+    either = box_areas(first) + box_areas(second) - both
+    low = torch.minimum(first[:, :2], second[:, :2])
+    hull = box_areas(torch.cat([low, torch.maximum(first[:, 2:], second[:, 2:])], -1))
     return both / either.clamp(min=1e-6) - (hull - either) / hull.clamp(min=1e-6)

@@ -165,9 +165,10 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
+    finished = module.net.state_dict()
     for name, weights in begun.items():
         if weights.is_floating_point():
-            module.net.state_dict()[name].lerp_(weights, config.init_share)
+            finished[name].lerp_(weights, config.init_share)
     shift = {}
     if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
         teacher = module.teacher.as_finder()
