@@ -23,14 +23,14 @@ import click
 from ablation_arms import DATA, DIVING_CLIPS, SEEDS, WORSE, Run, all_runs, arms
 from ablation_tables import plot, render
 
-from skelact.pipeline.annotations import annotation_path
-from skelact.pipeline.checkpoint import load_meta
+from skelact.pipeline.checkpoints.checkpoint import load_meta
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
-from skelact.pipeline.evaluate import evaluate_checkpoint
-from skelact.pipeline.probe import probe
-from skelact.pipeline.synth import write_diving
-from skelact.pipeline.train import finetune, pretrain
-from skelact.pose_extract.cache import atomic_write
+from skelact.pipeline.data.annotations import annotation_path
+from skelact.pipeline.evaluation.evaluate import evaluate_checkpoint
+from skelact.pipeline.evaluation.probe import probe
+from skelact.pipeline.synth.dataset import write_diving
+from skelact.pipeline.training.train import finetune, pretrain
+from skelact.pose_extract.common.files import atomic_write
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 

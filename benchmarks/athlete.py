@@ -22,11 +22,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from skelact.pose_extract.detectors import build_detector
+from skelact.pose_extract.decode.video import open_video
+from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.extract import EFFORTS, Effort, ExtractConfig, Extractor
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource, find_sources
-from skelact.pose_extract.video import open_video
 
 STOCK = "stock, per frame"
 Boxes = dict[str, list[list[float]]]

@@ -11,7 +11,7 @@ import click
 import cv2
 from interleave import interleave, report
 
-from skelact.pose_extract.video import open_video
+from skelact.pose_extract.decode.video import open_video
 
 
 def read_with_opencv(path: Path) -> int:

@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from rotation import ANGLES, Person, load_coco, turned
 
-from skelact.pose_extract.boxes import pairwise_iou
-from skelact.pose_extract.detect import Detections, PersonDetector
-from skelact.pose_extract.detectors import build_detector
+from skelact.pose_extract.common.geometry import pairwise_iou
+from skelact.pose_extract.decode.frames import FrameBatch
+from skelact.pose_extract.detect.base import Detections, PersonDetector
+from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.extract import ExtractConfig, detector_for
-from skelact.pose_extract.frames import FrameBatch
-from skelact.pose_extract.pose import PoseEstimator
+from skelact.pose_extract.pose.estimator import PoseEstimator
 
 
 class Balanced:
@@ -95,7 +95,7 @@ def finder_figures(
     "--detector",
     "detectors",
     multiple=True,
-    default=("rtmdet-nano", "skelact-finder-320"),
+    default=("rtmdet-nano", "skelact-detector-320"),
     show_default=True,
     help="Detectors; the first is the peer.",
 )

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from interleave import interleave, report
 
-from skelact.pose_extract.detectors import build_detector
-from skelact.pose_extract.device import free_cores
-from skelact.pose_extract.lite_hrnet import LiteHRNet
-from skelact.pose_extract.mmpose_compat import build_pose_model, import_mmpose
-from skelact.pose_extract.pose import Crops, PoseEstimator
-from skelact.pose_extract.video import open_video
-from skelact.pose_extract.weights import find_weights
+from skelact.pose_extract.common.device import free_cores
+from skelact.pose_extract.decode.video import open_video
+from skelact.pose_extract.detect.build import build_detector
+from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
+from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
+from skelact.pose_extract.pose.estimator import Crops, PoseEstimator
+from skelact.pose_extract.weights.download import find_weights
 
 NET = "litehrnet18-coco-256x192"
 BATCH_SIZE = 16

@@ -12,13 +12,13 @@ import click
 import torch
 from interleave import interleave, report
 
-from skelact.pipeline.checkpoint import build_mae
+from skelact.pipeline.checkpoints.networks import build_mae
 from skelact.pipeline.config import PretrainConfig, load_config
-from skelact.pipeline.dataset import ClipStore
-from skelact.pipeline.objectives import PretrainModule
-from skelact.pipeline.runner import optim_wrapper
-from skelact.pipeline.synth import make_dives
-from skelact.pose_extract.device import free_cores, keep_freed_memory
+from skelact.pipeline.data.clip_store import ClipStore
+from skelact.pipeline.synth.dataset import make_dives
+from skelact.pipeline.training.objectives import PretrainModule
+from skelact.pipeline.training.runner import optim_wrapper
+from skelact.pose_extract.common.device import free_cores, keep_freed_memory
 
 _WAYS = {
     "diving_synth, fp32": ("diving_synth", ()),

@@ -22,12 +22,12 @@ import click
 import cv2
 import numpy as np
 
-from skelact.pose_extract.boxes import COCO_SIGMAS
-from skelact.pose_extract.detectors import build_detector
+from skelact.pose_extract.common.geometry import COCO_SIGMAS
+from skelact.pose_extract.decode.frames import FrameBatch
+from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.extract import orient_config
-from skelact.pose_extract.frames import FrameBatch
-from skelact.pose_extract.orient import estimate_oriented
-from skelact.pose_extract.pose import PoseEstimator
+from skelact.pose_extract.pose.estimator import PoseEstimator
+from skelact.pose_extract.pose.orientation import estimate_oriented
 
 ANGLES = range(0, 360, 30)
 _YOUTUBE_JOINTS = {

@@ -9,7 +9,7 @@ import click
 import numpy as np
 from interleave import interleave, report
 
-from skelact.pipeline.synth import diving_labels, film_dives, make_dives
+from skelact.pipeline.synth.dataset import diving_labels, film_dives, make_dives
 
 
 def one_by_one(count: int) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .. import SkelactError
-from .augment import AugmentConfig
-from .preprocess import PreprocessConfig
+from ..pose_extract.common.files import PACKAGE_FOLDER
+from .data.augment import AugmentConfig
+from .data.preprocess import PreprocessConfig
 
-_CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+_CONFIG_FOLDER = PACKAGE_FOLDER / "configs"
 
 C = TypeVar("C")
 

@@ -9,87 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .. import SkelactError
-from .cache import (
-    atomic_write,
-    cache_path,
-    discard_leftovers,
-    load_sequence,
-    read_config,
-    save_sequence,
-)
+from .common.files import discard_leftovers, sha256_of
+from .decode.frames import VideoError
 from .extract import ClipResult, Extractor, Progress
-from .frames import VideoError
-from .quality import measure_quality
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
-from .weights import sha256_of
+from .store.manifest import ManifestEntry, manifest_line, read_manifests, write_manifest
+from .store.npz import cache_path, load_sequence, read_config, save_sequence
+from .store.quality import measure_quality
 
 # Stands in a cache entry's config beside what makes it valid: a property of the result.
 _LOST = "lost_frames"
+
+
 _FACTS = "facts"
-
-
-@dataclass(frozen=True)
-class ManifestEntry:
-    """One line of the manifest.
-
-    Attributes:
-        video: The clip's id: its relative path, with the cut if it is one.
-        status: "done" or "failed".
-        frames: Frames that were decoded.
-        lost_frames: Frames that could not be decoded.
-        people: People kept.
-        seconds: Length of the decoded clip in seconds, frames over the frame rate.
-        athlete_share: This and the next ones up to ``turns``: see ``Quality``.
-        swaps_mended: Exchanges of the athlete's left and right that were mended.
-        subject: Rule by which person 0 was chosen, beyond effort "fast".
-        subject_worth: What person 0 is worth by that rule, per frame.
-        error: What went wrong, for a failed clip.
-        error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
-            again while the file stays the same.
-        label: Label from the source list.
-        split: Split from the source list.
-        output: Cache entry, relative to the output folder.
-        video_sha256: Content of the video.
-        video_bytes: Size of the video; with ``video_mtime_ns`` it tells, without reading the
-            video again, that it is unchanged.
-        video_mtime_ns: When the video was changed last.
-        extraction: Hash of everything but the video that shaped the result.
-    """
-
-    video: str
-    status: str
-    frames: int = 0
-    lost_frames: int = 0
-    people: int = 0
-    seconds: float = 0.0
-    athlete_share: float = 0.0
-    gaps: int = 0
-    longest_gap: int = 0
-    mean_score: float = 0.0
-    jitter: float = 0.0
-    inverted_share: float = 0.0
-    turns: float = 0.0
-    swaps_mended: int = 0
-    subject: str | None = None
-    subject_worth: float = 0.0
-    error: str | None = None
-    error_kind: str | None = None
-    label: str | None = None
-    split: str | None = None
-    output: str | None = None
-    video_sha256: str | None = None
-    video_bytes: int | None = None
-    video_mtime_ns: int | None = None
-    extraction: str | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +111,7 @@ def extract_clips(
     """
     shard = shard or Shard()
     mine = shard.take(clips)
-    known = _read_manifests(out)
+    known = read_manifests(out)
     identity = extractor.identity()
     entries: dict[str, ManifestEntry] = {}
     todo: list[ClipSource] = []
@@ -192,11 +132,11 @@ def extract_clips(
             entry = _store(result, out, identity)
             entries[entry.video] = entry
             with manifest.open("a", encoding="utf-8") as stream:
-                stream.write(_line(entry))
+                stream.write(manifest_line(entry))
             if on_entry:
                 on_entry(entry)
     ordered = tuple(entries[clip.clip_id] for clip in mine)
-    _write_manifest(manifest, ordered)
+    write_manifest(manifest, ordered)
     return BatchSummary(ordered, len(todo))
 
 
@@ -345,32 +285,3 @@ def _failed_entry(
 def _first_line(error: Exception | None) -> str:
     # Engines add pages of stack to their messages.
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
-
-
-def _line(entry: ManifestEntry) -> str:
-    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
-
-
-def _write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
-    text = "".join(map(_line, entries))
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _read_manifests(out: Path) -> dict[str, ManifestEntry]:
-    """Return the last line of each clip over all manifests of the folder.
-
-    A line that cannot be read was cut off by a kill, or comes from another version: its clip is
-    judged by its cache entry instead.
-    """
-    entries: dict[str, ManifestEntry] = {}
-    for path in sorted(out.glob("manifest*.jsonl"), key=os.path.getmtime):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = ManifestEntry(**json.loads(line))
-            except (json.JSONDecodeError, TypeError):
-                continue
-            entries[entry.video] = entry
-    return entries

@@ -16,31 +16,31 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .athlete import POSE_BOXES, AthleteFollower
-from .detect import PersonDetector
-from .detect_turned import TurnedDetector
-from .detectors import build_detector
-from .follow import FollowConfig
-from .frames import FrameBatch, VideoInfo
-from .orient import OrientConfig
-from .pose import Crops, PoseEstimator
+from .decode.frames import FrameBatch, VideoInfo
+from .decode.video import open_video, prefetch
+from .detect.base import PersonDetector
+from .detect.build import build_detector
+from .detect.rotated_views import RotatedViewsDetector
+from .pose.estimator import Crops, PoseEstimator
+from .pose.orientation import OrientationConfig
 from .skeleton import SkeletonSequence
-from .smooth import smooth_sequence
 from .sources import ClipSource
-from .swaps import SwapConfig
-from .track import PoseDetections, TrackConfig, select_persons, track_persons
-from .video import open_video, prefetch
-from .weights import choose_weights
+from .track.athlete import POSE_BOXES, AthleteTracker
+from .track.fast_tracker import PoseDetections, TrackConfig, select_persons, track_persons
+from .track.left_right import LeftRightConfig
+from .track.path_search import PathConfig
+from .track.smooth import smooth_sequence
+from .weights.download import choose_weights
 
 Effort = Literal["fast", "balanced", "thorough"]
 EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 
 # Beyond "fast": sizes of the detector's input, over its own; and how poses are looked for.
 _SIZE_FACTORS = {"balanced": (1.0,), "thorough": (1.0, 1.5)}
-_ORIENT = {"balanced": OrientConfig(), "thorough": OrientConfig(sure_score=float("inf"))}
+_ORIENT = {"balanced": OrientationConfig(), "thorough": OrientationConfig(sure_score=float("inf"))}
 _KEYS_PER_SECOND = 12.5
 _VIEWS_PER_SECOND = {"balanced": 12.5, "thorough": float("inf")}
-_ORIENT_OTHERS = {"balanced": OrientConfig(sure_score=0.0), "thorough": OrientConfig()}
+_ORIENT_OTHERS = {"balanced": OrientationConfig(sure_score=0.0), "thorough": OrientationConfig()}
 
 # Which box is the athlete is decided over the clip: weak ones are kept until then.
 _CANDIDATE_THR = 0.08
@@ -107,7 +107,7 @@ class ExtractConfig:
                 raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
         if self.effort not in EFFORTS:
             raise ValueError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
-        FollowConfig.for_subject(self.subject)
+        PathConfig.for_subject(self.subject)
         if self.effort == "fast" and self.subject != "athlete":
             raise ValueError("subject: expected effort balanced or thorough with it, got fast")
         if not 0 <= self.det_score_thr <= 1:
@@ -260,9 +260,9 @@ class Extractor:
         if self.config.effort == "fast":
             return identity | {"track": asdict(self.config.track)}
         return identity | {
-            "follow": asdict(FollowConfig.for_subject(self.config.subject)),
+            "follow": asdict(PathConfig.for_subject(self.config.subject)),
             "subject": self.config.subject,
-            "swaps": asdict(SwapConfig()),
+            "swaps": asdict(LeftRightConfig()),
             **({"pose_boxes": POSE_BOXES} if _is_searching(self.config) else {}),
             "orient": asdict(_ORIENT[self.config.effort]),
             "orient_others": asdict(_ORIENT_OTHERS[self.config.effort]),
@@ -307,7 +307,7 @@ class Extractor:
         on_progress: Callable[[Progress], None] | None,
     ) -> Iterator[ClipResult]:
         """Go through the clips one by one, each over its whole length."""
-        follower = AthleteFollower(
+        follower = AthleteTracker(
             self._detector,
             self._pose,
             num_person=_EVERYBODY if self.config.subject == "all" else self.config.num_person,
@@ -315,7 +315,7 @@ class Extractor:
             frames_per_batch=_FRAMES_PER_BATCH,
             decoder=self.config.decoder,
             use_motion=_is_searching(self.config),
-            follow_config=FollowConfig.for_subject(self.config.subject),
+            follow_config=PathConfig.for_subject(self.config.subject),
             orient_config=_ORIENT[self.config.effort],
             others_config=_ORIENT_OTHERS[self.config.effort],
             keys_per_second=_KEYS_PER_SECOND,
@@ -414,7 +414,7 @@ class Extractor:
         )
 
 
-def orient_config(effort: Effort) -> OrientConfig:
+def orient_config(effort: Effort) -> OrientationConfig:
     """Return how much is done for the athlete's pose at an effort beyond "fast"."""
     return _ORIENT[effort]
 
@@ -446,7 +446,7 @@ def detector_for(config: ExtractConfig) -> PersonDetector:
         return build(config.det_score_thr, config.max_det)
     factors = _SIZE_FACTORS[config.effort]
     detectors = [build(_CANDIDATE_THR, _MAX_CANDIDATES, factor) for factor in factors]
-    return TurnedDetector(detectors)
+    return RotatedViewsDetector(detectors)
 
 
 def _build_pose(config: ExtractConfig) -> PoseEstimator:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .. import SkelactError
-from .frames import VideoInfo
+from .decode.frames import VideoInfo
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"

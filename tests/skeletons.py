@@ -6,8 +6,8 @@ import pickle
 
 import numpy as np
 
-from skelact.pipeline.annotations import Annotation
-from skelact.pose_extract.export import pyskl_record
+from skelact.pipeline.data.annotations import Annotation
+from skelact.pose_extract.store.export import pyskl_record
 
 _BODY = np.array(
     [[0, -9], [-0.3, -9.3], [0.3, -9.3], [-0.7, -9], [0.7, -9], [-2, -7], [2, -7], [-2.6, -5],

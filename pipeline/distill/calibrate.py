@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...pose_extract.boxes import pairwise_iou
-from ...pose_extract.finder import suppress
-from ...pose_extract.rtmdet import RTMDetNano
+from ...pose_extract.common.geometry import pairwise_iou
+from ...pose_extract.detect.torch_detector import suppress
+from ...pose_extract.nets.rtmdet import RTMDetNano
 from .finder_samples import FinderSamples, FinderSampling
 from .pictures import normalised
 

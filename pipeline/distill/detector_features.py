@@ -16,9 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.rtmdet import HEADS, STRIDES, Features, RTMDetNano, cell_boxes, level_boxes
-from ...pose_extract.student import RTMDetShape
-from ...pose_extract.weights import fetch_weights, identify_weights
+from ...pose_extract.nets.rtmdet import (
+    HEADS,
+    STRIDES,
+    Features,
+    RTMDetNano,
+    cell_boxes,
+    level_boxes,
+)
+from ...pose_extract.nets.shapes import RTMDetShape
+from ...pose_extract.weights.download import fetch_weights, identify_weights
 from .features import scaled_error
 from .losses import box_areas, generalised_iou, shared_areas
 from .warp import turn_matrices

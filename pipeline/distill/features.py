@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.lite_hrnet import LiteHRNet
-from ...pose_extract.mmpose_compat import build_pose_model, mixed_halves
-from ...pose_extract.pose import PoseEstimator
+from ...pose_extract.nets.lite_hrnet import LiteHRNet
+from ...pose_extract.nets.mmpose_adapter import build_pose_model, mixed_halves
+from ...pose_extract.pose.estimator import PoseEstimator
 
 Features = list[list[Tensor]]
 

@@ -20,16 +20,22 @@ import cv2
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.athlete import find_candidates
-from ...pose_extract.boxes import box_areas, keypoint_likeness, pairwise_iou, pairwise_oks
-from ...pose_extract.cache import atomic_write
+from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.geometry import (
+    body_angles,
+    box_areas,
+    keypoint_likeness,
+    pairwise_iou,
+    pairwise_oks,
+)
+from ...pose_extract.decode.frames import FrameBatch
+from ...pose_extract.decode.video import open_video
 from ...pose_extract.extract import ExtractConfig, detector_for
-from ...pose_extract.follow import follow
-from ...pose_extract.frames import FrameBatch
-from ...pose_extract.orient import OrientConfig, body_angles, body_extents, estimate_oriented
-from ...pose_extract.pose import PoseEstimator
+from ...pose_extract.pose.estimator import PoseEstimator
+from ...pose_extract.pose.orientation import OrientationConfig, body_extents, estimate_oriented
 from ...pose_extract.sources import VIDEO_SUFFIXES, ClipSource
-from ...pose_extract.video import open_video
+from ...pose_extract.track.athlete import find_candidates
+from ...pose_extract.track.path_search import follow
 from .labelled_frames import TEACHERS_FILE, LabelBuilder, LabelledFrames, read_teachers
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
@@ -231,11 +237,11 @@ class Teachers:
         if not len(bboxes):
             return []
         points, scores, _ = estimate_oriented(
-            self._scout, [frame] * len(bboxes), bboxes, 16, OrientConfig()
+            self._scout, [frame] * len(bboxes), bboxes, 16, OrientationConfig()
         )
         angles = body_angles(points, self._scout.layout)
-        centers, sizes = body_extents(points, scores, angles, OrientConfig())
-        crops = self._poses[0].crop_turned(frame, centers, sizes, angles)
+        centers, sizes = body_extents(points, scores, angles, OrientationConfig())
+        crops = self._poses[0].crop_rotated(frame, centers, sizes, angles)
         answers = [pose.predict(crops) for pose in self._poses]
         people = []
         for i, box in enumerate(bboxes):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.cache import atomic_write
+from ...pose_extract.common.files import atomic_write
 
 TEACHERS_FILE = "teachers.json"
 _JPEG_QUALITY = 84

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...pose_extract.finder import STRIDE, box_sides
+from ...pose_extract.detect.torch_detector import STRIDE, box_sides
 
 
 def heatmap_targets(

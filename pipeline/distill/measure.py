@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pose_extract.boxes import keypoint_likeness, pairwise_iou
+from ...pose_extract.common.geometry import keypoint_likeness, pairwise_iou
 from .finder_samples import FinderSamples, FinderSampling
 from .pictures import normalised
 from .pose_samples import PoseSamples, PoseSampling

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...pose_extract.student import PIXEL_MEAN, PIXEL_STD
+from ...pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD
 
 
 @dataclass(frozen=True)

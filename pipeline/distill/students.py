@@ -10,20 +10,15 @@ import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
-from ...pose_extract.align import AlignerNet
-from ...pose_extract.finder import FinderNet
-from ...pose_extract.lite_hrnet import LiteHRNet
-from ...pose_extract.mmpose_compat import build_pose_model
-from ...pose_extract.rtmdet import HEADS, Features, RTMDetNano
-from ...pose_extract.student import (
-    NetworkShape,
-    RTMDetShape,
-    SlimHRNet,
-    StudentKind,
-    heatmap_sigma,
-)
+from ...pose_extract.detect.torch_detector import FinderNet
+from ...pose_extract.nets.aligner_net import AlignerNet
+from ...pose_extract.nets.lite_hrnet import LiteHRNet
+from ...pose_extract.nets.mmpose_adapter import build_pose_model
+from ...pose_extract.nets.rtmdet import HEADS, Features, RTMDetNano
+from ...pose_extract.nets.shapes import NetworkShape, RTMDetShape, SlimHRNet, heatmap_sigma
+from ...pose_extract.weights.bundle import BundleKind
 from ..config import OptimConfig, RuntimeConfig
-from ..runner import SeededModule
+from ..training.runner import SeededModule
 from .detector_features import (
     SURENESS,
     DetectorTeacher,
@@ -77,7 +72,7 @@ class DistillConfig:
         runtime: How training runs.
     """
 
-    kind: StudentKind
+    kind: BundleKind
     optim: OptimConfig
     input_wh: tuple[int, int] = (192, 256)
     stored_side: int | None = None

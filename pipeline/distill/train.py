@@ -16,19 +16,19 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ... import SkelactError
-from ...pose_extract.align import AlignerNet
-from ...pose_extract.finder import finder_net
-from ...pose_extract.lite_hrnet import LiteHRNet
-from ...pose_extract.mmpose_compat import build_pose_model
-from ...pose_extract.student import (
-    SlimHRNet,
-    StudentKind,
-    StudentMeta,
-    load_weights,
-    read_student,
-    save_student,
+from ...pose_extract.detect.torch_detector import detector_network
+from ...pose_extract.nets.aligner_net import AlignerNet
+from ...pose_extract.nets.lite_hrnet import LiteHRNet
+from ...pose_extract.nets.mmpose_adapter import build_pose_model
+from ...pose_extract.nets.shapes import SlimHRNet
+from ...pose_extract.weights.bundle import (
+    BundleKind,
+    BundleMeta,
+    load_bundle_weights,
+    read_bundle,
+    save_bundle,
 )
-from ..runner import train_module
+from ..training.runner import train_module
 from .calibrate import calibrate_scores
 from .finder_samples import FinderSamples
 from .labelled_frames import LabelledFrames, read_teachers
@@ -53,7 +53,7 @@ def _finder_samples(
 
 
 # A kind's student, what it learns from, and what it is measured by.
-_KINDS: dict[StudentKind, tuple[Any, Any, Any]] = {
+_KINDS: dict[BundleKind, tuple[Any, Any, Any]] = {
     "pose": (PoseStudent, _pose_samples, measure_pose),
     "finder": (FinderStudent, _finder_samples, measure_finder),
     "aligner": (AlignerStudent, _pose_samples, measure_aligner),
@@ -74,15 +74,15 @@ def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
     return train, val
 
 
-def split_labels(labelled: LabelledFrames, kind: StudentKind) -> tuple[list[int], list[int]]:
+def split_labels(labelled: LabelledFrames, kind: BundleKind) -> tuple[list[int], list[int]]:
     """Return :func:`split_sources` of frames for a finder, of people for the others."""
     names = labelled.names if kind == "finder" else labelled.names[labelled.person_frames]
     return split_sources([str(name) for name in names])
 
 
-def measure_kept_back(
+def measure_held_out(
     net: Any,
-    kind: StudentKind,
+    kind: BundleKind,
     input_wh: tuple[int, int],
     labelled: LabelledFrames,
     rows: Sequence[int],
@@ -174,8 +174,8 @@ def distill(
         teacher = module.teacher.as_finder()
         added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
         shift = {"score_shift": round(added, 4)}
-    figures = measure_kept_back(module.net, config.kind, config.input_wh, labelled, val_rows)
-    meta = StudentMeta(
+    figures = measure_held_out(module.net, config.kind, config.input_wh, labelled, val_rows)
+    meta = BundleMeta(
         kind=config.kind,
         input_wh=config.input_wh,
         network=config.shape,
@@ -192,23 +192,23 @@ def distill(
         seed=seed,
         figures=figures,
     )
-    return save_student(work_dir / config.kind, module.net, meta)
+    return save_bundle(work_dir / config.kind, module.net, meta)
 
 
 def _identity(student: Path) -> dict[str, str]:
-    return {"name": student.stem, "sha256": read_student(student).weights_sha256}
+    return {"name": student.stem, "sha256": read_bundle(student).weights_sha256}
 
 
 def _start_from(module: Any, init: Path) -> None:
     """Take the weights of another student: all from one of the same kind, else the backbone's."""
-    meta = read_student(init)
+    meta = read_bundle(init)
     if meta.network != module.config.shape:
         raise SkelactError(f"{init}: expected {module.config.shape}, got {meta.network}")
     if meta.kind == module.config.kind:
-        load_weights(init, module.net)
+        load_bundle_weights(init, module.net)
         return
     other = network_of(meta)
-    load_weights(init, other)
+    load_bundle_weights(init, other)
     module.net.backbone.load_state_dict(other.backbone.state_dict())
 
 
@@ -239,10 +239,10 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     variance.fill_(1 - norm.eps)
 
 
-def network_of(meta: StudentMeta) -> Any:
+def network_of(meta: BundleMeta) -> Any:
     """Return a student's network, with any weights."""
     if meta.kind == "finder":
-        return finder_net(meta)
+        return detector_network(meta)
     if meta.kind == "aligner":
         return AlignerNet(meta.shape(SlimHRNet), meta.input_wh[0])
     shape = meta.shape(SlimHRNet, LiteHRNet)

@@ -1,0 +1,1 @@
+"""Checkpoints of classifiers and masked autoencoders, and the networks in them."""

@@ -1,0 +1,251 @@
+"""``skelact extract``, and the options that it shares with ``skelact predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ...pose_extract.batch import BatchSummary
+    from ...pose_extract.extract import ExtractConfig, Extractor, Progress
+    from ...pose_extract.sources import ClipSource
+    from ...pose_extract.store.manifest import ManifestEntry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# One list for both commands. Defaults stand in ExtractConfig alone: an option that is not given
+# is None here and left out.
+_POSE_OPTIONS = [
+    click.option(
+        "--effort",
+        type=click.Choice(["fast", "balanced", "thorough"]),
+        help="How hard to look for the athlete: fast looks for upright people frame by frame, the "
+        "others at any angle and over the whole clip [balanced].",
+    ),
+    click.option(
+        "--subject",
+        metavar="NAME|X1,Y1,X2,Y2",
+        help="Who comes first, beyond --effort fast: athlete [default], largest, most-motion, "
+        "centre, or who is in a box of the first frame; all keeps everybody.",
+    ),
+    click.option(
+        "--decoder", type=click.Choice(["auto", "decord", "pyav"]), help="Video decoder [auto]."
+    ),
+    click.option(
+        "--detector",
+        metavar="NAME|FILE|URL",
+        help="rtmdet-nano, skelact-detector-320, whole-frame, mmdet-faster-rcnn, an ONNX file, or "
+        "a detector of your own [the first that is here].",
+    ),
+    click.option(
+        "--boxes",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Ground-truth boxes (JSON, or PYSKL's pickle) in place of a detector.",
+    ),
+    click.option(
+        "--det-score-thr", type=float, help="Leave out detections below this score [0.3]."
+    ),
+    click.option("--max-det", type=int, help="At most this many people per frame [8]."),
+    click.option(
+        "--pose",
+        metavar="NAME|FILE",
+        help="litehrnet18-coco-256x192, skelact-pose-256x192, an MMPose model name such as "
+        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose net of your "
+        "own [the first that is here].",
+    ),
+    click.option(
+        "--pose-checkpoint", metavar="FILE|URL", help="Weights for an MMPose config file."
+    ),
+    click.option(
+        "--aligner",
+        metavar="NAME|FILE",
+        help="Turns people upright for the pose net: skelact-aligner-96, one of your own, or none "
+        "[auto: with our own pose net].",
+    ),
+    click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        help="Arithmetic of the pose net [auto: bf16 or fp16 where the device has it].",
+    ),
+    click.option("--num-person", type=int, help="People kept, the athlete first [2]."),
+    click.option("--smooth", is_flag=True, default=None, help="Smooth the keypoints over time."),
+    click.option("--device", help="auto [default], cpu, cuda or cuda:N."),
+    click.option("--batch-size", type=int, help="Crops per batch of the pose net [16; GPU 128]."),
+    click.option("--num-threads", type=int, help="Threads of the networks [the free cores]."),
+]
+
+
+def pose_options(command: F) -> F:
+    """Add the options of :class:`ExtractConfig` to a click command."""
+    for option in reversed(_POSE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_extractor(options: dict[str, Any]) -> Extractor:
+    """Build the chain from video to skeletons from given options; those that are None are left out.
+
+    Raises:
+        SkelactError: if an option's value cannot be.
+    """
+    from ... import SkelactError
+    from ...pose_extract.extract import Extractor
+
+    try:
+        return Extractor(_extract_config(options))
+    except ValueError as error:
+        raise SkelactError(str(error)) from None
+
+
+def _extract_config(options: dict[str, Any]) -> ExtractConfig:
+    from ...pose_extract.extract import ExtractConfig
+
+    return ExtractConfig(**{name: value for name, value in options.items() if value is not None})
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the results: a .npz per clip and manifest.jsonl.",
+)
+@click.option(
+    "--annotations",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write all clips to one annotation file.",
+)
+@click.option(
+    "--format",
+    "annotation_format",
+    type=click.Choice(["pyskl", "coco"]),
+    default="pyskl",
+    show_default=True,
+    help="Form of the annotation file: PYSKL's pickle or COCO keypoint JSON.",
+)
+@click.option("--shard", default="1/1", metavar="I/N", help="Work on part I of N of the clips.")
+@click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
+@pose_options
+def extract(
+    sources: tuple[Path, ...],
+    out: Path,
+    annotations: Path | None,
+    annotation_format: str,
+    shard: str,
+    retry_failed: bool,
+    **options: Any,
+) -> None:
+    """Turn videos into cached skeleton sequences.
+
+    SOURCES are video files, folders of them, and CSV lists (columns path, label, split, and
+    start_seconds, end_seconds or start_frame, end_frame for cuts of long videos).
+
+    A run that was stopped goes on where it was; what is there and unchanged is not done again.
+    Broken videos are listed and make the exit code 1.
+    """
+    from ...pose_extract.batch import Shard, extract_clips
+    from ...pose_extract.sources import find_sources
+
+    clips = find_sources(sources)
+    extractor = make_extractor(options)
+    with _ProgressTable() as table:
+        summary = extract_clips(
+            clips,
+            out,
+            extractor,
+            shard=Shard.parse(shard),
+            retry_failed=retry_failed,
+            on_plan=table.plan,
+            on_progress=table.progress,
+            on_entry=table.entry,
+        )
+    if annotations:
+        _write_annotations(annotations, annotation_format, summary, out)
+    _report(summary, out)
+
+
+def _write_annotations(path: Path, form: str, summary: BatchSummary, out: Path) -> None:
+    from ...pose_extract.batch import load_done
+    from ...pose_extract.store.export import label_index, write_coco, write_pyskl
+
+    items = load_done(summary, out)
+    if form == "coco":
+        count = write_coco(path, items)
+    else:
+        labels = label_index(entry.label for entry in summary.entries)
+        count = write_pyskl(path, items, labels)
+    click.echo(f"{path}: {count} annotations")
+
+
+def _report(summary: BatchSummary, out: Path) -> None:
+    failed = summary.failed
+    done = len(summary.entries) - len(failed)
+    click.echo(
+        f"{done} of {len(summary.entries)} clips done ({summary.num_new} worked on now), "
+        f"{len(failed)} failed; see {out / 'manifest.jsonl'}"
+    )
+    for entry in failed:
+        click.echo(f"  failed: {entry.video}: {entry.error}", err=True)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+class _ProgressTable:
+    """Two progress bars, all clips and the one being read, with people per second."""
+
+    def __enter__(self) -> _ProgressTable:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._bars.start()
+        self._clip: ClipSource | None = None
+        self._num_failed = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def plan(self, num_clips: int, num_todo: int) -> None:
+        if num_todo < num_clips:
+            self._bars.console.print(
+                f"{num_clips - num_todo} of {num_clips} clips are there already"
+            )
+        if num_todo:
+            self._all = self._bars.add_task("clips", total=num_todo, note="")
+            self._one = self._bars.add_task("", total=None, note="")
+
+    def progress(self, progress: Progress) -> None:
+        seconds = self._bars.tasks[self._all].elapsed or 0.0
+        rate = progress.people_done / seconds if seconds else 0.0
+        self._bars.update(self._all, note=f"{rate:.0f} people/s")
+        if progress.clip is not self._clip:
+            self._clip = progress.clip
+            self._bars.reset(self._one, description=progress.clip.clip_id)
+        self._bars.update(
+            self._one, completed=progress.frames_done, total=progress.frames_total, note="frames"
+        )
+
+    def entry(self, entry: ManifestEntry) -> None:
+        self._num_failed += entry.status != "done"
+        note = f", {self._num_failed} failed" if self._num_failed else ""
+        self._bars.update(self._all, advance=1, description=f"clips{note}")

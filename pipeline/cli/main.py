@@ -1,0 +1,68 @@
+"""The command ``skelact``: a group whose commands are imported when they are called.
+
+``skelact --help`` answers at once because the heavy packages are imported inside commands; the
+short helps stand here so that listing the commands imports none of their modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from ... import SkelactError, __version__
+
+# command: (module in this folder, attribute, one-line help)
+_COMMANDS = {
+    "extract": (".extract", "extract", "Turn videos into cached skeleton sequences."),
+    "pretrain": (".train", "pretrain", "Pre-train SkeletonMAE on unlabelled skeletons."),
+    "finetune": (".train", "finetune", "Fine-tune the SSL classifier on labelled skeletons."),
+    "evaluate": (
+        ".train",
+        "evaluate",
+        "Measure a classifier on a split of an annotation file.",
+    ),
+    "probe": (".train", "probe", "Measure features by linear probe and nearest neighbour."),
+    "cost": (".train", "cost", "Count a classifier's parameters and multiply-adds."),
+    "export": (".train", "export", "Write a classifier as ONNX."),
+    "predict": (".predict", "predict", "Label the action in video clips."),
+    "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
+    "distill": (".distill", "distill", "Train small pose nets and finders from larger ones."),
+    "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
+    "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to mend it."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module, __package__), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SkelactError as error:
+            click.echo(f"skelact: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="skelact")
+def main() -> None:
+    """Turn raw sports video into fine-grained action labels."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""``skelact predict``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .extract import make_extractor, pose_options
+
+if TYPE_CHECKING:
+    from ...pose_extract.extract import ClipResult
+    from ...pose_extract.sources import ClipSource
+    from ..inference.predict import ActionPrediction
+
+
+@click.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a list with one entry per clip.",
+)
+@click.option(
+    "--overlay",
+    type=click.Path(path_type=Path),
+    help="Write the clip with skeletons and label: an .mp4, or a folder for several clips.",
+)
+@click.option(
+    "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels to give."
+)
+@pose_options
+def predict(
+    clips: tuple[Path, ...],
+    checkpoint: Path | None,
+    json_path: Path | None,
+    overlay: Path | None,
+    top_k: int,
+    **options: Any,
+) -> None:
+    """Label the action in video CLIPS.
+
+    CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
+    cannot be read gets an entry with its error, and makes the exit code 1.
+    """
+    from ... import SkelactError
+    from ...pose_extract.sources import find_sources
+    from ..inference.predict import Predictor
+
+    sources = find_sources(clips)
+    if overlay is not None and len(sources) > 1 and overlay.suffix:
+        raise SkelactError(
+            f"--overlay: expected a folder for {len(sources)} clips, got the file {overlay}"
+        )
+    device = options["device"] or "auto"
+    predictor = Predictor(checkpoint, make_extractor(options), device=device, top_k=top_k)
+    predictions = []
+    for result, prediction in predictor.predict_clips(sources):
+        predictions.append(prediction)
+        _print(prediction)
+        if overlay is not None and result.sequence is not None:
+            _write_overlay(_overlay_path(overlay, result.clip), result, prediction)
+    if json_path:
+        _write_json(json_path, predictions)
+    if any(prediction.error for prediction in predictions):
+        raise click.exceptions.Exit(1)
+
+
+def _print(prediction: ActionPrediction) -> None:
+    click.echo(prediction.video)
+    if prediction.error:
+        click.echo(f"  {prediction.error}")
+    for item in prediction.top_k:
+        bar = "#" * round(30 * item.score)
+        click.echo(f"  {100 * item.score:5.1f} %  {item.label:<24} {bar}")
+
+
+def _overlay_path(overlay: Path, clip: ClipSource) -> Path:
+    if overlay.suffix:
+        return overlay
+    return overlay / f"{clip.clip_id}.mp4"
+
+
+def _write_overlay(path: Path, result: ClipResult, prediction: ActionPrediction) -> None:
+    from ..drawing.overlay import write_overlay
+
+    assert result.sequence is not None  # checked by the caller
+    lines = [f"{item.label}  {100 * item.score:.1f} %" for item in prediction.top_k[:3]]
+    labels = {
+        i: f"{person.top_k[0].label} {100 * person.top_k[0].score:.0f} %"
+        for i, person in enumerate(prediction.persons)
+    }
+    write_overlay(
+        result.sequence,
+        result.clip,
+        path,
+        lines=lines or [prediction.error or ""],
+        person_labels=labels,
+    )
+    click.echo(f"  overlay: {path}")
+
+
+def _write_json(path: Path, predictions: list[ActionPrediction]) -> None:
+    from ...pose_extract.common.files import atomic_write
+
+    values = [prediction.to_json() for prediction in predictions]
+    with atomic_write(path) as temporary:
+        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Annotation files and skeletons to the tensors that models see."""

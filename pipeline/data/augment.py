@@ -1,0 +1,164 @@
+"""Changes to training clips, made to a whole batch at once on its device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ... import SkelactError
+from ...models.masking import tube_mask
+from ...pose_extract.layout import KeypointLayout
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training clips are changed; 0 is off everywhere. Lengths are in normalised units.
+
+    Attributes:
+        noise_std: Standard deviation of the noise added to each joint in each frame. The paper adds
+            pixel noise and does not give its size.
+        noise_max: If above ``noise_std``, each clip's deviation is drawn between the two.
+        flip_prob: Chance of mirroring a clip, left and right joints exchanged.
+        rotate_degrees: Greatest rotation in the picture, to either side.
+        scale: Greatest relative change of size, to either side.
+        shear: Greatest shear of either axis.
+        shift: Greatest shift along either axis.
+        drop_prob: Chance that a joint is missing in a whole clip.
+        frame_drop_prob: Chance that a joint is missing in one frame.
+        lost_frames: Greatest share of frames without a skeleton; each clip's share is drawn.
+        tube_prob: Chance that body parts are missing for spans of time in a clip, as in
+            pre-training with tubes.
+        tube_ratio: Chance of each part and span, in such a clip.
+        tube_frames: Frames of a span.
+        random_steps: Take a random frame from each span rather than its middle one.
+        min_length: Least share of a clip's length that is shown; which part is drawn.
+    """
+
+    noise_std: float = 0.01
+    noise_max: float = 0.0
+    flip_prob: float = 0.0
+    rotate_degrees: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    shift: float = 0.0
+    drop_prob: float = 0.0
+    frame_drop_prob: float = 0.0
+    lost_frames: float = 0.0
+    tube_prob: float = 0.0
+    tube_ratio: float = 0.3
+    tube_frames: int = 8
+    random_steps: bool = True
+    min_length: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_length <= 1:
+            raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
+        for name in ("flip_prob", "drop_prob", "frame_drop_prob", "lost_frames"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
+        if not 0 <= self.scale < 1:
+            raise SkelactError(f"augment.scale: expected 0 to 1, got {self.scale}")
+
+
+def augment(
+    x: Tensor, layout: KeypointLayout, config: AugmentConfig, generator: torch.Generator
+) -> Tensor:
+    """Return a changed copy of a batch; what was missing stays missing.
+
+    Args:
+        x: (N, M, T, V, C) normalised clips; the first two channels are x and y.
+        layout: Gives the mirror pairs.
+        config: What to do.
+        generator: Random state on the device of ``x``.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=x.device)
+
+    n, m, t, v, _ = x.shape
+    if config.flip_prob:
+        chosen = uniform(n, 1, 1, 1, 1) < config.flip_prob
+        x = torch.where(chosen, mirrored(x, layout), x)
+    points, rest = x[..., :2], x[..., 2:]
+    observed = (points != 0).any(dim=-1, keepdim=True)
+    points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
+    if config.shift:
+        points = points + (uniform(n, 1, 1, 1, 2) * 2 - 1) * config.shift
+    if config.noise_std or config.noise_max:
+        noise = torch.randn(points.shape, generator=generator, device=x.device)
+        deviation: Tensor | float = config.noise_std
+        if config.noise_max > config.noise_std:
+            more = config.noise_max - config.noise_std
+            deviation = config.noise_std + more * uniform(n, 1, 1, 1, 1)
+        points = points + deviation * noise
+    if config.drop_prob:
+        observed = observed & (uniform(n, m, 1, v, 1) >= config.drop_prob)
+    if config.frame_drop_prob:
+        observed = observed & (uniform(n, m, t, v, 1) >= config.frame_drop_prob)
+    if config.lost_frames:
+        share = config.lost_frames * uniform(n, 1, 1, 1, 1)
+        observed = observed & (uniform(n, m, t, 1, 1) >= share)
+    if config.tube_prob:
+        hidden = tube_mask(
+            n * m,
+            t,
+            layout,
+            config.tube_ratio,
+            tube_frames=config.tube_frames,
+            generator=generator,
+            device=x.device,
+        ).view(n, m, t, v, 1)
+        observed = observed & ~(hidden & (uniform(n, 1, 1, 1, 1) < config.tube_prob))
+    return torch.cat([points, rest], dim=-1) * observed
+
+
+def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:
+    """Return clips (..., V, C) as a mirror shows them: x negated, left and right exchanged."""
+    sides = x[..., torch.as_tensor(layout.flip_inds(), device=x.device), :]
+    return torch.cat([-sides[..., :1], sides[..., 1:]], dim=-1)
+
+
+def draw_positions(
+    count: int, clip_len: int, config: AugmentConfig, generator: torch.Generator
+) -> Tensor | float:
+    """Return where in its span each frame of a training clip is taken; see ``sample_steps``.
+
+    Args:
+        count: N, number of clips.
+        clip_len: T.
+        config: What is random.
+        generator: Random state of the CPU.
+
+    Returns:
+        (N, T), or 0.5 for all.
+    """
+    if not config.random_steps and config.min_length == 1:
+        return 0.5
+    steps = torch.arange(clip_len)
+    within: Tensor | float = 0.5
+    if config.random_steps:
+        within = torch.rand((count, clip_len), generator=generator)
+    if config.min_length == 1:
+        return within
+    length, start = torch.rand((2, count, 1), generator=generator)
+    length = config.min_length + (1 - config.min_length) * length
+    start = start * (1 - length) * clip_len
+    # From the spans of the part shown to those of the whole clip.
+    return start + length * (steps + within) - steps
+
+
+def _affine(n: int, config: AugmentConfig, uniform: Callable[..., Tensor]) -> Tensor:
+    """Return (N, 2, 2) matrices to multiply row vectors (x, y) with."""
+    draws = uniform(n, 4) * 2 - 1
+    angle = draws[:, 0] * math.radians(config.rotate_degrees)
+    cos, sin = angle.cos(), angle.sin()
+    rotation = torch.stack([cos, sin, -sin, cos], dim=-1).view(n, 2, 2)
+    shear = torch.eye(2, device=draws.device).repeat(n, 1, 1)
+    shear[:, 0, 1] = draws[:, 1] * config.shear
+    shear[:, 1, 0] = draws[:, 2] * config.shear
+    scale = (1 + draws[:, 3] * config.scale).view(n, 1, 1)
+    return rotation @ shear * scale

@@ -1,0 +1,1 @@
+"""Draw skeletons, boxes and labels on frames."""

@@ -1,0 +1,1 @@
+"""Measure classifiers and features: accuracy, probes, cost."""

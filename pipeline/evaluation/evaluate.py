@@ -1,0 +1,94 @@
+"""How well a classifier does on labelled skeletons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import SkelactError
+from ..checkpoints.checkpoint import load_classifier
+from ..data.annotations import Annotation, load_annotations
+from ..inference.classify import TestProtocol, classify
+from .metrics import Evaluation, measure
+
+if TYPE_CHECKING:
+    import torch
+
+    # Normalised clips (N, M, T, V, C) to logits (N, num_classes).
+    Model = Callable[[torch.Tensor], torch.Tensor]
+
+
+def corrupt(
+    clips: Sequence[Annotation], joint_noise: float, lost_frames: float, seed: int
+) -> list[Annotation]:
+    """Return clips with worse skeletons, to see how much a classifier bears.
+
+    Args:
+        clips: The clips.
+        joint_noise: Standard deviation of noise on each joint and frame, as a share of the longer
+            side of the box around all people of the clip.
+        lost_frames: Share of frames without a skeleton, drawn at random.
+        seed: Seed; a clip's draws do not depend on the others.
+
+    Raises:
+        SkelactError: for negative noise, or a share that is not from 0 to below 1.
+    """
+    if joint_noise < 0 or not 0 <= lost_frames < 1:
+        raise SkelactError(
+            "expected joint noise of 0 or more and a share of lost frames from 0 to below 1, got "
+            f"{joint_noise} and {lost_frames}"
+        )
+    out = []
+    for i, clip in enumerate(clips):
+        rng = np.random.default_rng([seed, i])
+        seen = np.asarray(clip.keypoint_scores > 0)
+        lost = np.asarray(rng.random(clip.keypoints.shape[1]) < lost_frames)
+        noise = rng.standard_normal(clip.keypoints.shape, dtype=np.float32)
+        extent = np.ptp(clip.keypoints[seen], axis=0).max() if seen.any() else 0.0
+        seen = seen & ~lost[None, :, None]
+        noisy = clip.keypoints + np.float32(joint_noise * extent) * noise
+        keypoints = np.where(seen[..., None], noisy, 0)
+        scores = np.where(seen, clip.keypoint_scores, 0)
+        out.append(replace(clip, keypoints=keypoints, keypoint_scores=scores))
+    return out
+
+
+def evaluate_checkpoint(
+    checkpoint: Path | None,
+    ann_file: Path,
+    split: str,
+    *,
+    device: str = "auto",
+    num_clips: int | None = None,
+    joint_noise: float = 0.0,
+    lost_frames: float = 0.0,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure a classifier on a split of an annotation file.
+
+    Args:
+        checkpoint: The classifier; None for the shipped one.
+        ann_file: PYSKL annotation file.
+        split: Split of it.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_clips: Test clips per video; None takes what the classifier was measured with.
+        joint_noise: See :func:`corrupt`.
+        lost_frames: See :func:`corrupt`.
+        seed: Seed of the noise and the losses.
+
+    Raises:
+        SkelactError: if the checkpoint, the file or the split cannot be used.
+    """
+    from ...pose_extract.common.device import choose_device
+
+    model, meta = load_classifier(checkpoint)
+    annotations = load_annotations(ann_file).select(split)
+    annotations = corrupt(annotations, joint_noise, lost_frames, seed)
+    chosen = choose_device(device)
+    protocol = TestProtocol.of(meta, num_clips)
+    scores = classify(model.to(chosen), meta, annotations, device=chosen, protocol=protocol)
+    return measure(scores, np.array([annotation.label for annotation in annotations]))

@@ -1,0 +1,161 @@
+"""How good features are before any fine-tuning: linear probe and nearest neighbour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ...models.skeleton_mae import SkeletonMAE
+from ...models.tube import TubeMAE
+from ...pose_extract.common.device import choose_device
+from ..checkpoints.checkpoint import load_classifier, load_mae, load_meta
+from ..checkpoints.onnx_classifier import OnnxClassifier
+from ..data.annotations import Annotation, label_fraction, load_annotations
+from ..data.clip_store import ClipStore
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Top-1 accuracy on the val split, in per cent.
+
+    Attributes:
+        linear: Of a linear classifier on the features.
+        knn: Of the label of the nearest training clip, by cosine.
+        num_train: Labelled training clips.
+        num_val: Clips measured.
+    """
+
+    linear: float
+    knn: float
+    num_train: int
+    num_val: int
+
+
+def probe(
+    checkpoint: Path,
+    ann_file: Path,
+    train_split: str,
+    val_split: str,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+    device: str = "auto",
+) -> ProbeResult:
+    """Measure the features of a pre-trained or fine-tuned network; its weights stay as they are.
+
+    Args:
+        checkpoint: A pre-training or classifier checkpoint.
+        ann_file: PYSKL annotation file.
+        train_split: Split that the linear classifier learns from.
+        val_split: Split to measure on.
+        share: Share of the training labels that are used, as in fine-tuning.
+        seed: Which labels these are.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        SkelactError: if the checkpoint, the file or a split cannot be used.
+    """
+    data = load_annotations(ann_file)
+    train = label_fraction(data.select(train_split), share, seed)
+    val = data.select(val_split)
+    one, labels = clip_features(checkpoint, train, choose_device(device))
+    two, wanted = clip_features(checkpoint, val, choose_device(device))
+    # As the training clips lie, so that no feature counts by its unit.
+    mean, std = one.mean(dim=0), one.std(dim=0).clamp(min=1e-6)
+    one, two = (one - mean) / std, (two - mean) / std
+
+    def top1(predicted: Tensor) -> float:
+        return 100 * float((predicted == wanted).float().mean())
+
+    likeness = nn.functional.normalize(two) @ nn.functional.normalize(one).T
+    return ProbeResult(
+        linear=top1(_fit_linear(one, labels)(two).argmax(dim=1)),
+        knn=top1(labels[likeness.argmax(dim=1)]),
+        num_train=len(train),
+        num_val=len(val),
+    )
+
+
+def clip_features(
+    checkpoint: Path, clips: Sequence[Annotation], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return features (N, D) and labels (N,) on the CPU.
+
+    A pre-trained network gives its encoding, averaged over joints, as mean and standard deviation
+    over time, averaged over people. A classifier gives what its last layers see.
+    """
+    meta = load_meta(checkpoint)
+    if meta.kind == "pretrain":
+        model: nn.Module = _Pooled(load_mae(checkpoint)[0])
+    else:
+        classifier, _ = load_classifier(checkpoint)
+        if isinstance(classifier, OnnxClassifier):
+            raise SkelactError(f"{checkpoint}: an exported classifier gives no features")
+        model = _Clip(classifier)
+    model = model.to(device).eval()
+    store = ClipStore(clips, meta.preprocess)
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(store), _BATCH):
+            inds = torch.arange(start, min(start + _BATCH, len(store)))
+            found.append(model(store.batch(inds, device)).float().cpu())
+    # Copied out of inference mode: a linear classifier is fitted to them.
+    return torch.cat(found).clone(), store.labels
+
+
+class _Clip(nn.Module):
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.classifier.pool_clip(x)  # type: ignore[operator]
+        return out
+
+
+class _Pooled(nn.Module):
+    """A masked autoencoder's encoding of clips (N, M, T, V, C) as (N, 2 D)."""
+
+    def __init__(self, mae: SkeletonMAE | TubeMAE) -> None:
+        super().__init__()
+        self.mae = mae
+
+    def forward(self, x: Tensor) -> Tensor:
+        people = x.flatten(0, 1)  # (B, T, V, C)
+        present = (people != 0).flatten(1).any(dim=1)
+        if isinstance(self.mae, TubeMAE):
+            steps = self.mae.encoder(people).mean(dim=2)  # (B, T', D)
+        else:
+            frames = people.flatten(0, 1)
+            missing = (frames == 0).all(dim=-1)
+            encoded = self.mae.encode(self.mae.embed(frames), missing)
+            steps = encoded.mean(dim=1).unflatten(0, (-1, people.shape[1]))
+        pooled = torch.cat([steps.mean(dim=1), steps.std(dim=1)], dim=-1)
+        weight = present.to(pooled.dtype).unflatten(0, x.shape[:2]).unsqueeze(-1)
+        total = (pooled.unflatten(0, x.shape[:2]) * weight).sum(dim=1)
+        return total / weight.sum(dim=1).clamp(min=1)
+
+
+def _fit_linear(features: Tensor, labels: Tensor, penalty: float = 1e-3) -> nn.Linear:
+    """Fit multinomial logistic regression with an L2 penalty; no randomness in it."""
+    linear = nn.Linear(features.shape[1], int(labels.max()) + 1)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(linear(features), labels)
+        loss = loss + penalty * linear.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return linear

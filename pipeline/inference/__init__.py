@@ -1,0 +1,1 @@
+"""From skeletons and clips to action labels, and the export to ONNX."""

@@ -1,0 +1,95 @@
+"""Write a classifier as ONNX, and check that it computes what torch does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ...pose_extract.common.files import atomic_write
+from ..checkpoints.checkpoint import CheckpointMeta, load_classifier
+from ..checkpoints.onnx_classifier import META_KEY, OnnxClassifier
+from ..data.annotations import Annotation
+from ..data.clip_store import ClipStore
+
+_OPSET = 17
+TOLERANCE = 1e-4
+
+
+def export_onnx(checkpoint: Path | None, out: Path, clips: Sequence[Annotation]) -> float:
+    """Write a classifier as ONNX with a dynamic batch, and check it against torch.
+
+    Args:
+        checkpoint: The classifier; None for the shipped one.
+        out: Target, ending in .onnx.
+        clips: Sequences to check on; they go through as one batch and one by one.
+
+    Returns:
+        The greatest difference of a logit.
+
+    Raises:
+        SkelactError: if the checkpoint cannot be used, the package onnx is missing, or the two
+            differ by more than 1e-4; then nothing is written.
+    """
+    if out.suffix != ".onnx" or not clips:
+        raise SkelactError(f"expected a target ending in .onnx and clips to check on, got {out}")
+    model, meta = load_classifier(checkpoint)
+    if isinstance(model, OnnxClassifier):
+        raise SkelactError(f"{checkpoint} is an ONNX file already")
+    store = ClipStore(clips, meta.preprocess)
+    x = store.batch(torch.arange(len(store)), torch.device("cpu"))
+    with atomic_write(out) as temporary:
+        _write(model, meta, x[:2], temporary)
+        exported = OnnxClassifier(temporary)
+        with torch.inference_mode():
+            wanted = model(x)
+            alone = torch.cat([exported(clip[None]) for clip in x])
+        differences = [(exported(x) - wanted).abs().max(), (alone - wanted).abs().max()]
+        worst = float(torch.stack(differences).max())
+        if not worst <= TOLERANCE:
+            raise SkelactError(
+                f"the exported classifier differs from torch by {worst:.2g} on {len(x)} clips, "
+                f"expected at most {TOLERANCE}; nothing was written"
+            )
+    return worst
+
+
+def _write(model: nn.Module, meta: CheckpointMeta, x: Tensor, path: Path) -> None:
+    try:
+        import onnx
+    except ImportError:
+        raise SkelactError(
+            "writing ONNX needs the package onnx: pip install onnx (reading does not)"
+        ) from None
+    with warnings.catch_warnings():
+        # The exporter by tracing warns of its age; the newer one needs more packages.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (x,),
+            path,
+            input_names=["clips"],
+            output_names=["logits"],
+            dynamic_axes={"clips": {0: "batch"}, "logits": {0: "batch"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    file = onnx.load(path)
+    entry = file.metadata_props.add()
+    entry.key, entry.value = META_KEY, json.dumps(dataclasses.asdict(meta))
+    onnx.save(file, path)
+
+
+def simulated_clips(count: int) -> list[Annotation]:
+    """Return simulated dives to check on where no real sequences are given."""
+    from ..synth.dataset import diving_labels, film_dives
+
+    _, dives = diving_labels()
+    return film_dives(dives[:count], np.random.default_rng(0))

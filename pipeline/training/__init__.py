@@ -1,0 +1,1 @@
+"""Pre-training and fine-tuning, from a config to a checkpoint."""

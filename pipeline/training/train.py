@@ -1,0 +1,215 @@
+"""Pre-training and fine-tuning: a config and its data to a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, is_main_process
+from torch import nn
+
+from ... import SkelactError
+from ...pose_extract.common.files import atomic_write
+from ..checkpoints.checkpoint import CheckpointMeta, load_mae, save_checkpoint
+from ..checkpoints.networks import build_classifier, build_mae
+from ..config import FinetuneConfig, PretrainConfig, load_label_names
+from ..data.annotations import (
+    Annotation,
+    AnnotationFile,
+    annotation_path,
+    label_fraction,
+    load_annotations,
+)
+from ..data.clip_store import ClipStore
+from ..evaluation.metrics import measure
+from ..inference.classify import TestProtocol
+from .objectives import FinetuneModule, PretrainModule
+from .runner import train_module
+
+
+def pretrain(
+    config: PretrainConfig,
+    work_dir: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Pre-train a masked autoencoder on the training split; labels are not used.
+
+    Args:
+        config: What to do.
+        work_dir: Gets the checkpoint ``skeleton_mae``, resume states and logs.
+        seed: Seed of weights, order, augmentation and masks.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        resume: Go on from the last state in ``work_dir`` if there is one.
+        quiet: Log warnings alone.
+
+    Returns:
+        The checkpoint's JSON.
+    """
+    clips = load_annotations(annotation_path(config.data.ann_file)).select(config.data.train_split)
+    store = ClipStore(clips, config.preprocess)
+    torch.manual_seed(seed)
+    mae = build_mae(config.preprocess, config.network, config.mask)
+    module = PretrainModule(mae, config.mask, store, config.augment)
+    best = train_module(
+        module,
+        config.optim,
+        config.runtime,
+        work_dir,
+        seed=seed,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+    )
+    meta = CheckpointMeta(
+        kind="pretrain",
+        preprocess=config.preprocess,
+        model=config.model,
+        encoder=dataclasses.asdict(config.network),
+        head=dataclasses.asdict(config.mask),
+        label_names=(),
+        config=dataclasses.asdict(config),
+        data=_data_record(config, store),
+        seed=seed,
+        figures={},
+    )
+    return _save_once(work_dir / "skeleton_mae", best.mae, meta)
+
+
+def finetune(
+    config: FinetuneConfig,
+    work_dir: Path,
+    *,
+    pretrained: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    half: bool = False,
+) -> Path:
+    """Train the classifier; the weights of the last epoch are kept, none is picked by its figures.
+
+    Args:
+        config: What to do.
+        work_dir: Gets the checkpoint ``classifier``, ``metrics.json``, resume states and logs.
+        pretrained: A SkeletonMAE checkpoint; None starts from random weights.
+        seed: Seed of weights, order and augmentation.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        resume: Go on from the last state in ``work_dir`` if there is one.
+        quiet: Log warnings alone.
+        half: Keep the weights in half precision.
+
+    Returns:
+        The checkpoint's JSON.
+    """
+    data = load_annotations(annotation_path(config.data.ann_file))
+    train_clips = data.select(config.data.train_split)
+    val_clips = data.select(config.data.val_split) if config.data.val_split else []
+    names = _label_names(config, data, [*train_clips, *val_clips])
+    _check_labels([*train_clips, *val_clips], len(names), data.path)
+    train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
+    store = ClipStore(train_clips, config.preprocess)
+    val_store = ClipStore(val_clips, config.preprocess) if val_clips else None
+    torch.manual_seed(seed)
+    classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
+    origin: dict[str, Any] | None = None
+    if pretrained is not None:
+        mae, pretrain_meta = load_mae(pretrained)
+        classifier.load_pretrained(mae)
+        origin = pretrain_meta.data | {"seed": pretrain_meta.seed, "mask": pretrain_meta.head}
+    module = FinetuneModule(
+        classifier,
+        store,
+        config.augment,
+        val_store,
+        config.optim.label_smoothing,
+        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
+    )
+    best = train_module(
+        module,
+        config.optim,
+        config.runtime,
+        work_dir,
+        seed=seed,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+    )
+    measured = _measure_last(best, val_store)
+    meta = CheckpointMeta(
+        kind="classifier",
+        preprocess=config.preprocess,
+        model=config.model,
+        encoder=dataclasses.asdict(config.network),
+        head=dataclasses.asdict(config.classifier),
+        label_names=names,
+        config=dataclasses.asdict(config),
+        data=_data_record(config, store) | {"pretrained_on": origin},
+        seed=seed,
+        figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
+    )
+    if measured and is_main_process():
+        with atomic_write(work_dir / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    return _save_once(work_dir / "classifier", best.classifier, meta, half)
+
+
+def _label_names(
+    config: FinetuneConfig, data: AnnotationFile, clips: Sequence[Annotation]
+) -> tuple[str, ...]:
+    if config.data.labels:
+        return load_label_names(config.data.labels)
+    if data.label_names:
+        return data.label_names
+    count = config.data.num_classes or 1 + max(clip.label for clip in clips)
+    return tuple(str(i) for i in range(count))
+
+
+def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> None:
+    for clip in clips:
+        if not 0 <= clip.label < num_classes:
+            raise SkelactError(
+                f"{path}: {clip.frame_dir}: expected a label from 0 to {num_classes - 1}, "
+                f"got {clip.label}"
+            )
+
+
+def _data_record(config: PretrainConfig | FinetuneConfig, store: ClipStore) -> dict[str, Any]:
+    return {
+        "dataset": config.data.dataset,
+        "split": config.data.train_split,
+        "num_clips": len(store),
+        # What a long video is cut into when its action is predicted.
+        "median_frames": store.median_frames,
+    }
+
+
+def _measure_last(module: Any, val_store: ClipStore | None) -> dict[str, Any]:
+    """Measure the weights that are kept, whichever epoch the loop measured last."""
+    if val_store is None:
+        return {}
+    module.eval()
+    with torch.inference_mode():
+        pairs = [
+            pair
+            for start in range(0, len(val_store), 64)
+            for pair in module(list(range(start, min(start + 64, len(val_store)))), mode="predict")
+        ]
+    scores, labels = zip(*pairs)
+    return measure(np.stack(scores), np.array(labels)).to_json()
+
+
+def _save_once(path: Path, module: nn.Module, meta: CheckpointMeta, half: bool = False) -> Path:
+    """Save by the first process alone; the others wait until the pair is there."""
+    if is_main_process():
+        save_checkpoint(path, module, meta, half=half)
+    barrier()
+    return path.with_name(f"{path.name}.json")

@@ -1,0 +1,109 @@
+"""Which device, numbers and threads the networks get."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ... import SkelactError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that ``name`` asks for; "auto" takes CUDA where there is any.
+
+    Raises:
+        SkelactError: if it is no device, or is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SkelactError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SkelactError(
+            f"device: {name} is not there, torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices; use --device cpu, or `skelact doctor`"
+        )
+    return device
+
+
+def has_bf16() -> bool:
+    """Return whether the processor multiplies bfloat16 in hardware.
+
+    Where it does not, PyTorch does so in software: ten times as slow as float32.
+    """
+    import torch
+
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """Return the numbers with which networks run fastest on a device."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if has_bf16() else torch.float32
+
+
+def free_cores() -> int:
+    """Return the processor cores that this process may use, at least 1.
+
+    Libraries take one thread per core of the machine; inside a container with a quota the surplus
+    threads wait for each other and a run slows by orders of magnitude.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    quota = _cgroup_quota()
+    return max(1, min(cores, int(quota) if quota else cores))
+
+
+def default_threads() -> int:
+    """Return the threads that a network gets where nobody says how many, at least 1.
+
+    OMP_NUM_THREADS if set: runs that share a machine, each with threads for all of its cores, slow
+    each other by orders of magnitude. Else the free cores, shared among the processes of torchrun,
+    which sets that variable by itself.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if processes == 1 and asked.isdecimal():
+        return max(1, int(asked))
+    return max(1, free_cores() // processes)
+
+
+def _cgroup_quota() -> float | None:
+    """Return the container's processor quota in cores (cgroup 2), or None where there is none."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if limit == "max" else max(1.0, float(limit) / float(period))
+    except (OSError, ValueError):
+        return None
+
+
+def keep_freed_memory() -> None:
+    """Make the C library keep freed memory for the next tensors.
+
+    By default glibc maps each large tensor anew and gives it back to the system; the kernel then
+    clears the same pages again at each training step, which took half of its time on two cores.
+    Does nothing where there is no glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    # From <malloc.h>: large blocks come from the heap too, and its end is not trimmed.
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+    mallopt(m_top_pad, 2**28)

@@ -1,0 +1,63 @@
+"""Files: atomic writes, hashes, and the folders that skelact uses."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def discard_leftovers(path: Path) -> None:
+    """Remove what writes to ``path`` left behind that were killed; nobody may be writing to it."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that replaces it when the block ends well.
+
+    Whatever goes wrong inside, ``path`` is left as it was and the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes the file private; a result gets the permissions any new file would get.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# The folder of the package ``skelact``, which is the root of a source tree.
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for downloads: $SKELACT_CACHE, else ~/.cache/skelact."""
+    if chosen := os.environ.get("SKELACT_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "skelact"
+
+
+def shared_folder() -> Path:
+    """Return the folder of shared data: $SKELACT_SHARED, else ``shared`` beside the source tree."""
+    return Path(os.environ.get("SKELACT_SHARED", PACKAGE_FOLDER.parent / "shared"))

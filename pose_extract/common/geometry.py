@@ -1,0 +1,118 @@
+"""Geometry of boxes and poses: overlap, and the likeness of two poses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..layout import KeypointLayout
+
+# Falloff of each keypoint in COCO's object keypoint similarity (cocodataset.org, keypoints eval).
+COCO_SIGMAS = np.array(
+    [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
+     0.087, 0.087, 0.089, 0.089],
+    np.float32,
+)  # fmt: skip
+
+
+def box_areas(bboxes: np.ndarray) -> np.ndarray:
+    """Return (...,) areas in square pixels of (..., 4) xyxy boxes."""
+    sides = np.clip(bboxes[..., 2:] - bboxes[..., :2], 0, None)
+    areas: np.ndarray = sides[..., 0] * sides[..., 1]
+    return areas
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (A, B) intersection over union of (A, 4) and (B, 4) xyxy boxes."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(high - low, 0, None)
+    both = sides[..., 0] * sides[..., 1]
+    union = box_areas(first)[:, None] + box_areas(second)[None] - both
+    iou: np.ndarray = both / np.maximum(union, 1e-6)
+    return iou
+
+
+def boxes_by_poses(
+    bboxes: np.ndarray, keypoints: np.ndarray, share: float, margin: float
+) -> np.ndarray:
+    """Return boxes moved towards the extent of the keypoints found in them.
+
+    Args:
+        bboxes: (..., 4) xyxy.
+        keypoints: (..., V, 2) in the same pixels.
+        share: What the keypoints count beside the box, 0 to 1.
+        margin: How far a body reaches beyond its keypoints, over their extent, at each side.
+    """
+    low, high = keypoints.min(axis=-2), keypoints.max(axis=-2)
+    reach = margin * (high - low)
+    extents = np.concatenate([low - reach, high + reach], axis=-1)
+    moved: np.ndarray = bboxes + share * (extents - bboxes)
+    return moved
+
+
+def pairwise_oks(
+    first: np.ndarray,
+    second: np.ndarray,
+    weights_first: np.ndarray,
+    weights_second: np.ndarray,
+    areas: np.ndarray,
+    falloff: np.ndarray = COCO_SIGMAS,
+) -> np.ndarray:
+    """Return (A, B) object keypoint similarity of poses, 1 for equal ones.
+
+    ``mean_v w_v exp(-d_v^2 / (2 area (2 sigma_v)^2))`` over the keypoints, each weighted by how
+    surely both poses have it.
+
+    Args:
+        first: (A, V, 2) keypoints in pixels.
+        second: (B, V, 2) keypoints in pixels.
+        weights_first: (A, V) scores or visibility.
+        weights_second: (B, V) scores or visibility.
+        areas: (A,) or (A, B) size of the person in square pixels.
+        falloff: (V,) sigmas.
+    """
+    squared = ((first[:, None] - second[None]) ** 2).sum(axis=-1)  # (A, B, V)
+    areas = areas[:, None] if areas.ndim == 1 else areas
+    weight = weights_first[:, None] * weights_second[None]
+    likeness = (weight * keypoint_likeness(squared, areas, falloff)).sum(axis=-1)
+    oks: np.ndarray = likeness / np.maximum(weight.sum(axis=-1), 1e-6)
+    return oks
+
+
+def keypoint_likeness(
+    squared: np.ndarray, areas: np.ndarray, falloff: np.ndarray = COCO_SIGMAS
+) -> np.ndarray:
+    """Return (..., V) likeness of keypoints, 1 for equal ones: COCO's OKS before it is averaged.
+
+    Args:
+        squared: (..., V) squared distances in pixels.
+        areas: (...) size of the person in square pixels.
+        falloff: (V,) sigmas.
+    """
+    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * falloff) ** 2
+    likeness: np.ndarray = np.exp(-squared / variance)
+    return likeness
+
+
+if TYPE_CHECKING:
+    pass
+
+
+def rotate_points(points: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
+    """Turn points (..., 2) about the origin, clockwise as seen in a picture (y is down)."""
+    radians = np.deg2rad(np.asarray(degrees, np.float32))
+    cos, sin = np.cos(radians), np.sin(radians)
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+
+
+def body_angles(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
+    """Return by how many degrees (N,) bodies (N, V, 2) are turned clockwise from standing."""
+    left, right = layout.index("left_shoulder"), layout.index("right_shoulder")
+    shoulders = (keypoints[:, left] + keypoints[:, right]) / 2
+    left, right = layout.index("left_hip"), layout.index("right_hip")
+    down = (keypoints[:, left] + keypoints[:, right]) / 2 - shoulders
+    angles: np.ndarray = np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
+    return angles

@@ -1,0 +1,1 @@
+"""Find the people of each frame: bounding boxes with scores."""

@@ -1,0 +1,158 @@
+"""ONNX Runtime: person detectors as OpenMMLab exports them (RTMDet, YOLOX)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ... import SkelactError
+from ..common.device import default_threads
+from ..decode.frames import FrameBatch
+from ..weights.download import fetch_weights, identify_weights
+from .base import Detections
+
+# Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
+_RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
+_RTMDET_STD = np.array([57.375, 57.12, 58.395], np.float32)
+_PADDING = 114
+_DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
+_STRIDE = 32
+_PERSON = 0
+
+
+class ONNXDetector:
+    """A person detector with non-maximum suppression inside its ONNX file.
+
+    The file has one input (B, 3, H, W) and gives "dets" (B, n, 5), xyxy and score in input pixels,
+    and, for more than one class, "labels" (B, n) with 0 for a person. YOLOX is told from RTMDet by
+    the word in the file's name.
+
+    Args:
+        name: Name in the weights table, a path, or an address (.onnx, or a .zip that holds one).
+        score_thr: Leave out people with a lower score.
+        max_det: At most this many people per frame.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_threads: Threads; 0 takes the free cores.
+        size_factor: Enlarges the network's input, where the file takes any size.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        score_thr: float,
+        max_det: int,
+        device: str,
+        num_threads: int,
+        size_factor: float = 1.0,
+    ) -> None:
+        self._name = name
+        self._score_thr = score_thr
+        self._max_det = max_det
+        self._device = device
+        self._num_threads = num_threads
+        self._size_factor = size_factor
+        self._family = "yolox" if "yolox" in Path(name).name.lower() else "rtmdet"
+        self._session: Any = None
+
+    def identity(self) -> dict[str, Any]:
+        """See ``PersonDetector``."""
+        return {
+            "name": Path(self._name).name,
+            "sha256": identify_weights(self._name),
+            "score_thr": self._score_thr,
+            "max_det": self._max_det,
+            "size_factor": self._size_factor,
+        }
+
+    def load(self) -> None:
+        """Load the network.
+
+        Raises:
+            SkelactError: if the file is missing or is no such detector.
+        """
+        if self._session is not None:
+            return
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._num_threads or default_threads()
+        options.inter_op_num_threads = 1
+        # Failures come as exceptions.
+        options.log_severity_level = 4
+        path = fetch_weights(self._name)
+        providers = ["CPUExecutionProvider"]
+        if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:
+            raise SkelactError(f"{path}: ONNX Runtime cannot load it: {error}") from None
+        self._read_form(path)
+
+    def _read_form(self, path: Path) -> None:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [output.name for output in outputs]
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or len(outputs[0].shape) != 3:
+            raise SkelactError(
+                f"{path}: expected one input (B,3,H,W) and boxes (B,n,5) with non-maximum "
+                f"suppression inside, got input {shape} and outputs {names}"
+            )
+        self._input = inputs[0].name
+        self._num_outputs = len(names)
+        fixed = isinstance(shape[2], int) and isinstance(shape[3], int)
+        width, height = (
+            round(side * self._size_factor / _STRIDE) * _STRIDE
+            for side in _DEFAULT_SIZE_WH[self._family]
+        )
+        self._size_wh = (shape[3], shape[2]) if fixed else (width, height)
+        self._many = not isinstance(shape[0], int) and self._takes_two()
+
+    def _takes_two(self) -> bool:
+        """Return whether a batch runs: some files say they take any batch, and take one picture."""
+        width, height = self._size_wh
+        try:
+            self._session.run(None, {self._input: np.zeros((2, 3, height, width), np.float32)})
+        except Exception:
+            # ONNX Runtime raises classes of its own for what a graph does not bear.
+            return False
+        return True
+
+    def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
+        """Return the people of each frame."""
+        self.load()
+        boxed = [self._letterbox(frame) for frame in batch.frames]
+        tensors = np.stack([tensor for tensor, _ in boxed])
+        if self._many:
+            outputs = self._session.run(None, {self._input: tensors})
+        else:
+            parts = [self._session.run(None, {self._input: tensor[None]}) for tensor in tensors]
+            outputs = [[part[i][0] for part in parts] for i in range(self._num_outputs)]
+        dets = outputs[0]
+        labels = outputs[1] if len(outputs) > 1 else [np.zeros(len(found)) for found in dets]
+        shape: tuple[int, int] = batch.frames.shape[1:3]
+        result = []
+        for (_, ratio), found, classes in zip(boxed, dets, labels):
+            people = found[classes == _PERSON]
+            result.append(
+                Detections.clean(
+                    people[:, :4] / ratio, people[:, 4], shape, self._score_thr, self._max_det
+                )
+            )
+        return result
+
+    def _letterbox(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the network's input (3, H, W) float32 and the scale from frame to input."""
+        width, height = self._size_wh
+        ratio = min(width / frame.shape[1], height / frame.shape[0])
+        size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
+        canvas = np.full((height, width, 3), _PADDING, np.uint8)
+        resized = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        canvas[: size[1], : size[0]] = resized[..., ::-1]  # RGB to BGR
+        tensor = canvas.astype(np.float32)
+        if self._family == "rtmdet":
+            tensor = (tensor - _RTMDET_MEAN) / _RTMDET_STD
+        return np.ascontiguousarray(tensor.transpose(2, 0, 1)), ratio

@@ -1,0 +1,1 @@
+"""The networks themselves: plain PyTorch modules, their shapes, and MMPose's."""

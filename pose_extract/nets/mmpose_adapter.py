@@ -1,0 +1,229 @@
+"""Import MMPose from pure-Python wheels.
+
+MMPose asks for compiled packages (mmcv's operators, mmdet, torchvision, chumpy, xtcocotools) that
+its top-down heatmap models never call. While MMPose is imported, a finder behind all others offers
+empty stand-ins for those that are missing; a package that is there is left alone. The stand-ins are
+taken out of ``sys.modules`` again afterwards, so the rest of the process still sees the packages as
+missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ... import SkelactError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MMPOSE_INSTALL = "pip install --no-deps mmpose==1.3.2"
+
+# What may be missing, and how to install it where something truly needs it.
+_INSTALL = {
+    "mmcv.ops": "pip install -U openmim && mim install mmcv",
+    "mmdet": "pip install -U openmim && mim install mmcv mmdet",
+    "torchvision": "pip install torchvision",
+    "chumpy": "pip install --no-build-isolation chumpy",
+    "xtcocotools": "pip install --no-build-isolation xtcocotools",
+}
+
+_lock = threading.RLock()
+
+
+class _StandInMeta(type):
+    """Makes placeholder classes that can be named, subclassed and decorated, but not used."""
+
+    package: str
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise SkelactError(
+            f"{cls.package}.{cls.__name__} was asked for, but {cls.package} is not installed; "
+            f"install it with: {_INSTALL[cls.package]}"
+        )
+
+
+class _StandInModule(ModuleType):
+    """A module whose every name is a placeholder class."""
+
+    def __init__(self, name: str, package: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
+        self._package = package
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"{self.__name__} is a stand-in and has no {name}")
+        placeholder = _StandInMeta(name, (), {"package": self._package})
+        setattr(self, name, placeholder)
+        return placeholder
+
+
+class _StandInLoader(importlib.abc.Loader):
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return _StandInModule(spec.name, self._package)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: a stand-in has no body."""
+
+
+class _StandInFinder(importlib.abc.MetaPathFinder):
+    def __init__(self, packages: Sequence[str]) -> None:
+        self._packages = packages
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        for package in self._packages:
+            if fullname == package or fullname.startswith(f"{package}."):
+                loader = _StandInLoader(package)
+                return importlib.machinery.ModuleSpec(fullname, loader, is_package=True)
+        return None
+
+
+def missing_packages() -> list[str]:
+    """Return which of the packages that MMPose asks for cannot be imported.
+
+    mmcv-lite has the folder ``mmcv.ops`` without the compiled module behind it, and a torchvision
+    built for another torch fails when it is imported: both count as missing.
+    """
+    return [package for package in _INSTALL if not _imports(package)]
+
+
+def _imports(package: str) -> bool:
+    probed = "mmcv._ext" if package == "mmcv.ops" else package
+    try:
+        if importlib.util.find_spec(probed) is None:
+            return False
+        importlib.import_module(probed)
+    except Exception:
+        # Whatever a broken package raises, MMPose can do without it.
+        return False
+    return True
+
+
+@contextmanager
+def _stand_ins(packages: Sequence[str]) -> Iterator[None]:
+    """Offer stand-ins for ``packages`` inside the block."""
+    finder = _StandInFinder(packages)
+    # In front, since mmcv-lite's own mmcv.ops is found but cannot be imported; nothing that is
+    # installed is in the list.
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, _StandInModule):
+                del sys.modules[name]
+                # "import mmcv" must not find the stand-in as an attribute either.
+                parent, _, child = name.rpartition(".")
+                if parent in sys.modules and sys.modules[parent].__dict__.get(child) is module:
+                    delattr(sys.modules[parent], child)
+
+
+def import_mmpose(*modules: str) -> ModuleType:
+    """Import MMPose, with stand-ins for what is missing, and return it.
+
+    Args:
+        modules: Modules of MMPose to import besides, such as "mmpose.models".
+
+    Raises:
+        SkelactError: if MMPose is missing, is of another major version, or cannot be imported.
+    """
+    with _lock:
+        if importlib.util.find_spec("mmpose") is None:
+            raise SkelactError(f"MMPose is not installed; install it with: {MMPOSE_INSTALL}")
+        try:
+            with _stand_ins(missing_packages()):
+                mmpose = importlib.import_module("mmpose")
+                for module in modules:
+                    importlib.import_module(module)
+        except (ImportError, AssertionError, RuntimeError) as error:
+            raise SkelactError(
+                f"MMPose is installed but cannot be imported: {error}; `skelact doctor` shows what "
+                "is missing"
+            ) from error
+        if not mmpose.__version__.startswith("1."):
+            raise SkelactError(
+                f"expected MMPose 1.x, got {mmpose.__version__}; install it with: {MMPOSE_INSTALL}"
+            )
+        return mmpose
+
+
+def build_pose_model(config: dict[str, Any]) -> Any:
+    """Build an MMPose pose estimator (an ``nn.Module``) from its ``model`` config.
+
+    Raises:
+        SkelactError: if MMPose is missing, or the model needs a package that is.
+    """
+    import_mmpose("mmpose.models")
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    _keep_channels_last()
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        return MODELS.build(config)
+
+
+def mixed_halves(first: Tensor, second: Tensor) -> Tensor:
+    """Return features (N, 2 C, h, w) whose channels are those of two halves in turn.
+
+    A channel shuffle of two groups, in channels_last memory.
+    """
+    import torch
+
+    pixels = [half.permute(0, 2, 3, 1) for half in (first, second)]
+    return torch.stack(pixels, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+
+@cache
+def _keep_channels_last() -> None:
+    """Let Lite-HRNet's blocks mix their two halves without leaving channels_last memory.
+
+    MMPose joins the halves, then shuffles the channels into the other memory order, and all that
+    follows is slower on a processor. The numbers are the same; other memory orders go MMPose's way.
+    """
+    import torch
+    from mmpose.models.backbones.litehrnet import ShuffleUnit, Stem, channel_shuffle
+
+    def unit_halves(unit: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        if unit.stride > 1:
+            return unit.branch1(x), unit.branch2(x)
+        first, second = x.chunk(2, dim=1)
+        return first, unit.branch2(second)
+
+    def stem_halves(stem: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = stem.conv1(x).chunk(2, dim=1)
+        second = stem.linear_conv(stem.depthwise_conv(stem.expand_conv(second)))
+        return stem.branch1(first), second
+
+    def replace(block: Any, halves: Callable[[Any, Tensor], tuple[Tensor, Tensor]]) -> None:
+        published = block.forward
+
+        def forward(self: Any, x: Tensor) -> Tensor:
+            if self.with_cp or not x.is_contiguous(memory_format=torch.channels_last):
+                result: Tensor = published(self, x)
+                return result
+            first, second = halves(self, x)
+            if first.shape != second.shape:  # stems of some widths
+                mixed: Tensor = channel_shuffle(torch.cat((first, second), dim=1), 2)
+                return mixed
+            return mixed_halves(first, second)
+
+        block.forward = forward
+
+    replace(ShuffleUnit, unit_halves)
+    replace(Stem, stem_halves)

@@ -1,0 +1,1 @@
+"""Estimate keypoints in person crops, at any orientation."""

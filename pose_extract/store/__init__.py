@@ -1,0 +1,1 @@
+"""Skeleton sequences on disk: cache entries, manifest, quality figures, export."""

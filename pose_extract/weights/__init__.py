@@ -1,0 +1,1 @@
+"""Weight files: the table of names, finding and fetching them, exported bundles."""

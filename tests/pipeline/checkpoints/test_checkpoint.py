@@ -1,0 +1,120 @@
+"""Checkpoints: what is saved is loaded; what does not fit is refused; nothing is executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from skelact import SkelactError
+from skelact.models.strl import SSLClassifier
+from skelact.pipeline.checkpoints.checkpoint import (
+    CheckpointMeta,
+    find_checkpoint,
+    load_classifier,
+    load_mae,
+    load_meta,
+    save_checkpoint,
+)
+from skelact.pipeline.checkpoints.networks import build_classifier
+from skelact.pipeline.config import ClassifierConfig, EncoderConfig
+from skelact.pipeline.data.preprocess import PreprocessConfig
+
+PREPROCESS = PreprocessConfig(clip_len=8, ignore_keypoints=("nose",))
+ENCODER = EncoderConfig(embed_dim=8, hidden_dim=8)
+
+
+def save(path, half=False, kind="classifier"):
+    torch.manual_seed(0)
+    model = build_classifier(PREPROCESS, ENCODER, ClassifierConfig(temporal_dim=16), 3).eval()
+    meta = CheckpointMeta(
+        kind=kind,
+        preprocess=PREPROCESS,
+        encoder=dataclasses.asdict(ENCODER),
+        head={"temporal_dim": 16},
+        label_names=("a", "b", "c"),
+        config={},
+        data={"dataset": "mine"},
+        seed=0,
+        figures={},
+    )
+    return model, save_checkpoint(path, model, meta, half=half)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_saved_is_loaded(tmp_path, half):
+    model, info = save(tmp_path / "run.1", half=half)
+    assert info.name == "run.1.json"
+    loaded, meta = load_classifier(info)
+    x = torch.randn(2, 2, 8, 17, 2)
+    assert torch.allclose(model(x), loaded(x), atol=1e-2 if half else 0)
+    assert (meta.preprocess, meta.encoder) == (PREPROCESS, dataclasses.asdict(ENCODER))
+    assert meta.label_names == ("a", "b", "c")
+    assert isinstance(loaded, SSLClassifier)
+    assert not loaded.training
+
+
+def test_half_precision_takes_half_the_room(tmp_path):
+    _, info = save(tmp_path / "small", half=True)
+    tensors = load_file(info.with_suffix(".safetensors")).values()
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float16}
+
+
+def test_either_file_or_the_folder_finds_the_pair(tmp_path):
+    _, info = save(tmp_path / "one")
+    for path in (info, info.with_suffix(".safetensors"), tmp_path / "one", tmp_path):
+        assert find_checkpoint(path) == info
+
+
+def test_a_folder_with_two_is_refused(tmp_path):
+    save(tmp_path / "one")
+    save(tmp_path / "two")
+    with pytest.raises(SkelactError, match=r"expected one checkpoint.*one.json, two.json"):
+        find_checkpoint(tmp_path)
+
+
+def test_weights_of_another_run_are_noticed(tmp_path):
+    _, one = save(tmp_path / "one")
+    _, two = save(tmp_path / "two", half=True)
+    one.with_suffix(".safetensors").write_bytes(two.with_suffix(".safetensors").read_bytes())
+    with pytest.raises(SkelactError, match="do not belong together"):
+        load_classifier(one)
+
+
+@pytest.mark.parametrize("lost", [".json", ".safetensors"])
+def test_half_a_pair_is_no_checkpoint(tmp_path, lost):
+    _, info = save(tmp_path / "one")
+    info.with_suffix(lost).unlink()
+    with pytest.raises(SkelactError, match=f"one{lost} is missing"):
+        load_classifier(tmp_path / "one.json")
+
+
+def test_the_wrong_kind_is_refused(tmp_path):
+    _, info = save(tmp_path / "one")
+    with pytest.raises(SkelactError, match="expected a pretrain checkpoint, got one of kind"):
+        load_mae(info)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 99}, "expected format_version 1, got 99"),
+        ({"encoder": {"embed_dmi": 8}}, "did you mean 'embed_dim'"),
+        ({"encoder": {"embed_dim": 16, "hidden_dim": 8}}, "do not fit their JSON"),
+    ],
+)
+def test_a_json_that_does_not_fit(tmp_path, change, message):
+    _, info = save(tmp_path / "one")
+    info.write_text(json.dumps(json.loads(info.read_text()) | change))
+    with pytest.raises(SkelactError, match=message):
+        load_classifier(info)
+
+
+def test_a_damaged_json(tmp_path):
+    _, info = save(tmp_path / "one")
+    info.write_text("{")
+    with pytest.raises(SkelactError, match="expected a checkpoint's JSON"):
+        load_meta(info)

@@ -1,0 +1,191 @@
+"""From clips to labels, through a classifier trained on the spot."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scenes import make_sequence
+from skeletons import ACTIONS, make_annotations, make_clip, write_annotations
+from test_extract import BrightnessPose, OneWalker, write_clip
+from test_train import make_config
+
+from skelact import SkelactError
+from skelact.pipeline.cli.main import main
+from skelact.pipeline.config import FinetuneConfig
+from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.inference.classify import classify
+from skelact.pipeline.inference.predict import Predictor, cut_windows
+from skelact.pipeline.training.train import finetune
+from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.sources import ClipSource
+
+
+@pytest.fixture(scope="module")
+def ann_file(tmp_path_factory):
+    return write_annotations(
+        tmp_path_factory.mktemp("data") / "actions.pkl",
+        make_annotations(16, num_person=2),
+        make_annotations(4, seed=1, num_person=2),
+        label_names=list(ACTIONS),
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoint(ann_file, tmp_path_factory):
+    config = make_config(
+        FinetuneConfig,
+        ann_file,
+        preprocess={"num_person": 2},
+        optim={"epochs": 40, "ema_momentum": 0.05, "schedule": "cosine"},
+    )
+    return finetune(config, tmp_path_factory.mktemp("work"), quiet=True)
+
+
+def sequence_of(action, num_person=1, num_frames=40):
+    keypoints = make_clip(action, 77, num_frames, num_person)
+    return make_sequence(
+        num_person,
+        num_frames,
+        keypoints=keypoints,
+        keypoint_scores=np.full(keypoints.shape[:3], 0.8, np.float32),
+    )
+
+
+@pytest.mark.parametrize("action", range(3))
+def test_a_sequence_gets_its_label(checkpoint, action):
+    prediction = Predictor(checkpoint, top_k=2).predict_sequence(sequence_of(action, 2))
+    assert prediction.label == ACTIONS[action]
+    assert prediction.score == prediction.top_k[0].score > prediction.top_k[1].score
+    assert [person.track_id for person in prediction.persons] == [0, 1]
+    assert all(len(person.top_k) == 2 for person in prediction.persons)
+    assert prediction.error is None
+
+
+def test_prediction_is_what_evaluation_computes(checkpoint, ann_file):
+    predictor = Predictor(checkpoint, top_k=3)
+    clip = load_annotations(ann_file).select("val")[4]
+    sequence = make_sequence(
+        2,
+        clip.keypoints.shape[1],
+        keypoints=clip.keypoints,
+        keypoint_scores=clip.keypoint_scores,
+        img_shape=clip.img_shape,
+    )
+    scores = classify(predictor._model, predictor.meta, [clip], device=predictor._device)[0]
+    by_name = {item.label: item.score for item in predictor.predict_sequence(sequence).top_k}
+    for name, score in zip(ACTIONS, scores):
+        assert by_name[name] == pytest.approx(float(score), abs=1e-4)
+
+
+def test_nobody_has_no_label(checkpoint):
+    prediction = Predictor(checkpoint).predict_sequence(make_sequence(0, 5))
+    assert (prediction.label, prediction.error) == (None, "no person was found")
+    assert prediction.top_k == ()
+
+
+def test_a_broken_clip_gives_its_error_and_the_others_their_label(checkpoint, tmp_path):
+    extractor = Extractor(ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose())
+    clips = [write_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", write_clip(tmp_path / "c.mp4")]
+    clips[1].write_text("no video")
+    sources = [ClipSource(path, path.name) for path in clips]
+    found = [p for _, p in Predictor(checkpoint, extractor).predict_clips(sources)]
+    assert [p.video for p in found] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert [p.label in ACTIONS for p in found] == [True, False, True]
+    assert "FFmpeg cannot read it" in found[1].error
+
+
+def test_top_k_must_be_one_at_least(checkpoint):
+    with pytest.raises(ValueError, match="top_k"):
+        Predictor(checkpoint, top_k=0)
+
+
+def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
+    clip = shared / "videos" / "people" / "mmaction2_demo_skeleton.mp4"
+    out = tmp_path / "out.json"
+    arguments = [str(clip), str(tmp_path / "broken.mp4"), "--checkpoint", str(checkpoint)]
+    (tmp_path / "broken.mp4").write_text("no video")
+    overlay_folder = tmp_path / "overlays"
+    result = CliRunner().invoke(
+        main,
+        ["predict", *arguments, "--json", str(out), "--overlay", str(overlay_folder)],
+    )
+    assert result.exit_code == 1, result.output  # one clip is broken
+    good, bad = json.loads(out.read_text())
+    assert set(good) == {
+        "video",
+        "label",
+        "score",
+        "top_k",
+        "persons",
+        "checkpoint",
+        "error",
+    }
+    assert good["label"] in ACTIONS
+    assert set(good["top_k"][0]) == {"label", "score"}
+    assert set(good["persons"][0]) == {"track_id", "top_k"}
+    assert bad["label"] is None
+    assert bad["error"]
+    assert len(list(overlay_folder.rglob("*.mp4"))) == 1
+
+
+def test_one_overlay_file_for_two_clips_is_refused(checkpoint, tmp_path):
+    clips = [str(write_clip(tmp_path / name)) for name in ("a.mp4", "b.mp4")]
+    result = CliRunner().invoke(main, ["predict", *clips, "--overlay", str(tmp_path / "o.mp4")])
+    assert result.exit_code == 1
+    assert "expected a folder for 2 clips" in result.output
+
+
+def test_evaluate_prints_and_writes_the_figures(checkpoint, ann_file, tmp_path):
+    out = tmp_path / "figures.json"
+    arguments = ["--checkpoint", str(checkpoint), "--ann-file", str(ann_file), "--split", "val"]
+    result = CliRunner().invoke(main, ["evaluate", *arguments, "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(out.read_text())
+    assert figures["num_clips"] == 12
+    assert figures["top1"] >= 90
+    assert f"top1: {figures['top1']:.2f} %" in result.output
+    assert np.shape(figures["confusion_matrix"]) == (3, 3)
+
+
+def test_labels_that_the_classifier_does_not_know(checkpoint, tmp_path):
+    clips = make_annotations(1)
+    clips[0] = type(clips[0])("x", 7, clips[0].keypoints, clips[0].keypoint_scores, (240, 320))
+    path = write_annotations(tmp_path / "a.pkl", clips, [])
+    arguments = ["--checkpoint", str(checkpoint), "--ann-file", str(path), "--split", "train"]
+    result = CliRunner().invoke(main, ["evaluate", *arguments])
+    assert result.exit_code == 1
+    assert "was it trained on another data set" in result.output
+
+
+def test_a_missing_checkpoint(tmp_path):
+    with pytest.raises(SkelactError, match="is missing"):
+        Predictor(tmp_path / "none.json")
+
+
+def test_a_long_clip_is_cut_into_windows_where_the_person_is_seen():
+    clip = make_annotations(1)[0]
+    keypoints = np.tile(np.arange(100, dtype=np.float32)[None, :, None, None], (1, 1, 17, 2))
+    scores = np.ones((1, 100, 17), np.float32)
+    scores[:, :45] = 0
+    long = type(clip)("long", 0, keypoints, scores, (240, 320))
+    windows = cut_windows(long, 20)
+    firsts = [int(window.keypoints[0, 0, 0, 0]) for window in windows]
+    # Every tenth frame; in the window from frame 30 the person is seen in 5 of 20 frames.
+    assert firsts == [40, 50, 60, 70, 80]
+    assert {window.keypoints.shape[1] for window in windows} == {20}
+
+
+@pytest.mark.parametrize("num_frames", [0, 50, 1000])
+def test_a_clip_of_usual_length_stays_whole(num_frames):
+    clip = make_annotations(1)[0]
+    assert cut_windows(clip, num_frames) == [clip]
+
+
+def test_windows_without_the_person_are_kept_if_there_are_no_others():
+    clip = make_annotations(1)[0]
+    clip.keypoint_scores[:] = 0
+    clip.keypoint_scores[:, 0] = 1
+    assert cut_windows(clip, 5) == [clip]

@@ -1,0 +1,303 @@
+"""Training: it learns, it repeats, it resumes, and it stops at a loss that is no number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
+from skeletons import make_annotations, write_annotations
+
+from skelact import SkelactError
+from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_mae, load_meta
+from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig, build_config
+from skelact.pipeline.training.runner import _schedulers
+from skelact.pipeline.training.train import finetune, pretrain
+from skelact.pose_extract.common.device import default_threads
+
+
+@pytest.fixture(scope="module")
+def ann_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "actions.pkl"
+    return write_annotations(
+        path, make_annotations(8), make_annotations(4, seed=1), label_names=["wave", "turn", "jump"]
+    )
+
+
+def make_config(cls, ann_file, **changes):
+    values = {
+        "data": {"dataset": "actions", "ann_file": str(ann_file)},
+        "preprocess": {"clip_len": 16, "num_person": 1},
+        "encoder": {"embed_dim": 16, "hidden_dim": 16},
+        "optim": {"kind": "adam", "lr": 3e-3, "batch_size": 8, "epochs": 4},
+        "runtime": {"save_every": 1},
+    }
+    if cls is FinetuneConfig:
+        values["data"]["val_split"] = "val"
+        values["classifier"] = {"temporal_dim": 32, "dropout": 0.1}
+    if cls is FinetuneConfig:
+        changes.pop("mask", None)
+    for name, change in changes.items():
+        values[name] = change if isinstance(change, str) else values.get(name, {}) | change
+    return build_config(cls, values, "test")
+
+
+TUBE = {
+    "model": "tube",
+    "tube": {"widths": (16, 32), "strides": (2, 1), "num_heads": 4},
+    "mask": {"tube_frames": 4},
+    "runtime": {"precision": "bf16"},
+}
+
+
+def weights(info):
+    load = load_mae if load_meta(info).kind == "pretrain" else load_classifier
+    return load(info)[0].state_dict()
+
+
+def same(one, two):
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_whole_path_learns_the_actions(ann_file, tmp_path):
+    first = pretrain(make_config(PretrainConfig, ann_file), tmp_path / "pre", quiet=True)
+    config = make_config(FinetuneConfig, ann_file, optim={"epochs": 25, "ema_momentum": 0.05})
+    info = finetune(config, tmp_path / "fin", pretrained=first, quiet=True)
+    meta = load_meta(info)
+    assert meta.figures["top1"] >= 90
+    assert meta.label_names == ("wave", "turn", "jump")
+    assert meta.data["pretrained_on"]["dataset"] == "actions"
+    assert meta.config["optim"]["epochs"] == 25
+    metrics = json.loads((tmp_path / "fin" / "metrics.json").read_text())
+    assert np.sum(metrics["confusion_matrix"]) == 12
+
+
+def test_a_processor_without_bfloat16_trains_in_full_precision(ann_file, tmp_path, monkeypatch):
+    config = make_config(PretrainConfig, ann_file, **TUBE, optim={"epochs": 1})
+    plain = dataclasses.replace(
+        config, runtime=dataclasses.replace(config.runtime, precision="fp32")
+    )
+    monkeypatch.setattr("skelact.pipeline.training.runner.has_bf16", lambda: False)
+    without = weights(pretrain(config, tmp_path / "without", quiet=True))
+    assert same(without, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
+    monkeypatch.setattr("skelact.pipeline.training.runner.has_bf16", lambda: True)
+    assert not same(without, weights(pretrain(config, tmp_path / "half", quiet=True)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 6),
+        ({"OMP_NUM_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "4,2"}, 6),  # one number per level: not ours to read
+        ({"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "3"}, 2),  # torchrun's own 1
+        ({"LOCAL_WORLD_SIZE": "16"}, 1),
+    ],
+)
+def test_threads_are_those_asked_for_or_the_free_cores(environment, expected, monkeypatch):
+    monkeypatch.setattr("skelact.pose_extract.common.device.free_cores", lambda: 6)
+    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_threads() == expected
+
+
+def test_the_moving_average_is_mmengines():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    ours, theirs = (
+        MODELS.build({"type": name, "model": net, "momentum": 0.1, "update_buffers": True})
+        for name in ("_MovingAverage", "ExponentialMovingAverage")
+    )
+    for _ in range(3):
+        net(torch.randn(2, 3, 8, 8))
+        with torch.no_grad():
+            net[0].weight += 1.0
+        ours.update_parameters(net)
+        theirs.update_parameters(net)
+    assert not torch.equal(ours.module[0].weight, net[0].weight)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("model", ["ssl", "tube"])
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind, model):
+    run, cls = (pretrain, PretrainConfig) if kind == "pretrain" else (finetune, FinetuneConfig)
+    changes = {"optim": {"ema_momentum": 0.1}} if kind == "finetune" else {}
+    if model == "tube":
+        changes |= {**TUBE, "augment": {"tube_prob": 0.5, "min_length": 0.7}}
+    config = make_config(cls, ann_file, **changes)
+    whole = weights(run(config, tmp_path / "whole", quiet=True))
+    assert same(whole, weights(run(config, tmp_path / "again", quiet=True)))
+    other = weights(run(config, tmp_path / "other", seed=1, quiet=True))
+    assert not same(whole, other)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.epoch == 2 and batch_idx == 1:
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skelact.pipeline.training.runner._Reproducible.after_train_iter", kill)
+        with pytest.raises(KilledError):
+            run(config, tmp_path / "broken", quiet=True)
+    assert not list((tmp_path / "broken").glob("*.safetensors"))
+    resumed = weights(run(config, tmp_path / "broken", resume=True, quiet=True))
+    assert same(whole, resumed)
+
+
+def test_a_compiled_run_saves_the_weights_of_a_plain_one(ann_file, tmp_path, monkeypatch):
+    compiled, compile_module = [], torch.nn.Module.compile
+
+    def compile_without_code(module):  # graphs are taken, but run by torch itself
+        compiled.append(type(module).__name__)
+        compile_module(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_without_code)
+    changes = {**TUBE, "optim": {"ema_momentum": 0.1, "epochs": 2}, "runtime": {"save_every": 1}}
+    config = make_config(FinetuneConfig, ann_file, **changes)
+    plain = weights(finetune(config, tmp_path / "a", quiet=True))
+    assert not compiled
+    changes["runtime"] = {"save_every": 1, "compile": True}
+    config = make_config(FinetuneConfig, ann_file, **changes)
+    found = weights(finetune(config, tmp_path / "b", quiet=True))
+    assert compiled == ["TubeClassifier"]
+    torch.testing.assert_close(found, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_tubes_pretrained_then_fine_tuned_learn_the_actions(ann_file, tmp_path):
+    first = pretrain(make_config(PretrainConfig, ann_file, **TUBE), tmp_path / "pre", quiet=True)
+    config = make_config(FinetuneConfig, ann_file, **TUBE, optim={"epochs": 25})
+    info = finetune(config, tmp_path / "fin", pretrained=first, quiet=True)
+    assert load_meta(info).figures["top1"] >= 90
+    assert load_meta(info).model == "tube"
+    assert load_meta(info).encoder["widths"] == [16, 32]
+
+
+def test_the_supervised_peer_learns_and_cannot_be_pretrained(ann_file, tmp_path):
+    peer = {"model": "stgcn", "stgcn": {"base_width": 8}}
+    config = make_config(FinetuneConfig, ann_file, **peer, optim={"epochs": 25})
+    assert load_meta(finetune(config, tmp_path / "fin", quiet=True)).figures["top1"] >= 90
+    with pytest.raises(SkelactError, match="'stgcn' has no pre-training"):
+        pretrain(make_config(PretrainConfig, ann_file, **peer), tmp_path / "pre", quiet=True)
+
+
+def test_clips_without_people_do_not_stop_pretraining(tmp_path):
+    def emptied(clip):
+        scores = np.zeros_like(clip.keypoint_scores)
+        return dataclasses.replace(clip, keypoints=0 * clip.keypoints, keypoint_scores=scores)
+
+    empty = [emptied(clip) for clip in make_annotations(1)]
+    path = write_annotations(tmp_path / "empty.pkl", empty, make_annotations(1, seed=1))
+    for name, changes in (("ssl", {}), ("tube", TUBE)):
+        config = make_config(PretrainConfig, path, **changes, optim={"epochs": 1})
+        info = pretrain(config, tmp_path / name, quiet=True)
+        assert all(torch.isfinite(value).all() for value in weights(info).values())
+
+
+def test_a_resume_state_holds_plain_data(ann_file, tmp_path):
+    pretrain(make_config(PretrainConfig, ann_file, optim={"epochs": 1}), tmp_path, quiet=True)
+    state = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
+    assert state["meta"]["epoch"] == 1
+
+
+def test_pretraining_learns(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, optim={"epochs": 8})
+    pretrain(config, tmp_path)
+    lines = next(tmp_path.glob("*/*.log")).read_text().splitlines()
+    losses = [float(line.rsplit("loss: ", 1)[1]) for line in lines if "Epoch(train)" in line]
+    assert len(losses) == 8
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_clips(ann_file, tmp_path):
+    config = make_config(FinetuneConfig, ann_file, optim={"kind": "sgd", "lr": 1e30})
+    with pytest.raises(SkelactError, match=r"the loss is (nan|inf) in the batch of .*_0_"):
+        finetune(config, tmp_path, quiet=True)
+
+
+def test_a_share_of_the_labels(ann_file, tmp_path):
+    config = make_config(
+        FinetuneConfig, ann_file, data={"val_split": "val", "label_fraction": 0.25}
+    )
+    meta = load_meta(finetune(config, tmp_path, quiet=True))
+    assert meta.data["num_clips"] == 6
+
+
+def test_tensorboard_events(ann_file, tmp_path):
+    pytest.importorskip("tensorboard")
+    config = make_config(
+        PretrainConfig, ann_file, optim={"epochs": 1}, runtime={"tensorboard": True}
+    )
+    pretrain(config, tmp_path, quiet=True)
+    assert list(tmp_path.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"ann_file": "nowhere.pkl"}, "no annotation file at nowhere.pkl.*--ann-file"),
+        ({"train_split": "trian"}, "has no split 'trian'"),
+        ({"labels": "penn_action", "label_fraction": 2.0}, "label_fraction"),
+    ],
+)
+def test_data_that_cannot_be(ann_file, tmp_path, data, message):
+    config = make_config(FinetuneConfig, ann_file, data=data)
+    with pytest.raises(SkelactError, match=message):
+        finetune(config, tmp_path, quiet=True)
+
+
+def test_an_encoder_of_another_shape(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, encoder={"embed_dim": 8}, optim={"epochs": 1})
+    first = pretrain(config, tmp_path / "pre", quiet=True)
+    with pytest.raises(SkelactError, match="does not fit this classifier"):
+        finetune(make_config(FinetuneConfig, ann_file), tmp_path, pretrained=first, quiet=True)
+
+
+def test_two_processes_share_the_work(ann_file, tmp_path):
+    """torchrun, here on the CPU: one checkpoint, trained on halves of each batch."""
+    (tmp_path / "fin.yaml").write_text(
+        f"data: {{dataset: actions, ann_file: {ann_file}, val_split: val}}\n"
+        "preprocess: {clip_len: 16, num_person: 2}\n"
+        "encoder: {embed_dim: 16, hidden_dim: 16}\n"
+        "classifier: {temporal_dim: 32}\n"
+        "optim: {kind: adam, lr: 3.0e-3, batch_size: 4, epochs: 20}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+         "-m", "skelact.pipeline.cli.main", "finetune", "fin.yaml", "--work-dir", "out", "--quiet",
+         "--device", "cpu"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert load_meta(tmp_path / "out").figures["top1"] > 60
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2, 5])
+def test_the_rate_rises_to_its_full_value_and_falls_to_nothing(warmup):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    wrapper = OptimWrapper(torch.optim.SGD([parameter], lr=0.1))
+    optim = OptimConfig("sgd", 0.1, 4, epochs=12, warmup_epochs=warmup, schedule="cosine")
+    schedulers = _schedulers(wrapper, optim)
+    rates = []
+    for _ in range(12):
+        rates.append(wrapper.get_lr()["lr"][0])
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[0] == pytest.approx(0.1 / (warmup + 1))
+    assert rates[warmup] == pytest.approx(0.1)
+    assert rates[: warmup + 1] == sorted(rates[: warmup + 1])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert rates[-1] < 0.01

@@ -1,0 +1,201 @@
+"""One contract for both decoders, on files with known frames and on all odd ones."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from test_extract import write_clip
+
+from skelact.pose_extract.decode.frames import VideoError
+from skelact.pose_extract.decode.video import open_video
+
+DECODERS = ["auto", "decord", "pyav"]
+
+# file: (frames, frames per second, height, width, start in seconds)
+ODD = {
+    "decord_unordered.mov": (4, 32, 50, 50, 0),
+    "decord_video_0.mov": (3, 30, 320, 568, 0),
+    "decord_video_180.mov": (3, 30, 320, 568, 0),
+    "decord_video_90.mov": (3, 30, 568, 320, 0),
+    "torchcodec_animated.gif": (4, 10, 48, 64, 0),
+    "torchcodec_av1_video.mkv": (125, 25, 360, 640, 0),
+    "torchcodec_h265_10bits.mp4": (30, 30, 200, 200, 0),
+    "torchcodec_sine_stereo_mp2.mpg": (100, 25, 128, 128, 0.54),
+    "torchcodec_test_non_zero_start.mp4": (12, 30, 112, 200, 25 / 3),
+    "torchcodec_testsrc2_mpeg4.mp4": (1, 25, 64, 64, 0),
+    "torchcodec_testsrc2_odd_height_and_width_vp9_10bit.mp4": (25, 25, 241, 321, 0),
+}
+
+
+def read(path, decoder="auto", batch_size=8, start=0, stop=None):
+    with open_video(path, decoder) as reader:
+        batches = list(reader.batches(batch_size, start, stop))
+    return (
+        reader,
+        np.concatenate([batch.frames for batch in batches]),
+        np.concatenate([batch.frame_inds for batch in batches]),
+        np.concatenate([batch.pts_seconds for batch in batches]),
+    )
+
+
+def brightness(frames):
+    """Return the number that write_clip wrote into each frame."""
+    return np.rint(frames.mean(axis=(1, 2, 3)) / 5).astype(int).tolist()
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_all_frames_in_order_with_their_times(tmp_path, decoder, batch_size):
+    reader, frames, inds, seconds = read(write_clip(tmp_path / "a.mp4"), decoder, batch_size)
+    assert brightness(frames) == list(range(40))
+    assert (frames.dtype, inds.tolist()) == (np.uint8, list(range(40)))
+    assert np.allclose(seconds, np.arange(40) * 1001 / 24000, atol=1e-3)
+    assert reader.info.fps == Fraction(24000, 1001)
+    assert reader.num_lost == 0
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (17, 23), (39, None), (30, 99)])
+def test_a_range_keeps_the_numbers_of_the_file(tmp_path, decoder, start, stop):
+    _, frames, inds, _ = read(write_clip(tmp_path / "a.mp4"), decoder, 4, start, stop)
+    expected = list(range(40))[start:stop]
+    assert inds.tolist() == expected
+    assert brightness(frames) == expected
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_colours_are_rgb(tmp_path, decoder):
+    path = tmp_path / "red.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        red = np.zeros((48, 64, 3), np.uint8)
+        red[..., 0] = 200
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(red, "rgb24")))
+        file.mux(stream.encode())
+    _, frames, _, _ = read(path, decoder)
+    assert np.abs(frames[0].mean(axis=(0, 1)) - [200, 0, 0]).max() < 8
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files(shared, name, decoder):
+    num_frames, fps, height, width, start = ODD[name]
+    path = shared / "videos" / "odd" / name
+    if (name, decoder) == ("decord_video_180.mov", "decord"):
+        # Whether decord turns it cannot be seen from the shape, so it says no.
+        with pytest.raises(VideoError, match="upside down"):
+            read(path, decoder)
+        return
+    reader, frames, inds, seconds = read(path, decoder)
+    assert frames.shape == (num_frames, height, width, 3)
+    assert (reader.info.height, reader.info.width) == (height, width)
+    assert inds.tolist() == list(range(num_frames))
+    assert reader.info.fps == fps
+    assert reader.info.start_seconds == pytest.approx(start, abs=0.01)
+    assert seconds[0] == 0
+    assert (np.diff(seconds) > 0).all()
+    assert reader.num_lost == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(ODD) - {"decord_video_180.mov"}))
+def test_both_decoders_see_the_same_picture(shared, name):
+    path = shared / "videos" / "odd" / name
+    first, second = (read(path, decoder)[1].astype(int) for decoder in ("decord", "pyav"))
+    assert np.abs(first - second).mean() < 3
+
+
+@pytest.mark.parametrize("quarters", [90, 180])
+def test_rotation_flags_are_honoured(shared, quarters):
+    """The three files show one scene, filmed with the phone held three ways."""
+    folder = shared / "videos" / "odd"
+    upright = read(folder / "decord_video_0.mov")[1]
+    turned = read(folder / f"decord_video_{quarters}.mov")[1]
+    assert turned.shape[1:3] == ((568, 320) if quarters == 90 else (320, 568))
+    # What FFmpeg's own tools show: the stored picture turned by the flag.
+    with av.open(str(folder / f"decord_video_{quarters}.mov")) as file:
+        stored = next(file.decode(video=0))
+        expected = np.rot90(stored.to_ndarray(format="rgb24"), round(stored.rotation / 90) % 4)
+    assert np.abs(turned[0].astype(int) - expected).mean() < 3
+    assert upright.shape[1:3] == (320, 568)
+
+
+def test_a_corrupted_file_gives_what_can_be_had(shared):
+    path = shared / "videos" / "odd" / "decord_corrupted.mp4"
+    reader, frames, inds, _ = read(path)
+    assert (len(frames), reader.num_lost) == (49, 1)
+    # Frame 30 is the lost one; what comes after it stays in its place.
+    assert inds.tolist() == [*range(30), *range(31, 50)]
+    alone, fewer, _, _ = read(path, "decord")
+    assert len(fewer) + alone.num_lost == 50
+
+
+def test_a_file_cut_off_in_the_middle(tmp_path):
+    path = tmp_path / "a.mkv"
+    noise = np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), np.uint8)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for picture in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _, frames, inds, _ = read(path)
+    assert 10 < len(frames) < 60
+    assert inds.tolist() == list(range(len(frames)))
+
+
+def write_sound(path):
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.rate = 44100
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no video at"),
+        ("empty", "the file is empty"),
+        ("text", "FFmpeg cannot read it"),
+        ("folder", "got a folder"),
+        ("sound", "expected a video stream, the file has: audio"),
+    ],
+)
+def test_files_that_are_no_video(tmp_path, decoder, kind, message):
+    path = tmp_path / "a.mp4"
+    if kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("not a video\n" * 100)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sound":
+        write_sound(path)
+    with pytest.raises(VideoError, match=message):
+        open_video(path, decoder)
+
+
+def test_a_range_behind_the_end_is_an_error(tmp_path):
+    with pytest.raises(VideoError, match="from 50 on"):
+        read(write_clip(tmp_path / "a.mp4"), start=50)
+
+
+def test_an_unknown_decoder_lists_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match="'auto', 'decord' or 'pyav'"):
+        open_video(tmp_path / "a.mp4", "opencv")
+
+
+def test_memory_stays_constant(tmp_path):
+    """Frames are handed on as they come: the first batch is there before the file is read."""
+    path = write_clip(tmp_path / "a.mp4")
+    with open_video(path) as reader:
+        batches = reader.batches(4)
+        assert next(batches).frames.shape[0] == 4
+        batches.close()

@@ -1,0 +1,88 @@
+"""A detector that sees upright people alone finds them at any angle through turned copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skelact.pose_extract.decode.frames import FrameBatch
+from skelact.pose_extract.detect.base import Detections
+from skelact.pose_extract.detect.rotated_views import RotatedViewsDetector
+
+
+class UprightOnly:
+    """Finds the bright rectangle, surer the nearer it is to upright: its dark head must be up."""
+
+    def __init__(self, score=0.8):
+        self.loaded = 0
+        self.score = score
+
+    def identity(self):
+        return {"name": "upright-only"}
+
+    def load(self):
+        self.loaded += 1
+
+    def detect(self, batch, clip_id):
+        return [self._one(frame) for frame in batch.frames]
+
+    def _one(self, frame):
+        rows, columns = np.nonzero(frame[..., 0] > 50)
+        box = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
+        head_row = np.nonzero((frame[..., 0] > 50) & (frame[..., 0] < 150))[0].mean()
+        upright = head_row < rows.mean() - 10
+        return Detections(box, np.array([self.score if upright else 0.1], np.float32))
+
+
+def scene(quarter):
+    frame = np.zeros((100, 160, 3), np.uint8)
+    frame[20:80, 40:60] = 255
+    frame[20:35, 40:60] = 100  # the head
+    return np.ascontiguousarray(np.rot90(frame, quarter))
+
+
+@pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+def test_boxes_come_back_to_the_frame_from_every_turn(quarter):
+    frame = scene(quarter)
+    batch = FrameBatch(frame[None], np.array([0]), np.zeros(1))
+    found = RotatedViewsDetector([UprightOnly()]).detect(batch, "a")[0]
+    rows, columns = np.nonzero(frame[..., 0])
+    expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert np.allclose(found.bboxes, [expected])
+    # One view is sure, the three others are not.
+    assert found.scores[0] == pytest.approx((0.8 + 3 * 0.1) / 2)
+
+
+def test_fewer_turns_and_several_detectors():
+    batch = FrameBatch(scene(0)[None], np.array([0]), np.zeros(1))
+    detectors = [UprightOnly(), UprightOnly(score=0.9)]
+    turned = RotatedViewsDetector(detectors, quarters=(0,))
+    turned.load()
+    assert [detector.loaded for detector in detectors] == [1, 1]
+    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(0.85)  # what the second adds
+    alone = RotatedViewsDetector(detectors[:1], quarters=(0,))
+    assert alone.detect(batch, "a")[0].scores[0] == pytest.approx(0.8)
+    assert turned.identity()["quarters"] == [0]
+
+
+def test_people_apart_stay_apart_and_the_best_are_kept():
+    class Many:
+        def detect(self, batch, clip_id):
+            boxes = np.array([[i * 30, 0, i * 30 + 20, 40] for i in range(20)], np.float32)
+            scores = np.linspace(0.1, 0.9, 20).astype(np.float32)
+            return [Detections(boxes, scores) for _ in batch.frames]
+
+    batch = FrameBatch(np.zeros((1, 100, 700, 3), np.uint8), np.array([0]), np.zeros(1))
+    found = RotatedViewsDetector([Many()], quarters=(0,), max_candidates=5).detect(batch, "a")[0]
+    assert found.bboxes[:, 0].tolist() == [570, 540, 510, 480, 450]
+
+
+def test_nobody():
+    class Nobody:
+        def detect(self, batch, clip_id):
+            none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+            return [none for _ in batch.frames]
+
+    batch = FrameBatch(np.zeros((2, 10, 20, 3), np.uint8), np.arange(2), np.zeros(2))
+    found = RotatedViewsDetector([Nobody()]).detect(batch, "a")
+    assert [len(f.bboxes) for f in found] == [0, 0]

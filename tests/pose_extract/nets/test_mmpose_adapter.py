@@ -1,0 +1,206 @@
+"""MMPose beside missing packages, and beside real ones; each case in a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
+from skelact.pose_extract.nets.mmpose_adapter import build_pose_model
+
+
+def run(code, *path):
+    """Run code in a new interpreter with folders in front of its path; return what it printed."""
+    lines = "".join(f"sys.path.insert(0, {str(folder)!r})\n" for folder in path)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{lines}{textwrap.dedent(code)}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def has_real(package):
+    return (
+        subprocess.run(
+            [sys.executable, "-c", f"import {package}"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+
+
+def test_a_net_is_built_and_runs_though_packages_are_missing():
+    out = run(
+        """
+        import torch
+        from skelact.pose_extract.mmpose_compat import build_pose_model, missing_packages
+        print(missing_packages())
+        model = build_pose_model({
+            "type": "TopdownPoseEstimator",
+            "data_preprocessor": {"type": "PoseDataPreprocessor"},
+            "backbone": {"type": "HRNet", "in_channels": 3, "extra": {
+                "stage1": dict(num_modules=1, num_branches=1, block="BOTTLENECK",
+                               num_blocks=(1,), num_channels=(8,)),
+                "stage2": dict(num_modules=1, num_branches=2, block="BASIC",
+                               num_blocks=(1, 1), num_channels=(8, 16)),
+                "stage3": dict(num_modules=1, num_branches=3, block="BASIC",
+                               num_blocks=(1, 1, 1), num_channels=(8, 16, 32)),
+                "stage4": dict(num_modules=1, num_branches=4, block="BASIC",
+                               num_blocks=(1, 1, 1, 1), num_channels=(8, 16, 32, 64)),
+            }},
+            "head": {"type": "HeatmapHead", "in_channels": 8, "out_channels": 17,
+                     "deconv_out_channels": None,
+                     "loss": {"type": "KeypointMSELoss"},
+                     "decoder": {"type": "MSRAHeatmap", "input_size": (96, 128),
+                                 "heatmap_size": (24, 32), "sigma": 2}},
+        })
+        print(tuple(model(torch.zeros(2, 3, 128, 96), None, mode="tensor").shape))
+        """
+    )
+    assert out.splitlines()[-1] == "(2, 17, 32, 24)"
+
+
+def test_no_stand_in_is_left_behind():
+    """What was missing before is missing after: no other package is led to think it is there."""
+    run(
+        """
+        import importlib.util
+        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        before = missing_packages()
+        import_mmpose("mmpose.models")
+        import_mmpose("mmpose.models")  # a second time is nothing new
+        assert missing_packages() == before
+        for name in before:
+            assert name not in sys.modules, name
+            assert "." in name or importlib.util.find_spec(name) is None, name
+        """
+    )
+
+
+@pytest.mark.skipif(has_real("chumpy"), reason="chumpy is installed here")
+def test_a_stand_in_that_is_used_names_the_package_to_install():
+    out = run(
+        """
+        from skelact import SkelactError
+        from skelact.pose_extract.mmpose_compat import import_mmpose, _stand_ins
+        with _stand_ins(["mmcv.ops", "chumpy"]):
+            from mmcv.ops import MultiScaleDeformableAttention
+            import chumpy
+            class Sub(MultiScaleDeformableAttention):
+                pass
+        for use in (MultiScaleDeformableAttention, Sub, chumpy.array):
+            try:
+                use(3)
+            except SkelactError as error:
+                print(error)
+        """
+    )
+    lines = out.splitlines()
+    assert len(lines) == 3
+    assert "mim install mmcv" in lines[0]
+    assert "mim install mmcv" in lines[1]
+    assert "chumpy" in lines[2]
+
+
+def test_real_packages_are_left_alone(tmp_path):
+    """Modules that can be imported are never replaced; these mark themselves."""
+    for package in ("chumpy", "torchvision", "xtcocotools"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("REAL = True\n")
+    # MMPose takes these from them.
+    (tmp_path / "xtcocotools" / "coco.py").write_text("class COCO: pass\n")
+    (tmp_path / "xtcocotools" / "cocoeval.py").write_text("class COCOeval: pass\n")
+    (tmp_path / "xtcocotools" / "mask.py").write_text("")
+    out = run(
+        """
+        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        print(missing_packages())
+        import_mmpose("mmpose.datasets.datasets.utils")
+        import chumpy, torchvision, xtcocotools
+        assert chumpy.REAL and torchvision.REAL and xtcocotools.REAL
+        from xtcocotools.coco import COCO
+        assert COCO.__module__ == "xtcocotools.coco"
+        """,
+        tmp_path,
+    )
+    assert not {"chumpy", "torchvision", "xtcocotools"} & set(eval(out))
+
+
+def test_a_package_that_is_there_and_broken_counts_as_missing(tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    out = run(
+        """
+        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        assert "torchvision" in missing_packages()
+        print(import_mmpose("mmpose.models").__version__)
+        """,
+        tmp_path,
+    )
+    assert out.startswith("1.")
+
+
+def test_without_mmpose_the_error_says_how_to_install_it(tmp_path):
+    out = run(
+        """
+        import importlib.util
+        find = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *a: None if name == "mmpose" else find(name, *a)
+        from skelact import SkelactError
+        from skelact.pose_extract.mmpose_compat import import_mmpose
+        try:
+            import_mmpose()
+        except SkelactError as error:
+            print(error)
+        """
+    )
+    assert "pip install --no-deps mmpose==1.3.2" in out
+
+
+@pytest.mark.parametrize(("stride", "channels"), [(1, 12), (2, 10)])
+def test_shuffle_units_keep_channels_last_and_give_the_same(stride, channels):
+    build_pose_model(LiteHRNet().pose_config((96, 128))["model"])
+    from mmpose.models.backbones.litehrnet import ShuffleUnit
+
+    unit = ShuffleUnit(channels, 12, stride=stride).eval()
+    x = torch.randn(2, channels, 8, 6, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        published, ours = unit(x), unit(x.to(memory_format=torch.channels_last))
+    assert published.is_contiguous()
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(ours, published, atol=1e-6)
+    assert published.std() > 0
+
+
+def test_a_stem_of_uneven_halves_gives_the_same_in_both_memory_orders():
+    build_pose_model(LiteHRNet().pose_config((96, 128))["model"])
+    from mmpose.models.backbones.litehrnet import Stem
+
+    stem = Stem(3, stem_channels=16, out_channels=24, expand_ratio=1).eval()
+    x = torch.randn(2, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        published, ours = stem(x), stem(x.to(memory_format=torch.channels_last))
+    assert published.shape == (2, 24, 8, 6)
+    assert torch.allclose(ours, published, atol=1e-6)
+
+
+def test_lite_hrnet_gives_the_same_in_both_memory_orders():
+    torch.manual_seed(0)
+    model = build_pose_model(LiteHRNet().pose_config((96, 128))["model"]).eval()
+    for conv in model.modules():  # MMPose's own start is too small to tell anything
+        if isinstance(conv, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(conv.weight)
+    x = torch.randn(2, 3, 128, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        (published,) = model.backbone(x)
+        (ours,) = model.backbone(x.to(memory_format=torch.channels_last))
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(ours, published, atol=1e-4 * float(published.abs().max()))

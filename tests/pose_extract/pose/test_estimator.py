@@ -1,0 +1,226 @@
+"""Pose nets: against MMPose's own inference, and against people annotated by hand."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from skelact import SkelactError
+from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
+from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
+from skelact.pose_extract.pose import estimator as pose_module
+from skelact.pose_extract.pose.estimator import PoseEstimator
+
+NET = "litehrnet18-coco-256x192"
+
+
+@pytest.fixture(scope="module")
+def coco(shared):
+    """The annotated people: (folder, pycocotools' COCO, [(picture, annotations)])."""
+    folder = shared / "data" / "pose_gt" / "coco"
+    index = COCO(str(folder / "test_coco.json"))
+    people = []
+    for image in index.loadImgs(index.getImgIds()):
+        annotations = [
+            ann
+            for ann in index.loadAnns(index.getAnnIds(image["id"], iscrowd=False))
+            if ann["num_keypoints"]
+        ]
+        if annotations:
+            picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
+            people.append((np.ascontiguousarray(picture), annotations))
+    return index, people
+
+
+def boxes_of(annotations):
+    xywh = np.array([ann["bbox"] for ann in annotations], np.float32)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def estimate(estimator, people):
+    return [
+        estimator.predict(estimator.crop(picture, boxes_of(annotations)))
+        for picture, annotations in people
+    ]
+
+
+def mean_oks(index, people, results, tmp_path):
+    """Return the mean OKS by pycocotools: each result against its own person."""
+    records = [
+        {
+            "image_id": ann["image_id"],
+            "category_id": 1,
+            "score": 1.0 - 0.001 * i,
+            "keypoints": np.column_stack([points, scores]).ravel().tolist(),
+        }
+        for (_, annotations), (keypoints, keypoint_scores) in zip(people, results)
+        for i, (ann, points, scores) in enumerate(zip(annotations, keypoints, keypoint_scores))
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(records))
+    evaluation = COCOeval(index, index.loadRes(str(path)), "keypoints")
+    values = []
+    for _, anns in people:
+        image_id = anns[0]["image_id"]
+        evaluation._prepare()
+        order = [ann["id"] for ann in evaluation._gts[image_id, 1]]
+        matrix = evaluation.computeOks(image_id, 1)
+        values += [matrix[i, order.index(ann["id"])] for i, ann in enumerate(anns)]
+    return len(values), float(np.mean(values))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "least"),
+    [
+        (NET, "fp32", 0.88),
+        (NET, "bf16", 0.88),
+        (f"{NET}-b", "fp32", 0.88),
+        ("litehrnet18-coco-128x96", "fp32", 0.77),
+        ("skelact-pose-256x192", "fp32", 0.85),
+    ],
+)
+def test_annotated_people(coco, tmp_path, name, precision, least):
+    index, people = coco
+    estimator = PoseEstimator(name, device="cpu", precision=precision)
+    count, oks = mean_oks(index, people, estimate(estimator, people), tmp_path)
+    assert count == 12
+    assert oks >= least
+
+
+def mmpose_model(flip_test):
+    """Build the same net as MMPose's own functions expect it."""
+    from mmengine.config import Config
+
+    from skelact.pose_extract.weights.download import find_weights
+
+    apis = import_mmpose("mmpose.apis").apis
+    config = LiteHRNet().pose_config((192, 256))
+    model = build_pose_model(config["model"] | {"test_cfg": {"flip_test": flip_test,
+                             "flip_mode": "heatmap", "shift_heatmap": True}})  # fmt: skip
+    state = torch.load(find_weights(NET), weights_only=True)["state_dict"]
+    model.load_state_dict(state, strict=True)
+    model.cfg = Config(
+        {
+            "default_scope": "mmpose",
+            "test_dataloader": {
+                "dataset": {
+                    "pipeline": [
+                        {"type": "LoadImage"},
+                        {"type": "GetBBoxCenterScale"},
+                        {"type": "TopdownAffine", "input_size": (192, 256)},
+                        {"type": "PackPoseInputs"},
+                    ]
+                }
+            },
+        }
+    )
+    model.dataset_meta = {
+        "dataset_name": "coco",
+        "flip_indices": pose_module.COCO_17.flip_inds().tolist(),
+    }
+    return apis, model.eval()
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_parity_with_mmposes_own_inference(coco, flip_test):
+    _, people = coco
+    estimator = PoseEstimator(NET, device="cpu", precision="fp32", flip_test=flip_test)
+    apis, model = mmpose_model(flip_test)
+    for picture, anns in people:
+        boxes = boxes_of(anns)
+        ours = estimator.predict(estimator.crop(picture, boxes))
+        theirs = apis.inference_topdown(model, np.ascontiguousarray(picture[..., ::-1]), boxes)
+        points = np.concatenate([sample.pred_instances.keypoints for sample in theirs])
+        scores = np.concatenate([sample.pred_instances.keypoint_scores for sample in theirs])
+        assert np.abs(ours[0] - points).max() < 0.5
+        assert np.abs(ours[1] - scores).max() < 1e-3
+
+
+def test_the_batch_changes_nothing_but_rounding(coco):
+    _, people = coco
+    picture, annotations = max(people, key=lambda item: len(item[1]))
+    estimator = PoseEstimator(NET, device="cpu", precision="fp32")
+    boxes = boxes_of(annotations)
+    together = estimator.predict(estimator.crop(picture, boxes))
+    for i in range(len(boxes)):
+        alone = estimator.predict(estimator.crop(picture, boxes[i : i + 1]))
+        assert np.abs(alone[0][0] - together[0][i]).max() < 0.5
+        assert np.abs(alone[1][0] - together[1][i]).max() < 1e-3
+
+
+def test_a_model_of_mmposes_index_by_name():
+    """Its config is read from the installed package; the weights are not fetched here."""
+    estimator = PoseEstimator("td-hm_hrnet-w32_8xb64-210e_coco-256x192", device="cpu")
+    assert estimator.identity()["weights"].endswith("-81c58e40_20220909.pth")
+
+
+def test_hrnet_w32_of_mmpose_builds_and_runs(tmp_path, monkeypatch):
+    """The paper's net, with random weights saved as its checkpoint."""
+    from skelact.pose_extract.pose.mmpose_zoo import (
+        _find_mmpose_model,
+        _mmpose_folder,
+        _read_mmpose_config,
+    )
+
+    name = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
+    path = _mmpose_folder() / ".mim" / _find_mmpose_model(name)["Config"]
+    import_mmpose("mmpose.models")
+    torch.manual_seed(0)
+    model = build_pose_model(_read_mmpose_config(path)["model"])
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "w32.pth")
+    estimator = PoseEstimator(
+        str(path), checkpoint=str(tmp_path / "w32.pth"), device="cpu", precision="fp32"
+    )
+    picture = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
+    keypoints, scores = estimator.predict(estimator.crop(picture, np.array([[10, 10, 90, 190]])))
+    assert keypoints.shape == (1, 17, 2)
+    assert (scores >= 0).all()
+
+
+def test_a_misspelt_name_gets_the_close_ones():
+    with pytest.raises(SkelactError, match=r"Close: .*td-hm_hrnet-w32_8xb64-210e_coco-256x192"):
+        PoseEstimator("td-hm_hrnet-w32_coco-256x192")
+
+
+def test_a_config_needs_weights(tmp_path):
+    (tmp_path / "net.py").write_text("model = dict()\n")
+    with pytest.raises(SkelactError, match="--pose-checkpoint"):
+        PoseEstimator(str(tmp_path / "net.py"))
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
+    class Bomb:
+        def __reduce__(self):
+            return print, ("executed",)
+
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(SkelactError, match="refuses to load it safely"):
+        pose_module._load_checkpoint(torch.nn.Linear(1, 1), tmp_path / "bomb.pth")
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, -135])
+def test_a_turned_crop_is_the_upright_one_of_the_turned_picture(coco, degrees):
+    """Turn the picture about a person, crop along the turned axes: the pose turns with them."""
+    _, people = coco
+    picture, anns = max(people, key=lambda item: len(item[1]))
+    box = boxes_of(anns)[:1]
+    center, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+    estimator = PoseEstimator(NET, device="cpu", precision="fp32")
+    upright, scores = estimator.predict(estimator.crop(picture, box))
+    # cv2 counts angles against the clock.
+    matrix = cv2.getRotationMatrix2D(center[0].tolist(), -degrees, 1.0)
+    turned = cv2.warpAffine(picture, matrix, picture.shape[1::-1])
+    crops = estimator.crop_rotated(turned, center, size, np.array([degrees], np.float32))
+    found, found_scores = estimator.predict(crops)
+    expected = pose_module.turn(upright - center, degrees) + center
+    sure = scores[0] > 0.5
+    assert sure.sum() > 8
+    assert np.abs(found - expected)[0, sure].max() < 0.04 * size.max()
+    assert np.abs(found_scores - scores)[0, sure].max() < 0.2

@@ -1,0 +1,114 @@
+"""Poses at any angle: real people, turned."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from test_pose import NET, coco  # noqa: F401 - a fixture
+
+from skelact.pose_extract.common.geometry import COCO_SIGMAS, body_angles, rotate_points
+from skelact.pose_extract.layout import COCO_17
+from skelact.pose_extract.pose.estimator import PoseEstimator
+from skelact.pose_extract.pose.orientation import OrientationConfig, estimate_oriented
+
+# Upright: mean OKS .89. Turned by 180 degrees and looked at upright alone: about .3.
+LEAST_OKS = 0.86
+# With the aligner, one look each.
+OURS = "skelact-pose-256x192"
+LEAST_ALIGNED, LEAST_OURS = 0.78, 0.72
+
+
+@pytest.fixture(scope="module")
+def estimator(shared):
+    pose = PoseEstimator(NET, device="cpu", precision="fp32")
+    pose.load()
+    return pose
+
+
+def turned_people(people, degrees):
+    """Return (pictures, boxes, true keypoints, seen, areas), one row per person."""
+    rows = []
+    for picture, anns in people:
+        height, width = picture.shape[:2]
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+        cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+        size = (int(height * sin + width * cos), int(height * cos + width * sin))
+        matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+        turned = cv2.warpAffine(picture, matrix, size)
+        for ann in anns:
+            outline = [np.reshape(part, (-1, 2)) for part in ann["segmentation"]]
+            outline = np.concatenate(outline) @ matrix[:, :2].T + matrix[:, 2]
+            points = np.reshape(ann["keypoints"], (17, 3)).astype(float)
+            truth = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+            bbox = np.concatenate([outline.min(axis=0), outline.max(axis=0)])
+            rows.append((turned, bbox, truth, points[:, 2] > 0, ann["area"]))
+    return rows
+
+
+def mean_oks(rows, keypoints):
+    values = []
+    for (_, _, truth, seen, area), points in zip(rows, keypoints):
+        distance = ((points - truth) ** 2).sum(axis=1)
+        likeness = np.exp(-distance / (2 * area * (2 * COCO_SIGMAS) ** 2))
+        values.append(likeness[seen].mean())
+    return float(np.mean(values))
+
+
+def estimate(estimator, rows, config=None):
+    frames, boxes = [row[0] for row in rows], np.array([row[1] for row in rows], np.float32)
+    return estimate_oriented(estimator, frames, boxes, 8, config)
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 90, 180, 250])
+def test_people_are_found_at_any_angle(coco, estimator, degrees):  # noqa: F811
+    rows = turned_people(coco[1], degrees)
+    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=float("inf")))
+    assert mean_oks(rows, keypoints) >= LEAST_OKS
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 250])
+@pytest.mark.parametrize(("net", "least"), [(NET, LEAST_ALIGNED), (OURS, LEAST_OURS)])
+def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):  # noqa: F811
+    rows = turned_people(coco[1], degrees)
+    aligned = PoseEstimator(net, device="cpu", precision="fp32", aligner="skelact-aligner-96")
+    found = [aligned.predict(aligned.crop(row[0], row[1][None]))[0][0] for row in rows]
+    assert mean_oks(rows, found) >= least
+    # All at once, without a further look, is the same.
+    together, _, views = estimate(aligned, rows, OrientationConfig(sure_score=0.0, keep_share=99.0))
+    assert len(rows) <= views <= 2 * len(rows)
+    assert np.abs(together - np.stack(found)).max() < 1.0
+
+
+def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):  # noqa: F811
+    """What the other views are for."""
+    rows = turned_people(coco[1], 180)
+    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=0.0, keep_share=99.0))
+    assert mean_oks(rows, keypoints) < 0.5
+
+
+def test_sure_people_cost_one_view_and_others_more(coco, estimator):  # noqa: F811
+    rows = turned_people(coco[1], 0)
+    upright = estimate(estimator, rows)[2]
+    turned = estimate(estimator, turned_people(coco[1], 180))[2]
+    everything = estimate(estimator, rows, OrientationConfig(sure_score=float("inf")))[2]
+    assert upright < 2 * len(rows)
+    assert upright < turned <= everything == 5 * len(rows)
+
+
+def test_the_batch_changes_nothing_but_rounding(coco, estimator):  # noqa: F811
+    rows = turned_people(coco[1], 120)
+    together, scores, _ = estimate(estimator, rows)
+    for i in (0, 5):
+        alone, alone_scores, _ = estimate(estimator, rows[i : i + 1])
+        assert np.abs(alone[0] - together[i]).max() < 0.5
+        assert np.abs(alone_scores[0] - scores[i]).max() < 1e-3
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180, -90])
+def test_the_bodys_angle_by_hand(degrees):
+    body = np.zeros((1, 17, 2), np.float32)
+    body[0, [5, 6]] = [[-10, 0], [10, 0]]
+    body[0, [11, 12]] = [[-5, 40], [5, 40]]
+    angle = body_angles(rotate_points(body, degrees), COCO_17)[0]
+    assert abs((angle - degrees + 180) % 360 - 180) < 1e-3

@@ -1,0 +1,207 @@
+"""Many clips into a folder: resume, failures, manifest, shards, annotation files."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from test_extract import BrightnessPose, OneWalker, write_clip
+
+from skelact import SkelactError
+from skelact.pose_extract.batch import Shard, extract_clips, load_done
+from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.sources import ClipSource, find_sources
+from skelact.pose_extract.store.export import label_index, write_coco, write_pyskl
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "day1").mkdir(parents=True)
+    (folder / "day2").mkdir()
+    write_clip(folder / "day1" / "vault.mp4", 12)
+    write_clip(folder / "day2" / "vault.mp4", 9)
+    write_clip(folder / "day2" / "a.b.mp4", 5)
+    (folder / "day1" / "broken.mp4").write_bytes(b"not a video")
+    return folder
+
+
+def make_extractor(**changes):
+    detector = changes.pop("detector", None) or OneWalker()
+    return Extractor(
+        ExtractConfig(**({"effort": "fast"} | changes)), detector=detector, pose=BrightnessPose()
+    )
+
+
+def extract(videos, out, extractor=None, **options):
+    return extract_clips(find_sources([videos]), out, extractor or make_extractor(), **options)
+
+
+def contents(out):
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_every_clip_has_a_line_and_a_file(videos, tmp_path):
+    out = tmp_path / "out"
+    summary = extract(videos, out)
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["video"] for line in lines] == [
+        "day1/broken.mp4", "day1/vault.mp4", "day2/a.b.mp4", "day2/vault.mp4",
+    ]  # fmt: skip
+    assert [line["status"] for line in lines] == ["failed", "done", "done", "done"]
+    vault = lines[1]
+    assert vault["frames"] == 12
+    assert vault["people"] == 1
+    assert vault["seconds"] == round(12 * 1001 / 24000, 3)
+    assert vault["athlete_share"] == 1.0
+    assert vault["mean_score"] == pytest.approx(0.8, abs=1e-4)
+    assert (out / vault["output"]).is_file()
+    assert [entry.video for entry in summary.failed] == ["day1/broken.mp4"]
+    assert summary.num_new == 4
+
+
+def test_a_second_run_does_nothing(videos, tmp_path):
+    out = tmp_path / "out"
+    extract(videos, out)
+    before = contents(out)
+    extractor = make_extractor()
+    extractor.run = None  # any work would call it
+    summary = extract(videos, out, extractor)
+    assert summary.num_new == 0
+    assert len(summary.failed) == 1
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("killed_in", ["manifest line", "cache entry", "before the line"])
+def test_a_killed_run_resumes_to_the_same_bytes(videos, tmp_path, killed_in):
+    extract(videos, tmp_path / "whole")
+    out = tmp_path / "killed"
+    shutil.copytree(tmp_path / "whole", out)
+    lines = (out / "manifest.jsonl").read_text().splitlines(keepends=True)
+    if killed_in == "manifest line":
+        (out / "manifest.jsonl").write_text("".join(lines[:2]) + lines[2][:40])
+    elif killed_in == "cache entry":
+        (out / "manifest.jsonl").write_text("".join(lines[:2]))
+        entry = out / "day2" / "vault.mp4.npz"
+        entry.write_bytes(entry.read_bytes()[:100])
+        (out / "day2" / "a.b.mp4.npz").unlink()
+    else:
+        (out / "manifest.jsonl").unlink()
+    extract(videos, out)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_changed_video_is_done_again(videos, tmp_path):
+    out = tmp_path / "out"
+    extract(videos, out)
+    write_clip(videos / "day1" / "vault.mp4", 7)
+    summary = extract(videos, out)
+    assert summary.num_new == 1
+    assert {e.video: e.frames for e in summary.entries}["day1/vault.mp4"] == 7
+
+
+def test_a_touched_video_is_not(videos, tmp_path):
+    out = tmp_path / "out"
+    extract(videos, out)
+    (videos / "day1" / "vault.mp4").touch()
+    assert extract(videos, out).num_new == 0
+
+
+def test_another_chain_does_all_again(videos, tmp_path):
+    out = tmp_path / "out"
+    extract(videos, out)
+    assert extract(videos, out, make_extractor(detector=OneWalker({3}))).num_new == 4
+    assert extract(videos, out, make_extractor(num_person=1)).num_new == 4
+
+
+def test_a_mended_video_is_tried_again_and_a_broken_one_on_request(videos, tmp_path):
+    out = tmp_path / "out"
+    extract(videos, out)
+    assert extract(videos, out, retry_failed=True).num_new == 1
+    write_clip(videos / "day1" / "broken.mp4", 3)
+    assert extract(videos, out).failed == []
+
+
+def test_a_missing_file_is_that_clips_failure(videos, tmp_path):
+    clips = [
+        ClipSource(videos / "none.mp4", "none.mp4"),
+        ClipSource(videos / "day1" / "vault.mp4", "v.mp4"),
+    ]
+    summary = extract_clips(clips, tmp_path / "out", make_extractor())
+    assert [entry.status for entry in summary.entries] == ["failed", "done"]
+    assert "none.mp4" in summary.failed[0].error
+
+
+def test_shards_share_the_work_and_a_last_run_joins_them(videos, tmp_path):
+    out = tmp_path / "out"
+    parts = [extract(videos, out, shard=Shard.parse(f"{i}/3")) for i in (1, 2, 3)]
+    assert [len(part.entries) for part in parts] == [2, 1, 1]
+    joined = extract(videos, out)
+    assert joined.num_new == 0
+    assert len(joined.entries) == 4
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "two", "1-2"])
+def test_a_shard_that_cannot_be(text):
+    with pytest.raises(SkelactError, match="i/n"):
+        Shard.parse(text)
+
+
+def test_pyskl_dictionary(videos, tmp_path):
+    source = tmp_path / "list.csv"
+    source.write_text(
+        "path,label,split\n"
+        "videos/day1/vault.mp4,vault,train\n"
+        "videos/day2/vault.mp4,beam,train\n"
+        "videos/day2/a.b.mp4,vault,val\n"
+    )
+    out = tmp_path / "out"
+    summary = extract_clips(find_sources([source]), out, make_extractor())
+    labels = label_index(entry.label for entry in summary.entries)
+    assert labels == {"beam": 0, "vault": 1}
+    path = tmp_path / "ann.pkl"
+    assert write_pyskl(path, load_done(summary, out), labels) == 3
+    data = pickle.loads(path.read_bytes())
+    assert {name: len(members) for name, members in data["split"].items()} == {"train": 2, "val": 1}
+    first = data["annotations"][0]
+    assert first["frame_dir"] == data["split"]["train"][0]
+    assert first["label"] == 1
+    assert first["total_frames"] == 12
+    assert first["keypoint"].shape == (1, 12, 17, 2)
+    assert first["keypoint_score"].shape == (1, 12, 17)
+    assert first["img_shape"] == (96, 128)
+    assert data["label_names"] == ["beam", "vault"]
+
+
+def test_number_labels_keep_their_value_and_nobody_is_one_unseen_person(videos, tmp_path):
+    assert label_index(["7", "2", None, ""]) == {"2": 2, "7": 7}
+    out = tmp_path / "out"
+    summary = extract(videos, out, make_extractor(detector=OneWalker(range(12))))
+    write_pyskl(tmp_path / "ann.pkl", load_done(summary, out), {})
+    data = pickle.loads((tmp_path / "ann.pkl").read_bytes())
+    assert list(data["split"]) == ["all"]
+    assert data["annotations"][0]["label"] == -1
+    assert data["annotations"][0]["keypoint"].shape == (1, 12, 17, 2)
+    assert (data["annotations"][0]["keypoint_score"] == 0).all()
+
+
+def test_coco_json(videos, tmp_path):
+    from pycocotools.coco import COCO
+
+    out = tmp_path / "out"
+    summary = extract(videos, out, make_extractor(detector=OneWalker({0, 1})))
+    path = tmp_path / "coco.json"
+    # 12 + 9 + 5 frames, the first two of each clip without anyone.
+    assert write_coco(path, load_done(summary, out)) == 20
+    coco = COCO(str(path))
+    assert len(coco.getImgIds()) == 20
+    annotation = coco.loadAnns(1)[0]
+    assert annotation["num_keypoints"] == 17
+    assert np.array(annotation["keypoints"]).reshape(17, 3)[:, 2].tolist() == [2] * 17
+    assert annotation["bbox"] == [22.0, 10.0, 40.0, 80.0]
+    assert coco.loadImgs(1)[0]["frame_id"] == 2

@@ -1,0 +1,97 @@
+"""Left and right: exchanged frames are mended, right ones are left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skelact.pipeline.data.annotations import load_annotations
+from skelact.pose_extract.layout import COCO_17
+from skelact.pose_extract.track.left_right import limb_groups, repair_left_right
+
+
+def exchange(points, scores, exchanged):
+    """Exchange left and right where ``exchanged`` (T, 2: arms, legs) says so."""
+    points, scores = points.copy(), scores.copy()
+    for number, pairs in enumerate(limb_groups(COCO_17)):
+        rows = np.flatnonzero(exchanged[:, number])
+        for left, right in pairs:
+            for array in (points, scores):
+                kept = array[rows, left].copy()
+                array[rows, left] = array[rows, right]
+                array[rows, right] = kept
+    return points, scores
+
+
+def walk(num_frames=40):
+    """Return a person seen from the side, whose legs and arms cross twice a second."""
+    time = np.arange(num_frames) / 25 * 2 * np.pi
+    points = np.zeros((num_frames, 17, 2), np.float32)
+    points[:, :5] = [0, -60]
+    for side, joints in ((1, (5, 7, 9, 11, 13, 15)), (-1, (6, 8, 10, 12, 14, 16))):
+        reach = dict(zip(joints, (1, 8, 16, 1, 14, 26)))
+        height = dict(zip(joints, (-45, -25, -5, 0, 25, 50)))
+        for joint in joints:
+            points[:, joint, 0] = side * reach[joint] * np.sin(time)
+            points[:, joint, 1] = height[joint]
+    points[..., 0] += 3 * np.arange(num_frames)[:, None]
+    return points, np.full((num_frames, 17), 0.9, np.float32)
+
+
+def test_crossing_legs_are_no_exchange():
+    points, scores = walk()
+    mended_points, _, mended = repair_left_right(points, scores, COCO_17)
+    assert not mended.any()
+    assert np.array_equal(mended_points, points)
+
+
+def test_exchanged_frames_are_put_right():
+    points, scores = walk()
+    exchanged = np.zeros((40, 2), bool)
+    exchanged[[5, 16, 17, 30], 1] = True
+    exchanged[[8, 28], 0] = True
+    broken = exchange(points, scores, exchanged)
+    mended_points, mended_scores, mended = repair_left_right(*broken, COCO_17)
+    assert np.array_equal(mended, exchanged)
+    assert np.array_equal(mended_points, points)
+    assert np.array_equal(mended_scores, scores)
+
+
+def test_frames_without_the_person_are_left_alone():
+    points, scores = walk()
+    scores[10:20] = 0
+    exchanged = np.zeros((40, 2), bool)
+    exchanged[30, 1] = True
+    _, _, mended = repair_left_right(*exchange(points, scores, exchanged), COCO_17)
+    assert np.array_equal(mended, exchanged)
+
+
+@pytest.mark.parametrize("num_frames", [0, 1, 2])
+def test_short_clips(num_frames):
+    points, scores = walk(40)
+    out, _, mended = repair_left_right(points[:num_frames], scores[:num_frames], COCO_17)
+    assert out.shape == (num_frames, 17, 2)
+    assert not mended.any()
+
+
+def test_real_sequences(shared):
+    """Penn Action, a tenth of all frames exchanged at random: what is mended, what is broken."""
+    clips = load_annotations(shared / "data" / "penn_action_train.pkl").select("train")[::40]
+    rng = np.random.default_rng(0)
+    found = lost = kept = broken = untouched = 0
+    for clip in clips:
+        points, scores = clip.keypoints[0], clip.keypoint_scores[0]
+        untouched += int(repair_left_right(points, scores, COCO_17)[2].sum())
+        exchanged = rng.random((len(points), 2)) < 0.1
+        # Where a pair is not seen whole, or lies on one spot, there is nothing to tell.
+        for number, pairs in enumerate(limb_groups(COCO_17)):
+            seen = [(scores[:, pair] > 0).all(axis=1) for pair in map(list, pairs)]
+            exchanged[:, number] &= np.any(seen, axis=0)
+        mended = repair_left_right(*exchange(points, scores, exchanged), COCO_17)[2]
+        found += int((mended & exchanged).sum())
+        lost += int((~mended & exchanged).sum())
+        broken += int((mended & ~exchanged).sum())
+        kept += int((~mended & ~exchanged).sum())
+    assert found / (found + lost) > 0.85
+    assert broken / (broken + kept) < 0.005
+    assert untouched == 0

@@ -1,0 +1,187 @@
+"""The table of weights: looked up, fetched whole, checked; never half a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from skelact.pose_extract.common.files import sha256_of
+from skelact.pose_extract.weights import download as weights
+from skelact.pose_extract.weights.bundle import read_bundle
+from skelact.pose_extract.weights.download import (
+    choose_weights,
+    download,
+    fetch_file,
+    find_weights,
+    locate_weights,
+)
+from skelact.pose_extract.weights.table import WEIGHTS, WeightsError
+
+CONTENT = b"weights" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "net.onnx").write_bytes(CONTENT)
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Keep the user's own folders out of it."""
+    monkeypatch.setenv("SKELACT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SKELACT_SHARED", str(tmp_path / "no-shared"))
+    monkeypatch.delenv("SKELACT_WEIGHTS", raising=False)
+
+
+@pytest.fixture
+def entry(monkeypatch):
+    """A named entry for CONTENT; returns a function that gives it an address."""
+
+    def put(url):
+        file = dataclasses.replace(
+            WEIGHTS["rtmdet-nano"], filename="net.onnx", sha256=SHA256, url=url
+        )
+        monkeypatch.setitem(weights.WEIGHTS, "mine", file)
+
+    return put
+
+
+def test_fetched_once_into_the_cache(server, entry, tmp_path):
+    folder, url = server
+    entry(f"{url}/net.onnx")
+    path = find_weights("mine")
+    assert path == tmp_path / "cache" / "weights" / "net.onnx"
+    assert path.read_bytes() == CONTENT
+    (folder / "net.onnx").unlink()
+    assert find_weights("mine") == path
+
+
+def test_a_folder_of_the_users_comes_before_the_network(entry, tmp_path, monkeypatch):
+    entry("http://127.0.0.1:9/net.onnx")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "net.onnx").write_bytes(CONTENT)
+    monkeypatch.setenv("SKELACT_WEIGHTS", str(tmp_path / "mine"))
+    assert find_weights("mine") == tmp_path / "mine" / "net.onnx"
+
+
+def test_another_file_is_refused_and_not_kept(server, entry, tmp_path):
+    folder, url = server
+    (folder / "net.onnx").write_bytes(b"something else")
+    entry(f"{url}/net.onnx")
+    with pytest.raises(WeightsError, match="expected sha256"):
+        find_weights("mine")
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/net.onnx"])
+def test_offline_and_missing_says_which_file_goes_where(entry, tmp_path, url):
+    entry(url)
+    with pytest.raises(WeightsError) as raised:
+        find_weights("mine")
+    for part in ("net.onnx", SHA256[:16], str(tmp_path / "cache"), "SKELACT_WEIGHTS"):
+        assert part in str(raised.value)
+
+
+def test_a_connection_that_breaks_off_leaves_nothing(tmp_path):
+    class Half(QuietHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT[:100])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        with pytest.raises(WeightsError, match="cannot fetch"):
+            download(f"http://127.0.0.1:{running.server_port}/x", tmp_path / "x")
+        running.shutdown()
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_archive_gives_its_onnx_file(server):
+    folder, url = server
+    with zipfile.ZipFile(folder / "yolox_tiny.zip", "w") as archive:
+        archive.writestr("deep/end2end.onnx", CONTENT)
+        archive.writestr("deploy.json", "{}")
+    path = fetch_file(f"{url}/yolox_tiny.zip")
+    assert path.name == "yolox_tiny.onnx"
+    assert path.read_bytes() == CONTENT
+    assert [p.name for p in path.parent.iterdir()] == ["yolox_tiny.onnx"]
+
+
+def test_an_archive_without_one_is_refused(server):
+    folder, url = server
+    with zipfile.ZipFile(folder / "none.zip", "w") as archive:
+        archive.writestr("deploy.json", "{}")
+    with pytest.raises(WeightsError, match=r"one \.onnx file inside, got 0"):
+        fetch_file(f"{url}/none.zip")
+
+
+def test_the_hash_in_a_file_name_is_checked(server):
+    folder, url = server
+    (folder / f"net-{SHA256[:8]}_20200101.pth").write_bytes(CONTENT)
+    (folder / "net-00000000_20200101.pth").write_bytes(CONTENT)
+    assert fetch_file(f"{url}/net-{SHA256[:8]}_20200101.pth").is_file()
+    with pytest.raises(WeightsError, match="expected sha256 00000000"):
+        fetch_file(f"{url}/net-00000000_20200101.pth")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(WeightsError, match="known: rtmdet-nano"):
+        find_weights("rtmdet-mini")
+
+
+@pytest.mark.parametrize(
+    ("kind", "filename", "first", "ours"),
+    [
+        ("detector", "rtmdet_nano_person_320.onnx", "rtmdet-nano", "skelact-detector-320"),
+        ("pose", "litehrnet18_wider_naive_coco_256x192_a.pth", "litehrnet18-coco-256x192",
+         "skelact-pose-256x192"),
+    ],
+)  # fmt: skip
+def test_the_best_that_is_here_is_chosen(kind, filename, first, ours, tmp_path, caplog):
+    assert choose_weights(kind) == ours
+    assert f"{first} is not on this machine: {ours} takes its place" in caplog.text
+    caplog.clear()
+    (tmp_path / "no-shared" / "weights").mkdir(parents=True)
+    (tmp_path / "no-shared" / "weights" / filename).touch()
+    assert choose_weights(kind) == first
+    assert not caplog.text
+
+
+def test_our_own_networks_ship_whole_small_and_with_their_cards():
+    paths = [locate_weights(name) for name in WEIGHTS if name.startswith("skelact-")]
+    assert len(paths) == 3
+    assert sum(path.stat().st_size for path in paths) < 8e6
+    for path, kind in zip(paths, ("finder", "pose", "aligner")):
+        assert read_bundle(path, kind).figures
+        assert path.with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize("name", list(WEIGHTS))
+def test_the_table_tells_the_truth_about_the_files(shared, name):
+    file = WEIGHTS[name]
+    given = shared / "weights" / file.filename
+    path = given if given.is_file() else locate_weights(name)
+    if path is None:
+        pytest.skip(f"{given} is not there")
+    assert (path.stat().st_size, sha256_of(path)) == (file.num_bytes, file.sha256)
