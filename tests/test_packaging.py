@@ -93,7 +93,7 @@ def test_the_wheel_runs_elsewhere(wheel, tmp_path):
     code = (
         "import sys; sys.argv = ['skelact', *sys.argv[1:]]\n"
         "import skelact; assert 'env' in skelact.__file__, skelact.__file__\n"
-        "from skelact.pipeline.cli import main; main()"
+        "from skelact.pipeline.cli.main import main; main()"
     )
     for arguments in (["--help"], ["--version"], ["predict", "--help"]):
         done = subprocess.run(

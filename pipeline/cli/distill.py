@@ -76,7 +76,7 @@ def train(
     It writes a pair of files that --pose, --detector or --aligner of `skelact extract` takes.
     """
     from ..config import load_config
-    from ..distill.students import DistillConfig
+    from ..distill.modules import DistillConfig
     from ..distill.train import distill as run
 
     settings = load_config(DistillConfig, config, "distill", overrides)

@@ -10,8 +10,8 @@ import torch
 from ...pose_extract.common.geometry import pairwise_iou
 from ...pose_extract.detect.torch_detector import suppress
 from ...pose_extract.nets.rtmdet import RTMDetNano
-from .finder_samples import FinderSamples, FinderSampling
-from .pictures import normalised
+from .detector_samples import DetectorSamples, DetectorSampling
+from .image_augment import normalised
 
 # From this score on a box counts, unless told otherwise.
 _SCORE = 0.3
@@ -21,7 +21,7 @@ _FRAMES = 600
 _BATCH = 32
 
 
-def calibrate_scores(net: RTMDetNano, teacher: Any, samples: FinderSamples, side: int) -> float:
+def calibrate_scores(net: RTMDetNano, teacher: Any, samples: DetectorSamples, side: int) -> float:
     """Lower a finder's logits until no more of its boxes are nobody's than of its teacher's.
 
     Taught to be sure of turned people, it is surer of everything. Counted are boxes from score .3
@@ -53,13 +53,13 @@ def calibrate_scores(net: RTMDetNano, teacher: Any, samples: FinderSamples, side
 
 
 @torch.inference_mode()
-def _nobody_scores(net: Any, samples: FinderSamples, side: int) -> np.ndarray:
+def _nobody_scores(net: Any, samples: DetectorSamples, side: int) -> np.ndarray:
     """Return the scores of boxes that are around nobody, of upright frames evenly chosen."""
     found: list[np.ndarray] = []
     chosen = torch.linspace(0, len(samples) - 1, min(_FRAMES, len(samples))).round().long()
     for inds in chosen.split(_BATCH):
         pictures, people, ignored = samples.batch(
-            inds, side, FinderSampling(), torch.Generator(), 0.0
+            inds, side, DetectorSampling(), torch.Generator(), 0.0
         )
         boxes, scores = RTMDetNano.people(net(normalised(pictures)))
         known = torch.cat([people, ignored], dim=1)

@@ -26,9 +26,9 @@ from ...pose_extract.nets.rtmdet import (
 )
 from ...pose_extract.nets.shapes import RTMDetShape
 from ...pose_extract.weights.download import fetch_weights, identify_weights
-from .features import scaled_error
 from .losses import box_areas, generalised_iou, shared_areas
-from .warp import turn_matrices
+from .pose_features import scaled_error
+from .warp import rotation_matrices
 
 _SURE = 0.1
 # Whom the teacher is this sure of, in a box that overlaps so far, it has seen.
@@ -49,7 +49,7 @@ _PART_SHARE = 0.8
 # half of a cell's diagonal none is lost between the cells.
 _NEAR = 0.75
 # Features that are the same for a person who is turned: of the towers that say how sure it is.
-SURENESS = tuple(f"{head}.cls{number}" for head in HEADS for number in range(2))
+CLASSIFICATION_FEATURES = tuple(f"{head}.cls{number}" for head in HEADS for number in range(2))
 
 
 def read_rtmdet(path: Path) -> RTMDetNano:
@@ -128,7 +128,7 @@ class DetectorTeacher:
         """Return what it is, JSON-able."""
         return {"name": Path(self._name).name, "sha256": identify_weights(self._name)}
 
-    def as_finder(self) -> nn.Module:
+    def as_detector(self) -> nn.Module:
         """Return its network, asked as a finder's is: for pictures (N, 3, H, W), RGB."""
         return _AsFinder(self.net)
 
@@ -154,7 +154,7 @@ class _AsFinder(nn.Module):
         return found
 
 
-def turn_pictures(x: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
+def rotate_images(x: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
     """Return pictures (N, 3, S, S) turned clockwise about their middles.
 
     Args:
@@ -162,7 +162,7 @@ def turn_pictures(x: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
         degrees: (N,).
         fill: (N,) brightness of the corners that come in.
     """
-    theta = F.pad(turn_matrices(-degrees), (0, 1))
+    theta = F.pad(rotation_matrices(-degrees), (0, 1))
     grid = F.affine_grid(theta, list(x.shape), align_corners=True)
     fill = fill[:, None, None, None]
     return F.grid_sample(x - fill, grid, align_corners=True) + fill
@@ -182,12 +182,14 @@ def _places(size: int, stride: int, degrees: Tensor) -> tuple[Tensor, Tensor]:
     middle = (size * stride - 1) / 2
     steps = torch.arange(size, device=degrees.device, dtype=torch.float32) * stride - middle
     cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
-    where = (cells.reshape(1, -1, 2) @ turn_matrices(-degrees).transpose(1, 2) + middle) / stride
+    where = (
+        cells.reshape(1, -1, 2) @ rotation_matrices(-degrees).transpose(1, 2) + middle
+    ) / stride
     where = where.unflatten(1, (size, size))
     return where, ((where > -0.5) & (where < size - 0.5)).all(dim=-1)
 
 
-def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Tensor]:
+def rotated_targets(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Tensor]:
     """Return what a detector's answers become where the picture is turned under it.
 
     Args:
@@ -201,7 +203,7 @@ def turned_answers(heads: Sequence[Tensor], degrees: Tensor) -> tuple[Tensor, Te
     chances, boxes = [], []
     side = heads[0].shape[-1] * STRIDES[0]
     middle = (side - 1) / 2
-    back = turn_matrices(-degrees)
+    back = rotation_matrices(-degrees)
     for stride, level in zip(STRIDES, heads):
         chance, place = _surest(torch.sigmoid(level[:, 0].float()), stride, degrees)
         chances.append(chance)
@@ -241,8 +243,10 @@ def _surest(chances: Tensor, stride: int, degrees: Tensor) -> tuple[Tensor, Tens
     return best, places.gather(2, corner[..., None])[..., 0]
 
 
-def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict[str, Tensor]:
-    """Return the losses of ``SURENESS`` where the student's picture is turned.
+def rotated_feature_losses(
+    student: Features, teacher: Features, degrees: Tensor
+) -> dict[str, Tensor]:
+    """Return the losses of ``CLASSIFICATION_FEATURES`` where the student's picture is turned.
 
     Args:
         student: Features of the turned pictures.
@@ -253,7 +257,7 @@ def turned_losses(student: Features, teacher: Features, degrees: Tensor) -> dict
         As of ``feature_losses``, over the cells that lie inside the picture as it was.
     """
     losses = {}
-    for name in SURENESS:
+    for name in CLASSIFICATION_FEATURES:
         truth, stride = teacher[name].float(), STRIDES[HEADS.index(name.partition(".")[0])]
         size = truth.shape[-1]
         where, inside = _places(size, stride, degrees)
@@ -345,7 +349,9 @@ def _middle_chances(people: Tensor, cells: Tensor, strides: Tensor) -> Tensor:
     return torch.where(is_level & (away <= _HALF_AWAY), chance, 0.0)
 
 
-def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def detection_losses(
+    heads: Sequence[Tensor], chances: Tensor, boxes: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the losses of scores (quality focal) and boxes (generalised IoU and sides).
 
     Args:
@@ -369,7 +375,7 @@ def answer_losses(heads: Sequence[Tensor], chances: Tensor, boxes: Tensor) -> tu
     return loss_score, (unlike * chances[sure]).sum() / chances[sure].sum()
 
 
-def part_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
+def block_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
     """Return the losses of a student's parts but the heads' answers, as of ``feature_losses``."""
     return {
         name: scaled_error(part, teacher[name])

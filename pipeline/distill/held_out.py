@@ -10,9 +10,9 @@ from ...pose_extract.weights.bundle import BundleKind, is_bundle, load_bundle_we
 from ...pose_extract.weights.download import fetch_weights
 from ...pose_extract.weights.table import WEIGHTS
 from .detector_features import DetectorTeacher
-from .features import FeatureTeacher
 from .labelled_frames import LabelledFrames
-from .train import measure_held_out, network_of, split_labels
+from .pose_features import FeatureTeacher
+from .train import build_network, measure_held_out, split_labels
 
 _TEACHER_SIDE = 320
 
@@ -36,7 +36,7 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
     if is_bundle(file):
         path = fetch_weights(name) if name in WEIGHTS else Path(name)
         meta = read_bundle(path)
-        net: Any = network_of(meta)
+        net: Any = build_network(meta)
         load_bundle_weights(path, net)
         kind, input_wh = meta.kind, meta.input_wh
     elif name in WEIGHTS and WEIGHTS[name].kind == "pose":
@@ -45,7 +45,7 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
     elif name in WEIGHTS:
         kind, net, input_wh = (
             "finder",
-            DetectorTeacher(name).as_finder(),
+            DetectorTeacher(name).as_detector(),
             (_TEACHER_SIDE, _TEACHER_SIDE),
         )
     else:

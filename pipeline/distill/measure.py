@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...pose_extract.common.geometry import keypoint_likeness, pairwise_iou
-from .finder_samples import FinderSamples, FinderSampling
-from .pictures import normalised
+from .detector_samples import DetectorSamples, DetectorSampling
+from .image_augment import normalised
 from .pose_samples import PoseSamples, PoseSampling
 
 ANGLES = range(0, 360, 30)
@@ -73,14 +73,14 @@ def measure_pose(
     return _figures("oks", len(samples), angles, likeness)
 
 
-def measure_finder(
-    net: Any, samples: FinderSamples, input_wh: tuple[int, int], angles: Sequence[int] = ANGLES
+def measure_detector(
+    net: Any, samples: DetectorSamples, input_wh: tuple[int, int], angles: Sequence[int] = ANGLES
 ) -> dict[str, float]:
     """Return the share of the labels' people found (IoU .5, score .3), upright and turned."""
 
     def found(inds: Tensor, degrees: float) -> np.ndarray:
         pictures, people, _ = samples.batch(
-            inds, input_wh[0], FinderSampling(), torch.Generator(), degrees
+            inds, input_wh[0], DetectorSampling(), torch.Generator(), degrees
         )
         boxes, scores = net.people(net(normalised(pictures)))
         hits = []

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...pose_extract.layout import COCO_17
 from .labelled_frames import LabelledFrames
-from .warp import SEEN, sample_pictures, turn_matrices
+from .warp import SEEN, rotation_matrices, sample_images
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class PoseSamples:
         """
         inds = inds.to(self.pictures.device)
         cut = self._cut(inds, size_wh, sampling, generator, degrees)
-        pictures = sample_pictures(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
+        pictures = sample_images(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
         local = cut.to_crop(self.keypoints[inds])
         peaks, weights = self.peaks[inds].clone(), self.weights[inds].clone()
         mirrored, for_flip = cut.mirrored, self._flip_inds
@@ -215,9 +215,9 @@ class PoseSamples:
         """
         inds = inds.to(self.pictures.device)
         cut = self._cut(inds, (side, side), sampling, generator, degrees)
-        pictures = sample_pictures(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
+        pictures = sample_images(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
         axes = self.axes[inds]
-        turn = turn_matrices(axes)
+        turn = rotation_matrices(axes)
         sure = self.peaks[inds] * self.weights[inds]
         no_chance = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
         low, high = self._extents(
@@ -254,7 +254,7 @@ class PoseSamples:
             angles = torch.where(turned, 360 * rand(n), near)
         else:
             angles = torch.full((n,), degrees, device=device)
-        turn = turn_matrices(angles)  # from crop axes to picture axes
+        turn = rotation_matrices(angles)  # from crop axes to picture axes
         half = rand(n) < (sampling.half_prob if train else 0.0)
         is_upper = rand(n) < 0.5
         sure = self.peaks[inds] * self.weights[inds]

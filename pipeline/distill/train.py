@@ -30,11 +30,11 @@ from ...pose_extract.weights.bundle import (
 )
 from ..training.runner import train_module
 from .calibrate import calibrate_scores
-from .finder_samples import FinderSamples
+from .detector_samples import DetectorSamples
 from .labelled_frames import LabelledFrames, read_teachers
-from .measure import measure_aligner, measure_finder, measure_pose
+from .measure import measure_aligner, measure_detector, measure_pose
+from .modules import AlignerTraining, DetectorDistillation, DistillConfig, PoseDistillation
 from .pose_samples import PoseSamples
-from .students import AlignerStudent, DistillConfig, FinderStudent, PoseStudent
 
 _VAL_SHARE = 20  # one source in so many is measured on
 
@@ -48,15 +48,15 @@ def _pose_samples(
 
 def _finder_samples(
     labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int], side: int | None
-) -> FinderSamples:
-    return FinderSamples(labelled, rows, side or input_wh[0])
+) -> DetectorSamples:
+    return DetectorSamples(labelled, rows, side or input_wh[0])
 
 
 # A kind's student, what it learns from, and what it is measured by.
 _KINDS: dict[BundleKind, tuple[Any, Any, Any]] = {
-    "pose": (PoseStudent, _pose_samples, measure_pose),
-    "finder": (FinderStudent, _finder_samples, measure_finder),
-    "aligner": (AlignerStudent, _pose_samples, measure_aligner),
+    "pose": (PoseDistillation, _pose_samples, measure_pose),
+    "finder": (DetectorDistillation, _finder_samples, measure_detector),
+    "aligner": (AlignerTraining, _pose_samples, measure_aligner),
 }
 
 
@@ -90,7 +90,7 @@ def measure_held_out(
     """Return how near a network comes to the labels of some frames or people.
 
     Args:
-        net: As ``network_of`` gives it, or a teacher's.
+        net: As ``build_network`` gives it, or a teacher's.
         kind: What it is.
         input_wh: Width and height of its input.
         labelled: Frames and people.
@@ -150,7 +150,7 @@ def distill(
     if init is not None:
         _start_from(module, init)
         if config.norm_epochs == 0:
-            statistics_into_kernels(module.net)
+            fold_batch_norm(module.net)
     begun = copy.deepcopy(module.net.state_dict()) if config.init_share else {}
     module = train_module(
         module,
@@ -171,7 +171,7 @@ def distill(
             finished[name].lerp_(weights, config.init_share)
     shift = {}
     if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
-        teacher = module.teacher.as_finder()
+        teacher = module.teacher.as_detector()
         added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
         shift = {"score_shift": round(added, 4)}
     figures = measure_held_out(module.net, config.kind, config.input_wh, labelled, val_rows)
@@ -207,12 +207,12 @@ def _start_from(module: Any, init: Path) -> None:
     if meta.kind == module.config.kind:
         load_bundle_weights(init, module.net)
         return
-    other = network_of(meta)
+    other = build_network(meta)
     load_bundle_weights(init, other)
     module.net.backbone.load_state_dict(other.backbone.state_dict())
 
 
-def statistics_into_kernels(net: nn.Module) -> None:
+def fold_batch_norm(net: nn.Module) -> None:
     """Move what normalisation has gathered into the kernels before it.
 
     The network computes what it did in use. A channel that hardly varies is not multiplied after
@@ -239,7 +239,7 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     variance.fill_(1 - norm.eps)
 
 
-def network_of(meta: BundleMeta) -> Any:
+def build_network(meta: BundleMeta) -> Any:
     """Return a student's network, with any weights."""
     if meta.kind == "finder":
         return detector_network(meta)

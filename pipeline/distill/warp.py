@@ -13,14 +13,14 @@ from torch import Tensor
 SEEN = 0.25
 
 
-def turn_matrices(degrees: Tensor) -> Tensor:
+def rotation_matrices(degrees: Tensor) -> Tensor:
     """Return matrices (N, 2, 2) that turn clockwise as seen in a picture."""
     radians = torch.deg2rad(degrees)
     cos, sin = torch.cos(radians), torch.sin(radians)
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
 
 
-def sample_pictures(
+def sample_images(
     pictures: Tensor, matrices: Tensor, offsets: Tensor, size_wh: tuple[int, int]
 ) -> Tensor:
     """Return (N, 3, h, w) float: sample pixel p is picture pixel ``matrix @ p + offset``."""

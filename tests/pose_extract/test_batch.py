@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_extract import BrightnessPose, OneWalker, write_clip
+from clips import BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
 from skelact.pose_extract.batch import Shard, extract_clips, load_done

@@ -1,91 +1,13 @@
 """The chain from video to skeletons, with a detector and a pose net whose answers are known."""
 
-from fractions import Fraction
-from types import SimpleNamespace
-
-import av
 import numpy as np
 import pytest
+from clips import BOX, FPS, BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
 from skelact.pose_extract.decode.frames import VideoError
-from skelact.pose_extract.detect.base import Detections
 from skelact.pose_extract.extract import ExtractConfig, Extractor
-from skelact.pose_extract.layout import COCO_17
-from skelact.pose_extract.pose.estimator import Crops
 from skelact.pose_extract.sources import ClipSource
-
-FPS = Fraction(24000, 1001)
-BOX = np.array([20, 10, 60, 90], dtype=np.float32)
-
-
-def write_clip(path, num_frames=40, height=96, width=128):
-    """Write a clip whose frame i has brightness 5 i: a reader can tell its frames apart."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"qp": "0"})
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        for i in range(num_frames):
-            picture = np.full((height, width, 3), 5 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode())
-    return path
-
-
-class OneWalker:
-    """Finds one person who moves 1 px to the right per frame, except in the frames ``absent``."""
-
-    def __init__(self, absent=()):
-        self.absent = set(absent)
-
-    def identity(self):
-        return {"name": "one-walker", "absent": sorted(self.absent)}
-
-    def load(self):
-        pass
-
-    def detect(self, batch, clip_id):
-        none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-        return [
-            none
-            if i in self.absent
-            else Detections(
-                (BOX + np.array([i, 0, i, 0]))[None].astype(np.float32),
-                np.array([0.9], np.float32),
-            )
-            for i in batch.frame_inds.tolist()
-        ]
-
-
-class BrightnessPose:
-    """Puts all keypoints on the crop's brightness: shows which frame a crop was cut from."""
-
-    layout = COCO_17
-    device = SimpleNamespace(type="cpu")
-
-    def __init__(self, fail_above=1000):
-        self.fail_above = fail_above
-        self.batch_sizes = []
-
-    def identity(self):
-        return {"name": "brightness"}
-
-    def load(self):
-        pass
-
-    def crop(self, frame, bboxes):
-        n = len(bboxes)
-        images = np.broadcast_to(frame[:8, :8], (n, 8, 8, 3)).copy()
-        return Crops(images, bboxes[:, :2].copy(), np.ones((n, 2), np.float32), np.zeros(n))
-
-    def predict(self, crops):
-        self.batch_sizes.append(len(crops))
-        if crops.images.max() > self.fail_above:
-            raise RuntimeError("out of memory")
-        value = crops.images.mean(axis=(1, 2, 3))
-        points = np.zeros((len(crops), 17, 2), np.float32)
-        points[..., 0] = value[:, None]
-        points[..., 1] = crops.centers[:, :1]
-        return points, np.full((len(crops), 17), 0.8, np.float32)
 
 
 def run(clips, detector=None, pose=None, **config):

@@ -22,23 +22,18 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import load_config
 from skelact.pipeline.distill.calibrate import calibrate_scores
 from skelact.pipeline.distill.detector_features import (
-    SURENESS,
+    CLASSIFICATION_FEATURES,
     DetectorTeacher,
-    answer_losses,
+    block_losses,
+    detection_losses,
     join_labels,
-    part_losses,
     read_rtmdet,
-    turn_pictures,
-    turned_answers,
-    turned_losses,
+    rotate_images,
+    rotated_feature_losses,
+    rotated_targets,
 )
-from skelact.pipeline.distill.features import (
-    FeatureTeacher,
-    feature_losses,
-    features_of,
-    new_lite_hrnet,
-)
-from skelact.pipeline.distill.finder_samples import FinderSamples, FinderSampling
+from skelact.pipeline.distill.detector_samples import DetectorSamples, DetectorSampling
+from skelact.pipeline.distill.image_augment import ImageAugmentConfig, augment_images, normalised
 from skelact.pipeline.distill.label import (
     LabelConfig,
     agree,
@@ -49,10 +44,15 @@ from skelact.pipeline.distill.label import (
 )
 from skelact.pipeline.distill.labelled_frames import LabelBuilder, LabelledFrames
 from skelact.pipeline.distill.losses import box_loss, centre_loss, heatmap_targets
-from skelact.pipeline.distill.pictures import PictureConfig, normalised, spoil_pictures
+from skelact.pipeline.distill.modules import DetectorDistillation, DistillConfig, PoseDistillation
+from skelact.pipeline.distill.pose_features import (
+    FeatureTeacher,
+    feature_losses,
+    features_of,
+    new_lite_hrnet,
+)
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
-from skelact.pipeline.distill.students import DistillConfig, FinderStudent, PoseStudent
-from skelact.pipeline.distill.train import distill, split_sources, statistics_into_kernels
+from skelact.pipeline.distill.train import distill, fold_batch_norm, split_sources
 from skelact.pipeline.training.muon import Muon
 from skelact.pose_extract.common.geometry import pairwise_iou, rotate_points
 from skelact.pose_extract.decode.frames import FrameBatch
@@ -237,9 +237,9 @@ def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
 
 @pytest.mark.parametrize("stretch", [0.0, 0.5])
 def test_frames_for_the_finder_keep_boxes_around_their_people(stretch):
-    samples = FinderSamples(labelled_frames())
+    samples = DetectorSamples(labelled_frames())
     generator = torch.Generator().manual_seed(3)
-    sampling = FinderSampling(min_zoom=0.9, max_zoom=1.1, stretch=stretch)
+    sampling = DetectorSampling(min_zoom=0.9, max_zoom=1.1, stretch=stretch)
     pictures, people, ignored = samples.batch(torch.arange(30) % 3, 320, sampling, generator)
     assert pictures.shape == (30, 3, 320, 320)
     assert people.shape[::2] == (30, 4)
@@ -256,8 +256,8 @@ def test_frames_for_the_finder_keep_boxes_around_their_people(stretch):
 
 
 def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
-    samples, generator = FinderSamples(labelled_frames()), torch.Generator().manual_seed(3)
-    sampling = FinderSampling(min_zoom=1.0, max_zoom=1.0, mosaic_prob=0.0, side=192,
+    samples, generator = DetectorSamples(labelled_frames()), torch.Generator().manual_seed(3)
+    sampling = DetectorSampling(min_zoom=1.0, max_zoom=1.0, mosaic_prob=0.0, side=192,
                               turned_prob=0.0, upright_degrees=0.0)  # fmt: skip
     inds = torch.zeros(60, dtype=torch.long)
     shares = []
@@ -280,21 +280,21 @@ def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
 
 def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
     x = torch.rand(8, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 255
-    first = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
-    again = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(1))
-    other = spoil_pictures(x, PictureConfig(), torch.Generator().manual_seed(2))
+    first = augment_images(x, ImageAugmentConfig(), torch.Generator().manual_seed(1))
+    again = augment_images(x, ImageAugmentConfig(), torch.Generator().manual_seed(1))
+    other = augment_images(x, ImageAugmentConfig(), torch.Generator().manual_seed(2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.min() >= 0
     assert first.max() <= 255
     assert first.shape == x.shape
-    clean = PictureConfig(brightness=0, contrast=0, color=0, gray_prob=0, blur_prob=0,
+    clean = ImageAugmentConfig(brightness=0, contrast=0, color=0, gray_prob=0, blur_prob=0,
                           coarse_prob=0, noise_prob=0, hide_prob=0)  # fmt: skip
     chance = torch.Generator().manual_seed(1)
-    swapped = spoil_pictures(x, replace(clean, swap_prob=1.0), chance)
+    swapped = augment_images(x, replace(clean, swap_prob=1.0), chance)
     assert torch.allclose(swapped.sum(1), x.sum(1), atol=1e-3)
     assert not torch.allclose(swapped, x)
-    mixed = spoil_pictures(x, replace(clean, mix_prob=1.0, mix_share=0.5), chance)
+    mixed = augment_images(x, replace(clean, mix_prob=1.0, mix_share=0.5), chance)
     other_share = ((mixed - x) / (x.roll(1, 0) - x)).flatten(1).nanmedian(dim=1)[0]
     assert ((other_share >= 0) & (other_share <= 0.5)).all()
     assert other_share.max() > 0.1
@@ -484,7 +484,7 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
 
 def test_normalisation_keeps_its_statistics_after_its_epochs():
     config = load("pose_128x96", *TINY, "input_wh=[32,32]", "norm_epochs=1")
-    student = PoseStudent(PoseSamples(labelled_frames()), config).train()
+    student = PoseDistillation(PoseSamples(labelled_frames()), config).train()
     means = [value for name, value in student.net.named_buffers() if name.endswith("running_mean")]
 
     def step(epoch):
@@ -517,7 +517,7 @@ def test_statistics_in_the_kernels_change_nothing(name):
         norm.running_var.mul_(10 * torch.rand(()))
     with torch.no_grad():
         before = net(x)[0]
-        statistics_into_kernels(net)
+        fold_batch_norm(net)
         after = net(x)[0]
     assert before.abs().max() > 0.1
     assert torch.allclose(before, after, atol=1e-4 * float(before.abs().max()))
@@ -583,10 +583,10 @@ def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
     picture = torch.full((1, 3, 160, 160), 114.0)
     picture[:, :, 20:92, 60:84] = 255.0
     angle = torch.tensor([float(degrees)])
-    chances, boxes = turned_answers(heads, angle)
+    chances, boxes = rotated_targets(heads, angle)
     assert (chances > 0.9).sum() >= 1
     (box,) = boxes[0, chances[0].argmax()][None]
-    turned = turn_pictures(picture, angle, torch.zeros(1))[0, 0] > 200
+    turned = rotate_images(picture, angle, torch.zeros(1))[0, 0] > 200
     rows, columns = turned.nonzero(as_tuple=True)
     seen = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1.0])
     if degrees % 90 == 0:
@@ -597,24 +597,24 @@ def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
         assert ((box[2:] - box[:2]) < (seen[2:] - seen[:2])).all()
         assert ((box[2:] - box[:2]) > 0.7 * (seen[2:] - seen[:2])).all()
     if degrees == 0:
-        loss_score, loss_box = answer_losses(heads, chances, boxes)
+        loss_score, loss_box = detection_losses(heads, chances, boxes)
         assert loss_box < 1e-4
         assert loss_score < 0.01
-        unsure, _ = answer_losses(heads_with((8, 8), (1, 1, 1, 1)), chances, boxes)
+        unsure, _ = detection_losses(heads_with((8, 8), (1, 1, 1, 1)), chances, boxes)
         assert unsure > 1
 
 
 def test_what_a_teacher_knows_of_people_turns_with_the_picture():
     teacher = {}
-    for name in SURENESS:
+    for name in CLASSIFICATION_FEATURES:
         size = 20 >> int(name[4])
         teacher[name] = torch.arange(float(size)).expand(1, 3, size, size)
     # Upside down, the cell at pixel p shows what was at 159 - p.
     turned = {name: (159 / (160 / part.shape[-1])) - part for name, part in teacher.items()}
     angle = torch.tensor([180.0])
-    assert max(turned_losses(turned, teacher, angle).values()) < 0.02
-    assert min(turned_losses(teacher, teacher, angle).values()) > 2
-    assert max(turned_losses(teacher, teacher, torch.zeros(1)).values()) < 1e-6
+    assert max(rotated_feature_losses(turned, teacher, angle).values()) < 0.02
+    assert min(rotated_feature_losses(teacher, teacher, angle).values()) > 2
+    assert max(rotated_feature_losses(teacher, teacher, torch.zeros(1)).values()) < 1e-6
 
 
 @pytest.mark.parametrize("degrees", range(0, 360, 15))
@@ -623,7 +623,7 @@ def test_no_sure_cell_is_lost_between_the_cells_of_a_turned_picture(degrees):
     for row in range(3, 7):
         for column in range(3, 7):
             heads = heads_with((column, row), (1.0, 1.0, 1.0, 1.0))
-            chances, _ = turned_answers(heads, torch.tensor([float(degrees)]))
+            chances, _ = rotated_targets(heads, torch.tensor([float(degrees)]))
             sure = int((chances > 0.9).sum())
             assert sure == 1 if degrees % 90 == 0 else 1 <= sure <= 4
 
@@ -661,7 +661,7 @@ def test_people_whom_a_teacher_missed_are_learned_from_their_labels():
     for head, answer, where, own in zip(heads, joined, unknown, places):
         assert torch.equal(head[0, :, ~(where | own)], answer[0, :, ~(where | own)])
     # Turned, they are learned too.
-    turned, turned_boxes = turned_answers(joined, torch.tensor([90.0]))
+    turned, turned_boxes = rotated_targets(joined, torch.tensor([90.0]))
     surest = turned.nan_to_num()[0].masked_fill(turned[0] > 0.9, 0.0).argmax()
     low, high = turned_boxes[0, surest].split(2)
     assert torch.allclose(high - low, torch.tensor([52.0, 80.0]), atol=1.0)
@@ -688,24 +688,24 @@ def test_where_somebody_may_be_nothing_is_learned():
     assert [int(head[0, 0].isnan().sum()) for head in hidden] == [6 * 4, 3 * 2, 1]
     assert all(torch.equal(a[:, 1:], b[:, 1:]) for a, b in zip(heads, hidden))
     assert not join_labels(heads, people[:, 1:], torch.tensor([[seen]]))[1][0, 0, 3, 4].isnan()
-    chances, boxes = turned_answers(hidden, torch.tensor([90.0]))
+    chances, boxes = rotated_targets(hidden, torch.tensor([90.0]))
     assert int(chances.isnan().sum()) == pytest.approx(31, abs=8)
     # Somebody at (48, 120), where the turned picture has the box, is not wrong.
     somebody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))
     somebody[1][0, 0, 8, 3] = 3.0
     nobody = heads_with((3, 8), (1.0, 1.0, 1.0, 1.0))
     nobody[1][0, 0, 8, 3] = -3.0
-    losses = [answer_losses(head, chances, boxes)[0] for head in (somebody, nobody)]
+    losses = [detection_losses(head, chances, boxes)[0] for head in (somebody, nobody)]
     assert losses[0] == losses[1]
-    learned, boxes = turned_answers(heads, torch.tensor([90.0]))
-    losses = [answer_losses(head, learned, boxes)[0] for head in (somebody, nobody)]
+    learned, boxes = rotated_targets(heads, torch.tensor([90.0]))
+    losses = [detection_losses(head, learned, boxes)[0] for head in (somebody, nobody)]
     assert losses[0] > losses[1]
 
 
 def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
     config = load("finder_rtmdet", "input_wh=[64,64]", "finder.turned_prob=1.0",
                   "apart_epochs=1")  # fmt: skip
-    student = FinderStudent(FinderSamples(labelled_frames(), side=64), config)
+    student = DetectorDistillation(DetectorSamples(labelled_frames(), side=64), config)
     chances, given = [], student.store.batch
 
     def batch(inds, side, sampling, generator):
@@ -722,13 +722,13 @@ def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
 
 def test_a_finder_is_no_surer_of_nobody_than_its_teacher():
     torch.manual_seed(0)
-    samples, teacher, net = FinderSamples(labelled_frames(), side=96), *(
+    samples, teacher, net = DetectorSamples(labelled_frames(), side=96), *(
         RTMDetNano(RTMDetShape()).eval() for _ in range(2)
     )  # fmt: skip
 
     def sure_of_nobody(network):
         pictures, people, ignored = samples.batch(
-            torch.arange(3), 96, FinderSampling(), torch.Generator(), 0.0
+            torch.arange(3), 96, DetectorSampling(), torch.Generator(), 0.0
         )
         with torch.inference_mode():
             boxes, scores = network.people(network(normalised(pictures)))
@@ -828,7 +828,7 @@ def test_our_rtmdet_is_the_published_one_and_its_parts_can_be_fed(shared, tmp_pa
     with torch.no_grad():
         fed = teacher.net.parts(((x - mean) / std).flip(1), parts)
     assert all(torch.allclose(fed[name], part, atol=1e-4) for name, part in parts.items())
-    assert max(part_losses(fed, parts).values()) < 1e-6
+    assert max(block_losses(fed, parts).values()) < 1e-6
     with pytest.raises(SkelactError, match="expected RTMDet-nano"):
         read_rtmdet(other_onnx(tmp_path))
 

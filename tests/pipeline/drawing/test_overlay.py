@@ -7,8 +7,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from clips import FPS, write_clip
 from scenes import make_sequence
-from test_extract import FPS, write_clip
 
 from skelact import SkelactError
 from skelact.pipeline.drawing.overlay import draw_panel, draw_people, write_overlay

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from clips import BrightnessPose, OneWalker, write_clip
 from scenes import make_sequence
 from skeletons import ACTIONS, make_annotations, make_clip, write_annotations
-from test_extract import BrightnessPose, OneWalker, write_clip
-from test_train import make_config
+from training_configs import make_config
 
 from skelact import SkelactError
 from skelact.pipeline.cli.main import main

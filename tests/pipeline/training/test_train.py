@@ -14,10 +14,11 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from skeletons import make_annotations, write_annotations
+from training_configs import make_config
 
 from skelact import SkelactError
 from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_mae, load_meta
-from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig, build_config
+from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig
 from skelact.pipeline.training.runner import _schedulers
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.device import default_threads
@@ -29,24 +30,6 @@ def ann_file(tmp_path_factory):
     return write_annotations(
         path, make_annotations(8), make_annotations(4, seed=1), label_names=["wave", "turn", "jump"]
     )
-
-
-def make_config(cls, ann_file, **changes):
-    values = {
-        "data": {"dataset": "actions", "ann_file": str(ann_file)},
-        "preprocess": {"clip_len": 16, "num_person": 1},
-        "encoder": {"embed_dim": 16, "hidden_dim": 16},
-        "optim": {"kind": "adam", "lr": 3e-3, "batch_size": 8, "epochs": 4},
-        "runtime": {"save_every": 1},
-    }
-    if cls is FinetuneConfig:
-        values["data"]["val_split"] = "val"
-        values["classifier"] = {"temporal_dim": 32, "dropout": 0.1}
-    if cls is FinetuneConfig:
-        changes.pop("mask", None)
-    for name, change in changes.items():
-        values[name] = change if isinstance(change, str) else values.get(name, {}) | change
-    return build_config(cls, values, "test")
 
 
 TUBE = {

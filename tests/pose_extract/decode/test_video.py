@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from test_extract import write_clip
+from clips import write_clip
 
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.video import open_video

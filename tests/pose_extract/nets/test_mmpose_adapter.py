@@ -39,7 +39,7 @@ def test_a_net_is_built_and_runs_though_packages_are_missing():
     out = run(
         """
         import torch
-        from skelact.pose_extract.mmpose_compat import build_pose_model, missing_packages
+        from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, missing_packages
         print(missing_packages())
         model = build_pose_model({
             "type": "TopdownPoseEstimator",
@@ -71,7 +71,7 @@ def test_no_stand_in_is_left_behind():
     run(
         """
         import importlib.util
-        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, missing_packages
         before = missing_packages()
         import_mmpose("mmpose.models")
         import_mmpose("mmpose.models")  # a second time is nothing new
@@ -88,7 +88,7 @@ def test_a_stand_in_that_is_used_names_the_package_to_install():
     out = run(
         """
         from skelact import SkelactError
-        from skelact.pose_extract.mmpose_compat import import_mmpose, _stand_ins
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, _stand_ins
         with _stand_ins(["mmcv.ops", "chumpy"]):
             from mmcv.ops import MultiScaleDeformableAttention
             import chumpy
@@ -119,7 +119,7 @@ def test_real_packages_are_left_alone(tmp_path):
     (tmp_path / "xtcocotools" / "mask.py").write_text("")
     out = run(
         """
-        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, missing_packages
         print(missing_packages())
         import_mmpose("mmpose.datasets.datasets.utils")
         import chumpy, torchvision, xtcocotools
@@ -139,7 +139,7 @@ def test_a_package_that_is_there_and_broken_counts_as_missing(tmp_path):
     )
     out = run(
         """
-        from skelact.pose_extract.mmpose_compat import import_mmpose, missing_packages
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, missing_packages
         assert "torchvision" in missing_packages()
         print(import_mmpose("mmpose.models").__version__)
         """,
@@ -155,7 +155,7 @@ def test_without_mmpose_the_error_says_how_to_install_it(tmp_path):
         find = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *a: None if name == "mmpose" else find(name, *a)
         from skelact import SkelactError
-        from skelact.pose_extract.mmpose_compat import import_mmpose
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose
         try:
             import_mmpose()
         except SkelactError as error:

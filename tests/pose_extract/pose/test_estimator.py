@@ -8,34 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pycocotools.coco import COCO
+from coco_people import NET, coco  # noqa: F401 - a fixture
 from pycocotools.cocoeval import COCOeval
 
 from skelact import SkelactError
+from skelact.pose_extract.common.geometry import rotate_points
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
 from skelact.pose_extract.pose import estimator as pose_module
 from skelact.pose_extract.pose.estimator import PoseEstimator
-
-NET = "litehrnet18-coco-256x192"
-
-
-@pytest.fixture(scope="module")
-def coco(shared):
-    """The annotated people: (folder, pycocotools' COCO, [(picture, annotations)])."""
-    folder = shared / "data" / "pose_gt" / "coco"
-    index = COCO(str(folder / "test_coco.json"))
-    people = []
-    for image in index.loadImgs(index.getImgIds()):
-        annotations = [
-            ann
-            for ann in index.loadAnns(index.getAnnIds(image["id"], iscrowd=False))
-            if ann["num_keypoints"]
-        ]
-        if annotations:
-            picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
-            people.append((np.ascontiguousarray(picture), annotations))
-    return index, people
 
 
 def boxes_of(annotations):
@@ -163,13 +144,13 @@ def test_a_model_of_mmposes_index_by_name():
 def test_hrnet_w32_of_mmpose_builds_and_runs(tmp_path, monkeypatch):
     """The paper's net, with random weights saved as its checkpoint."""
     from skelact.pose_extract.pose.mmpose_zoo import (
-        _find_mmpose_model,
-        _mmpose_folder,
         _read_mmpose_config,
+        find_mmpose_model,
+        mmpose_folder,
     )
 
     name = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
-    path = _mmpose_folder() / ".mim" / _find_mmpose_model(name)["Config"]
+    path = mmpose_folder() / ".mim" / find_mmpose_model(name)["Config"]
     import_mmpose("mmpose.models")
     torch.manual_seed(0)
     model = build_pose_model(_read_mmpose_config(path)["model"])
@@ -219,7 +200,7 @@ def test_a_turned_crop_is_the_upright_one_of_the_turned_picture(coco, degrees):
     turned = cv2.warpAffine(picture, matrix, picture.shape[1::-1])
     crops = estimator.crop_rotated(turned, center, size, np.array([degrees], np.float32))
     found, found_scores = estimator.predict(crops)
-    expected = pose_module.turn(upright - center, degrees) + center
+    expected = rotate_points(upright - center, degrees) + center
     sure = scores[0] > 0.5
     assert sure.sum() > 8
     assert np.abs(found - expected)[0, sure].max() < 0.04 * size.max()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from test_pose import NET, coco  # noqa: F401 - a fixture
+from coco_people import NET, coco  # noqa: F401 - a fixture
 
 from skelact.pose_extract.common.geometry import COCO_SIGMAS, body_angles, rotate_points
 from skelact.pose_extract.layout import COCO_17

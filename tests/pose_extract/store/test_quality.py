@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scenes import make_sequence
-from test_swaps import walk
+from walker import walk
 
 from skelact.pipeline.cli.main import main
 from skelact.pose_extract.pose.orientation import rotate_points

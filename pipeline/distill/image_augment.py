@@ -17,7 +17,7 @@ from ...pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD
 
 
 @dataclass(frozen=True)
-class PictureConfig:
+class ImageAugmentConfig:
     """How pictures are spoilt.
 
     Attributes:
@@ -62,7 +62,7 @@ def normalised(pictures: Tensor) -> Tensor:
     return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def spoil_pictures(x: Tensor, config: PictureConfig, generator: torch.Generator) -> Tensor:
+def augment_images(x: Tensor, config: ImageAugmentConfig, generator: torch.Generator) -> Tensor:
     """Return pictures (N, 3, H, W) in units of 0 to 255, spoilt at random."""
 
     def rand(*shape: int) -> Tensor:
@@ -117,7 +117,7 @@ def _motion_blur(x: Tensor, angle: float, length: int) -> Tensor:
     return F.conv2d(flat, kernel)[:, :, :h, :w].reshape(n, c, h, w)
 
 
-def _hide(x: Tensor, config: PictureConfig, rand: Callable[..., Tensor]) -> Tensor:
+def _hide(x: Tensor, config: ImageAugmentConfig, rand: Callable[..., Tensor]) -> Tensor:
     """Put a rectangle of one colour over some pictures."""
     n, _, h, w = x.shape
     hidden = rand(n) < config.hide_prob

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ...pose_extract.layout import COCO_17
 from .labelled_frames import LabelledFrames
-from .warp import SEEN, sample_pictures, turn_matrices
+from .warp import SEEN, rotation_matrices, sample_images
 
 
 @dataclass(frozen=True)
-class FinderSampling:
+class DetectorSampling:
     """How frames are shown to the finder.
 
     Attributes:
@@ -45,7 +45,7 @@ class FinderSampling:
     person_prob: float = 0.0
 
 
-class FinderSamples:
+class DetectorSamples:
     """Frames for the finder, letter-boxed.
 
     Args:
@@ -91,11 +91,11 @@ class FinderSamples:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FinderSamples:
+    def __deepcopy__(self, memo: dict[int, Any]) -> DetectorSamples:
         # An averaged copy of a student shares what it learns from.
         return self
 
-    def to(self, device: torch.device) -> FinderSamples:
+    def to(self, device: torch.device) -> DetectorSamples:
         """Move everything to a device."""
         for name in ("pictures", "extents", "bboxes", "keypoints", "sure", "ignored"):
             setattr(self, name, getattr(self, name).to(device))
@@ -105,7 +105,7 @@ class FinderSamples:
         self,
         inds: Tensor,
         side: int,
-        sampling: FinderSampling,
+        sampling: DetectorSampling,
         generator: torch.Generator,
         degrees: float | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,7 +164,7 @@ class FinderSamples:
         inds: Tensor,
         side: int,
         out: int,
-        sampling: FinderSampling,
+        sampling: DetectorSampling,
         generator: torch.Generator,
         degrees: float | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,16 +197,16 @@ class FinderSamples:
                 mirror = mirror * torch.stack([1 / wider, wider], -1)
         else:
             angles = torch.full((n,), degrees, device=device)
-            turned = turn_matrices(angles).abs() @ extents[..., None]
+            turned = rotation_matrices(angles).abs() @ extents[..., None]
             zoom = stored / turned[..., 0].amax(dim=1)
-        turn = turn_matrices(angles)
+        turn = rotation_matrices(angles)
         # What a step to the next pixel is in the stored picture.
         step = (stored / (side * zoom))[:, None] * mirror
         matrices = turn * step[:, None]
         half = torch.full((2,), (out - 1) / 2, device=device)
         offsets = middle - matrices @ half
         pictures = (
-            sample_pictures(self.pictures[inds].float() - 114, matrices, offsets, (out, out)) + 114
+            sample_images(self.pictures[inds].float() - 114, matrices, offsets, (out, out)) + 114
         )
 
         def local(points: Tensor) -> Tensor:  # (N, ..., 2)

@@ -20,19 +20,19 @@ from ...pose_extract.weights.bundle import BundleKind
 from ..config import OptimConfig, RuntimeConfig
 from ..training.runner import SeededModule
 from .detector_features import (
-    SURENESS,
+    CLASSIFICATION_FEATURES,
     DetectorTeacher,
-    answer_losses,
+    block_losses,
+    detection_losses,
     join_labels,
-    part_losses,
-    turn_pictures,
-    turned_answers,
-    turned_losses,
+    rotate_images,
+    rotated_feature_losses,
+    rotated_targets,
 )
-from .features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
-from .finder_samples import FinderSamples, FinderSampling
+from .detector_samples import DetectorSamples, DetectorSampling
+from .image_augment import ImageAugmentConfig, augment_images, normalised
 from .losses import box_loss, centre_loss, heatmap_targets
-from .pictures import PictureConfig, normalised, spoil_pictures
+from .pose_features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
 from .pose_samples import PoseSamples, PoseSampling
 
 # What a loss of the few features that turn with the picture counts beside one of all the others.
@@ -82,10 +82,10 @@ class DistillConfig:
     answer_weight: float = 1.0
     norm_epochs: int | None = None
     init_share: float = 0.0
-    pictures: PictureConfig = field(default_factory=PictureConfig)
+    pictures: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
     bell_weight: float = 0.0
     pose: PoseSampling = field(default_factory=PoseSampling)
-    finder: FinderSampling = field(default_factory=FinderSampling)
+    finder: DetectorSampling = field(default_factory=DetectorSampling)
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     @property
@@ -126,7 +126,7 @@ class _Student(SeededModule):
         return generator
 
 
-class PoseStudent(_Student):
+class PoseDistillation(_Student):
     """A pose net that learns the teachers' keypoints, at any angle.
 
     Args:
@@ -160,7 +160,7 @@ class PoseStudent(_Student):
             pictures, keypoints, peaks, weights = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh, self.config.pose, generator
             )
-            pictures = spoil_pictures(pictures, self.config.pictures, generator)
+            pictures = augment_images(pictures, self.config.pictures, generator)
         if self.teacher is not None:
             return self._followed(self.teacher, normalised(pictures), inds)
         with torch.autocast(generator.device.type, enabled=False):
@@ -192,7 +192,7 @@ def _draw_weights(network: Any) -> None:
     logger.setLevel(level)
 
 
-class FinderStudent(_Student):
+class DetectorDistillation(_Student):
     """A finder that learns the teachers' people, at any angle.
 
     Args:
@@ -200,9 +200,9 @@ class FinderStudent(_Student):
         config: How it learns.
     """
 
-    store: FinderSamples
+    store: DetectorSamples
 
-    def __init__(self, store: FinderSamples, config: DistillConfig) -> None:
+    def __init__(self, store: DetectorSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         self.teacher: DetectorTeacher | None = None
         net: Any
@@ -225,7 +225,7 @@ class FinderStudent(_Student):
             pictures, people, ignored = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh[0], sampling, generator
             )
-            pictures = spoil_pictures(pictures, self.config.pictures, generator)
+            pictures = augment_images(pictures, self.config.pictures, generator)
         if self.teacher is not None:
             return self._followed(self.teacher, pictures, people, ignored, inds, generator)
         logits, sides = self.net(normalised(pictures))
@@ -260,11 +260,11 @@ class FinderStudent(_Student):
             if count:
                 # Black, as turned pictures often come, or anything.
                 fill = 255 * rand(count) * (rand(count) < 0.5)
-                pictures[still:] = turn_pictures(pictures[still:], degrees[still:], fill)
+                pictures[still:] = rotate_images(pictures[still:], degrees[still:], fill)
             heads = [theirs[name] for name in HEADS]
             if not self._apart:
                 heads = join_labels(heads, people, ignored)
-            chances, boxes = turned_answers(heads, degrees)
+            chances, boxes = rotated_targets(heads, degrees)
         stood, turned = normalised(pictures).split([still, count])
         losses: dict[str, Tensor] = {}
         found: list[Features] = []
@@ -272,23 +272,23 @@ class FinderStudent(_Student):
         if still:
             truth = {name: part[:still] for name, part in theirs.items()}
             mine = self.net.parts(stood, truth if self._apart else None)
-            losses["loss_parts"] = torch.stack(list(part_losses(mine, truth).values())).sum()
+            losses["loss_parts"] = torch.stack(list(block_losses(mine, truth).values())).sum()
             found.append(mine)
         if count:
-            truth = {name: theirs[name][still:] for name in SURENESS}
+            truth = {name: theirs[name][still:] for name in CLASSIFICATION_FEATURES}
             mine = self.net.parts(turned)
-            turned_parts = turned_losses(mine, truth, degrees[still:]).values()
+            turned_parts = rotated_feature_losses(mine, truth, degrees[still:]).values()
             losses["loss_turned"] = _TURNED_WEIGHT * torch.stack(list(turned_parts)).sum()
             found.append(mine)
         heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
-        loss_score, loss_box = answer_losses(heads, chances, boxes)
+        loss_score, loss_box = detection_losses(heads, chances, boxes)
         weight = self.config.answer_weight
         losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
         losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
 
-class AlignerStudent(_Student):
+class AlignerTraining(_Student):
     """An aligner that learns the axes and extents of the teachers' people.
 
     Args:
@@ -311,7 +311,7 @@ class AlignerStudent(_Student):
             pictures, target = self.store.aligner_batch(
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.pose, generator
             )
-            pictures = spoil_pictures(pictures, self.config.pictures, generator)
+            pictures = augment_images(pictures, self.config.pictures, generator)
         out = self.net(normalised(pictures))
         known = ~target.isnan().any(dim=1)
         error = (out - target.nan_to_num()).square()[known]
