@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from coco_people import coco  # noqa: F401 - a fixture
 
 # The shared folder lies beside the repository unless SKELACT_SHARED names another place.
 _REPOSITORY = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from coco_people import NET, coco  # noqa: F401 - a fixture
+from coco_people import NET
 from pycocotools.cocoeval import COCOeval
 
 from skelact import SkelactError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from coco_people import NET, coco  # noqa: F401 - a fixture
+from coco_people import NET
 
 from skelact.pose_extract.common.geometry import COCO_SIGMAS, body_angles, rotate_points
 from skelact.pose_extract.layout import COCO_17
@@ -61,7 +61,7 @@ def estimate(estimator, rows, config=None):
 
 
 @pytest.mark.parametrize("degrees", [0, 45, 90, 180, 250])
-def test_people_are_found_at_any_angle(coco, estimator, degrees):  # noqa: F811
+def test_people_are_found_at_any_angle(coco, estimator, degrees):
     rows = turned_people(coco[1], degrees)
     keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=float("inf")))
     assert mean_oks(rows, keypoints) >= LEAST_OKS
@@ -69,7 +69,7 @@ def test_people_are_found_at_any_angle(coco, estimator, degrees):  # noqa: F811
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 250])
 @pytest.mark.parametrize(("net", "least"), [(NET, LEAST_ALIGNED), (OURS, LEAST_OURS)])
-def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):  # noqa: F811
+def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):
     rows = turned_people(coco[1], degrees)
     aligned = PoseEstimator(net, device="cpu", precision="fp32", aligner="skelact-aligner-96")
     found = [aligned.predict(aligned.crop(row[0], row[1][None]))[0][0] for row in rows]
@@ -80,14 +80,14 @@ def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):  # noqa:
     assert np.abs(together - np.stack(found)).max() < 1.0
 
 
-def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):  # noqa: F811
+def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):
     """What the other views are for."""
     rows = turned_people(coco[1], 180)
     keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=0.0, keep_share=99.0))
     assert mean_oks(rows, keypoints) < 0.5
 
 
-def test_sure_people_cost_one_view_and_others_more(coco, estimator):  # noqa: F811
+def test_sure_people_cost_one_view_and_others_more(coco, estimator):
     rows = turned_people(coco[1], 0)
     upright = estimate(estimator, rows)[2]
     turned = estimate(estimator, turned_people(coco[1], 180))[2]
@@ -96,7 +96,7 @@ def test_sure_people_cost_one_view_and_others_more(coco, estimator):  # noqa: F8
     assert upright < turned <= everything == 5 * len(rows)
 
 
-def test_the_batch_changes_nothing_but_rounding(coco, estimator):  # noqa: F811
+def test_the_batch_changes_nothing_but_rounding(coco, estimator):
     rows = turned_people(coco[1], 120)
     together, scores, _ = estimate(estimator, rows)
     for i in (0, 5):
