@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pose_extract.common.geometry import keypoint_likeness, pairwise_iou
+from ...pose_extract.common.geometry import keypoint_similarity, pairwise_iou
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import normalised
 from .pose_samples import PoseSamples, PoseSampling
@@ -67,7 +67,7 @@ def measure_pose(
         # COCO's area is that of the outline: about half of the box.
         areas = 0.53 * np.maximum(high - low, 8.0).prod(axis=1)
         squared = ((np.stack(decoded) - truth) ** 2).sum(axis=-1)
-        total = (keypoint_likeness(squared, areas) * seen).sum(axis=1)
+        total = (keypoint_similarity(squared, areas) * seen).sum(axis=1)
         return np.asarray(total / np.maximum(seen.sum(axis=1), 1))
 
     return _figures("oks", len(samples), angles, likeness)

@@ -1,14 +1,13 @@
-"""Geometry of boxes and poses: overlap, and the likeness of two poses."""
+"""Geometry of boxes and keypoints: overlap, keypoint similarity and rotation."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..layout import KeypointLayout
 
-# Falloff of each keypoint in COCO's object keypoint similarity (cocodataset.org, keypoints eval).
+# Sigma of each keypoint in COCO's object keypoint similarity (OKS; cocodataset.org, keypoints
+# eval, and COCOeval's ``kpt_oks_sigmas``).
 COCO_SIGMAS = np.array(
     [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
      0.087, 0.087, 0.089, 0.089],
@@ -34,22 +33,22 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return iou
 
 
-def boxes_by_poses(
+def blend_boxes_with_keypoints(
     bboxes: np.ndarray, keypoints: np.ndarray, share: float, margin: float
 ) -> np.ndarray:
-    """Return boxes moved towards the extent of the keypoints found in them.
+    """Return boxes (..., 4) xyxy between the given ones and the extent of their keypoints.
 
     Args:
-        bboxes: (..., 4) xyxy.
+        bboxes: (..., 4) xyxy in pixels.
         keypoints: (..., V, 2) in the same pixels.
-        share: What the keypoints count beside the box, 0 to 1.
-        margin: How far a body reaches beyond its keypoints, over their extent, at each side.
+        share: Weight of the keypoints' extent, 0 (the given boxes) to 1 (the extent alone).
+        margin: How far a body reaches beyond its keypoints on each side, over their extent.
     """
     low, high = keypoints.min(axis=-2), keypoints.max(axis=-2)
     reach = margin * (high - low)
     extents = np.concatenate([low - reach, high + reach], axis=-1)
-    moved: np.ndarray = bboxes + share * (extents - bboxes)
-    return moved
+    blended: np.ndarray = bboxes + share * (extents - bboxes)
+    return blended
 
 
 def pairwise_oks(
@@ -58,50 +57,48 @@ def pairwise_oks(
     weights_first: np.ndarray,
     weights_second: np.ndarray,
     areas: np.ndarray,
-    falloff: np.ndarray = COCO_SIGMAS,
+    sigmas: np.ndarray = COCO_SIGMAS,
 ) -> np.ndarray:
-    """Return (A, B) object keypoint similarity of poses, 1 for equal ones.
+    """Return (A, B) object keypoint similarity (OKS) of poses, 1 for equal ones.
 
-    ``mean_v w_v exp(-d_v^2 / (2 area (2 sigma_v)^2))`` over the keypoints, each weighted by how
-    surely both poses have it.
+    ``sum_v w_v exp(-d_v^2 / (2 area (2 sigma_v)^2)) / sum_v w_v`` over the keypoints v, where
+    ``w_v`` is the product of both poses' weights for the keypoint.
 
     Args:
         first: (A, V, 2) keypoints in pixels.
         second: (B, V, 2) keypoints in pixels.
         weights_first: (A, V) scores or visibility.
         weights_second: (B, V) scores or visibility.
-        areas: (A,) or (A, B) size of the person in square pixels.
-        falloff: (V,) sigmas.
+        areas: (A,) or (A, B) area of the person in square pixels.
+        sigmas: (V,) OKS sigmas.
     """
     squared = ((first[:, None] - second[None]) ** 2).sum(axis=-1)  # (A, B, V)
     areas = areas[:, None] if areas.ndim == 1 else areas
     weight = weights_first[:, None] * weights_second[None]
-    likeness = (weight * keypoint_likeness(squared, areas, falloff)).sum(axis=-1)
-    oks: np.ndarray = likeness / np.maximum(weight.sum(axis=-1), 1e-6)
+    similarity = (weight * keypoint_similarity(squared, areas, sigmas)).sum(axis=-1)
+    oks: np.ndarray = similarity / np.maximum(weight.sum(axis=-1), 1e-6)
     return oks
 
 
-def keypoint_likeness(
-    squared: np.ndarray, areas: np.ndarray, falloff: np.ndarray = COCO_SIGMAS
+def keypoint_similarity(
+    squared: np.ndarray, areas: np.ndarray, sigmas: np.ndarray = COCO_SIGMAS
 ) -> np.ndarray:
-    """Return (..., V) likeness of keypoints, 1 for equal ones: COCO's OKS before it is averaged.
+    """Return (..., V) similarity of keypoints, 1 for equal ones: COCO's OKS before it is averaged.
+
+    ``exp(-d^2 / (2 area (2 sigma)^2))``, as pycocotools computes it.
 
     Args:
         squared: (..., V) squared distances in pixels.
-        areas: (...) size of the person in square pixels.
-        falloff: (V,) sigmas.
+        areas: (...) area of the person in square pixels.
+        sigmas: (V,) OKS sigmas.
     """
-    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * falloff) ** 2
-    likeness: np.ndarray = np.exp(-squared / variance)
-    return likeness
-
-
-if TYPE_CHECKING:
-    pass
+    variance = 2 * np.maximum(areas, 1.0)[..., None] * (2 * sigmas) ** 2
+    similarity: np.ndarray = np.exp(-squared / variance)
+    return similarity
 
 
 def rotate_points(points: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
-    """Turn points (..., 2) about the origin, clockwise as seen in a picture (y is down)."""
+    """Rotate points (..., 2) about the origin, clockwise as seen in an image (y points down)."""
     radians = np.deg2rad(np.asarray(degrees, np.float32))
     cos, sin = np.cos(radians), np.sin(radians)
     x, y = points[..., 0], points[..., 1]
@@ -109,7 +106,11 @@ def rotate_points(points: np.ndarray, degrees: np.ndarray | float) -> np.ndarray
 
 
 def body_angles(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
-    """Return by how many degrees (N,) bodies (N, V, 2) are turned clockwise from standing."""
+    """Return the rotation (N,) float32, in degrees, of bodies (N, V, 2): clockwise from standing.
+
+    It is the angle of the line from the middle of the shoulders to the middle of the hips: 0 for a
+    person who stands, 180 in a handstand, -180 to 180.
+    """
     left, right = layout.index("left_shoulder"), layout.index("right_shoulder")
     shoulders = (keypoints[:, left] + keypoints[:, right]) / 2
     left, right = layout.index("left_hip"), layout.index("right_hip")
