@@ -1,0 +1,67 @@
+"""Features of the pose network: those it computes, and those it can be given."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import torch
+
+from skelact.pipeline.distill.pose_features import (
+    FeatureTeacher,
+    feature_losses,
+    features_of,
+    new_lite_hrnet,
+)
+from skelact.pipeline.training.muon import Muon
+from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
+from skelact.pose_extract.nets.mmpose_adapter import build_pose_model
+
+
+def test_features_are_those_that_the_network_computes_and_can_be_given():
+    torch.manual_seed(0)
+    net, other = new_lite_hrnet((64, 64)), new_lite_hrnet((64, 64))
+    as_built = build_pose_model(LiteHRNet().pose_config((64, 64))["model"])
+    as_built.load_state_dict(net.state_dict())
+    for each in (net, other, as_built):
+        # Nothing is gathered yet; without a batch's statistics numbers grow to millions.
+        each.train()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        found = features_of(net, x)
+        assert len(found) == 33  # stem, transitions, units, fusions, neck, head
+        plain = as_built.head(as_built.extract_feat(x))
+        assert torch.allclose(found[-1][0], plain, atol=1e-5)
+        fed = features_of(net, x, found)
+        assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*fed)))
+        # Fed with another's features, a part answers to those alone.
+        theirs = features_of(other, x)
+        mixed = features_of(net, x, theirs)
+        assert torch.equal(mixed[0][0], found[0][0])
+        assert not torch.allclose(mixed[1][0], found[1][0])
+        coarser = torch.nn.functional.interpolate(
+            theirs[-2][0], (16, 16), mode="bilinear", align_corners=True
+        )
+        finest = net.backbone.head_layer.projects[-1](theirs[-5][0] + coarser)
+        assert torch.equal(mixed[-1][0], net.head.final_layer(finest))
+    assert max(feature_losses(found, fed)) == 0
+    flat = [[branch.mean(dim=(0, 2, 3), keepdim=True).expand_as(branch) for branch in part]
+            for part in found]  # fmt: skip
+    assert all(0.5 < loss <= 1 for loss in feature_losses(flat, found))
+
+
+def test_parts_that_learn_apart_come_nearer_to_their_teacher(shared):
+    torch.manual_seed(0)
+    teacher = FeatureTeacher("litehrnet18-coco-256x192")
+    net = new_lite_hrnet((64, 64)).to(memory_format=torch.channels_last)
+    optimizer = Muon(net.parameters(), lr=0.05)
+    x = torch.randn(8, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    theirs = teacher(x)
+    losses = []
+    for _ in range(20):
+        loss = torch.stack(feature_losses(features_of(net, x, theirs), theirs))
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    assert (losses[-1][:-1] < 0.7 * losses[0][:-1]).all()
+    assert all(p.grad is None for p in teacher.net.parameters())
