@@ -9,7 +9,8 @@ import click
 import numpy as np
 from interleave import interleave, report
 
-from skelact.pipeline.synth.dataset import diving_labels, film_dives, make_dives
+from skelact.pipeline.synth.dataset import film_dives, make_dives
+from skelact.pipeline.synth.dive import diving_labels
 
 
 def one_by_one(count: int) -> None:

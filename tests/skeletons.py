@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
+from dataclasses import replace
 
 import numpy as np
 
+from skelact.pipeline.data import annotations
 from skelact.pipeline.data.annotations import Annotation
-from skelact.pose_extract.store.export import pyskl_record
 
 _BODY = np.array(
     [[0, -9], [-0.3, -9.3], [0.3, -9.3], [-0.7, -9], [0.7, -9], [-2, -7], [2, -7], [-2.6, -5],
@@ -18,7 +18,7 @@ ACTIONS = ("wave", "turn", "jump")
 
 
 def make_clip(action, seed, num_frames=40, num_person=1):
-    """Return (M, T, 17, 2) float32, pixels: a person in a 320x240 picture doing an action."""
+    """Return (M, T, 17, 2) float32, pixels: a person in a 320x240 image doing an action."""
     rng = np.random.default_rng(seed)
     time = np.linspace(0, 2 * np.pi * rng.uniform(1.5, 2.5), num_frames) + rng.uniform(0, 6)
     body = np.repeat(_BODY[None], num_frames, axis=0)
@@ -38,28 +38,26 @@ def make_clip(action, seed, num_frames=40, num_person=1):
 
 def make_annotations(count, seed=0, num_person=1):
     """Return ``count`` clips of each action."""
-    annotations = []
+    made = []
     for i in range(count * len(ACTIONS)):
         action = i % len(ACTIONS)
         keypoints = make_clip(action, 1000 * seed + i, 30 + i % 7, num_person)
         scores = np.full(keypoints.shape[:3], 0.9, np.float32)
         name = f"{ACTIONS[action]}_{seed}_{i}"
-        annotations.append(Annotation(name, action, keypoints, scores, (240, 320)))
-    return annotations
+        made.append(Annotation(name, action, keypoints, scores, (240, 320)))
+    return made
 
 
-def write_annotations(path, train, val, **extra):
-    """Write two lists of clips as PYSKL's dictionary with the splits "train" and "val"."""
-    records = [
-        pyskl_record(
-            clip.frame_dir,
-            clip.label,
-            clip.img_shape,
-            clip.keypoints.astype(np.float16),
-            clip.keypoint_scores.astype(np.float16),
+def write_annotations(path, train, val, **options):
+    """Write two lists of clips as an annotation file with the splits "train" and "val"."""
+    clips = [
+        replace(
+            clip,
+            keypoints=clip.keypoints.astype(np.float16),
+            keypoint_scores=clip.keypoint_scores.astype(np.float16),
         )
         for clip in [*train, *val]
     ]
     splits = {"train": [c.frame_dir for c in train], "val": [c.frame_dir for c in val]}
-    path.write_bytes(pickle.dumps({"split": splits, "annotations": records, **extra}))
+    annotations.write_annotations(path, clips, splits, **options)
     return path

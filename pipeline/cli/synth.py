@@ -54,7 +54,8 @@ def diving(
     A body of random proportions dives by the rules that the class names, seen by a panning camera,
     with the faults of a pose net. The same seed gives the same clips.
     """
-    from ..synth.dataset import SynthConfig, draw_sheet, write_diving
+    from ..synth.dataset import SynthConfig, write_diving
+    from ..synth.sheet import draw_sheet
 
     splits = {"train": train, "val": val, "test": test}
     count = write_diving(out, splits, seed=seed, config=SynthConfig(noise=noise))

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,11 +84,3 @@ def _write(model: nn.Module, meta: CheckpointMeta, x: Tensor, path: Path) -> Non
     entry = file.metadata_props.add()
     entry.key, entry.value = META_KEY, json.dumps(dataclasses.asdict(meta))
     onnx.save(file, path)
-
-
-def simulated_clips(count: int) -> list[Annotation]:
-    """Return simulated dives to check on where no real sequences are given."""
-    from ..synth.dataset import diving_labels, film_dives
-
-    _, dives = diving_labels()
-    return film_dives(dives[:count], np.random.default_rng(0))

@@ -1,7 +1,6 @@
 """Many clips into a folder: resume, failures, manifest, shards, annotation files."""
 
 import json
-import pickle
 import shutil
 
 import numpy as np
@@ -12,7 +11,7 @@ from skelact import SkelactError
 from skelact.pose_extract.batch import Shard, extract_clips, load_done
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
-from skelact.pose_extract.store.export import label_index, write_coco, write_pyskl
+from skelact.pose_extract.store.export import write_coco
 
 
 @pytest.fixture
@@ -150,44 +149,6 @@ def test_shards_share_the_work_and_a_last_run_joins_them(videos, tmp_path):
 def test_a_shard_that_cannot_be(text):
     with pytest.raises(SkelactError, match="i/n"):
         Shard.parse(text)
-
-
-def test_pyskl_dictionary(videos, tmp_path):
-    source = tmp_path / "list.csv"
-    source.write_text(
-        "path,label,split\n"
-        "videos/day1/vault.mp4,vault,train\n"
-        "videos/day2/vault.mp4,beam,train\n"
-        "videos/day2/a.b.mp4,vault,val\n"
-    )
-    out = tmp_path / "out"
-    summary = extract_clips(find_sources([source]), out, make_extractor())
-    labels = label_index(entry.label for entry in summary.entries)
-    assert labels == {"beam": 0, "vault": 1}
-    path = tmp_path / "ann.pkl"
-    assert write_pyskl(path, load_done(summary, out), labels) == 3
-    data = pickle.loads(path.read_bytes())
-    assert {name: len(members) for name, members in data["split"].items()} == {"train": 2, "val": 1}
-    first = data["annotations"][0]
-    assert first["frame_dir"] == data["split"]["train"][0]
-    assert first["label"] == 1
-    assert first["total_frames"] == 12
-    assert first["keypoint"].shape == (1, 12, 17, 2)
-    assert first["keypoint_score"].shape == (1, 12, 17)
-    assert first["img_shape"] == (96, 128)
-    assert data["label_names"] == ["beam", "vault"]
-
-
-def test_number_labels_keep_their_value_and_nobody_is_one_unseen_person(videos, tmp_path):
-    assert label_index(["7", "2", None, ""]) == {"2": 2, "7": 7}
-    out = tmp_path / "out"
-    summary = extract(videos, out, make_extractor(detector=OneWalker(range(12))))
-    write_pyskl(tmp_path / "ann.pkl", load_done(summary, out), {})
-    data = pickle.loads((tmp_path / "ann.pkl").read_bytes())
-    assert list(data["split"]) == ["all"]
-    assert data["annotations"][0]["label"] == -1
-    assert data["annotations"][0]["keypoint"].shape == (1, 12, 17, 2)
-    assert (data["annotations"][0]["keypoint_score"] == 0).all()
 
 
 def test_coco_json(videos, tmp_path):

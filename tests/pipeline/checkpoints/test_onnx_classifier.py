@@ -21,13 +21,14 @@ from skelact.pipeline.checkpoints.checkpoint import (
 )
 from skelact.pipeline.checkpoints.networks import build_classifier
 from skelact.pipeline.checkpoints.onnx_classifier import OnnxClassifier
+from skelact.pipeline.cli.export import simulated_clips
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import ClassifierConfig, EncoderConfig, StgcnConfig, TubeConfig
 from skelact.pipeline.data.annotations import Annotation, load_annotations
 from skelact.pipeline.data.preprocess import PreprocessConfig
 from skelact.pipeline.inference import export_onnx as export_module
 from skelact.pipeline.inference.classify import classify
-from skelact.pipeline.inference.export_onnx import export_onnx, simulated_clips
+from skelact.pipeline.inference.export_onnx import export_onnx
 
 PREPROCESS = PreprocessConfig(clip_len=16, num_person=2)
 NETWORKS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from scenes import make_sequence
 from skeletons import make_annotations, write_annotations
 
 from skelact import SkelactError
-from skelact.pipeline.data.annotations import Annotation, load_annotations
+from skelact.pipeline.data.annotations import (
+    Annotation,
+    label_index,
+    load_annotations,
+    write_sequences,
+)
+from skelact.pipeline.data.annotations import write_annotations as write_file
+from skelact.pose_extract.store.manifest import ManifestEntry
 
 
 def write(path, **changes):
@@ -28,6 +36,71 @@ def test_what_is_written_is_read(tmp_path):
     assert read.keypoints.dtype == np.float32
     assert np.allclose(read.keypoints, val[2].keypoints, atol=0.2)  # half precision
     assert read.img_shape == (240, 320)
+
+
+def test_the_fields_of_a_file_are_pyskls_in_this_order(tmp_path):
+    clip = replace(make_annotations(1)[0], frame_dir="a", label=1)
+    path = tmp_path / "a.pkl"
+    assert write_file(str(path), [clip], {"train": ("a",)}, ("x", "y"), notes={"made": "here"}) == 1
+    data = pickle.loads(path.read_bytes())
+    record = data["annotations"][0]
+    assert list(data) == ["split", "annotations", "label_names", "made"]
+    assert list(record) == [
+        "frame_dir", "label", "img_shape", "original_shape", "total_frames", "keypoint",
+        "keypoint_score",
+    ]  # fmt: skip
+    assert (data["split"], data["label_names"]) == ({"train": ["a"]}, ["x", "y"])
+    assert (record["frame_dir"], record["label"]) == ("a", 1)
+    assert record["img_shape"] == record["original_shape"] == (240, 320)
+    assert record["total_frames"] == clip.keypoints.shape[1]
+    assert record["keypoint"].dtype == record["keypoint_score"].dtype == np.float32
+    np.testing.assert_array_equal(record["keypoint"], clip.keypoints)
+    np.testing.assert_array_equal(record["keypoint_score"], clip.keypoint_scores)
+
+
+def test_extracted_sequences_become_an_annotation_file(tmp_path):
+    entries = [
+        ManifestEntry("day1/vault.mp4", "done", label="vault", split="train"),
+        ManifestEntry("day2/vault.mp4", "done", label="beam", split="train"),
+        ManifestEntry("day2/a.b.mp4", "done", label="vault", split="val"),
+    ]
+    sequence = make_sequence()
+    labels = label_index(entry.label for entry in entries)
+    assert labels == {"beam": 0, "vault": 1}
+    path = tmp_path / "a.pkl"
+    assert write_sequences(path, [(entry, sequence) for entry in entries], labels) == 3
+    data = pickle.loads(path.read_bytes())
+    assert list(data) == ["split", "annotations", "label_names"]
+    assert data["label_names"] == ["beam", "vault"]
+    assert data["split"] == {
+        "train": ["day1/vault.mp4", "day2/vault.mp4"], "val": ["day2/a.b.mp4"],
+    }  # fmt: skip
+    records = data["annotations"]
+    assert [record["frame_dir"] for record in records] == [entry.video for entry in entries]
+    assert [record["label"] for record in records] == [1, 0, 1]
+    assert records[0]["img_shape"] == (240, 320)
+    np.testing.assert_array_equal(records[2]["keypoint"], sequence.keypoints)
+    np.testing.assert_array_equal(records[2]["keypoint_score"], sequence.keypoint_scores)
+
+
+def test_clips_without_label_split_or_people(tmp_path):
+    """Label -1, the split "all", and one person whose scores are 0; no names of number labels."""
+    items = [
+        (ManifestEntry("a.mp4", "done", label="7"), make_sequence()),
+        (ManifestEntry("b.mp4", "done"), make_sequence(num_person=0)),
+    ]
+    write_sequences(tmp_path / "a.pkl", items, label_index(["7", None]))
+    data = pickle.loads((tmp_path / "a.pkl").read_bytes())
+    assert list(data) == ["split", "annotations"]
+    assert data["split"] == {"all": ["a.mp4", "b.mp4"]}
+    assert [record["label"] for record in data["annotations"]] == [7, -1]
+    empty = data["annotations"][1]
+    assert empty["keypoint"].shape == (1, 3, 17, 2)
+    assert (empty["keypoint_score"] == 0).all()
+
+
+def test_number_labels_keep_their_value():
+    assert label_index(["7", "2", None, ""]) == {"2": 2, "7": 7}
 
 
 def test_without_scores_all_finite_joints_count_as_seen(tmp_path):

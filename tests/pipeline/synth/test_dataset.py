@@ -12,12 +12,12 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.synth.dataset import (
     SynthConfig,
-    draw_sheet,
     film_dives,
     make_dives,
     write_diving,
 )
-from skelact.pipeline.synth.diving import Dive
+from skelact.pipeline.synth.dive import Dive
+from skelact.pipeline.synth.sheet import draw_sheet
 from skelact.pose_extract.layout import COCO_17
 
 DIVES = [Dive("Forward", 5, 0, "TUCK"), Dive("Back", 3, 3, "FREE")] * 20

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from skelact import SkelactError
-from skelact.pipeline.synth.dataset import diving_labels
-from skelact.pipeline.synth.diving import GRAVITY, Dive, simulate_dives
+from skelact.pipeline.synth.dive import Dive, diving_labels
+from skelact.pipeline.synth.motion import GRAVITY, simulate_dives
 from skelact.pose_extract.layout import COCO_17
 
 FPS = 120.0

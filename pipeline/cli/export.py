@@ -1,0 +1,51 @@
+"""``skelact export``: a classifier as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .measure import FILE
+
+if TYPE_CHECKING:
+    from ..data.annotations import Annotation
+
+# Clips that the export is checked on.
+_NUM_CLIPS = 32
+
+
+@click.command()
+@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.option("--onnx", "out", required=True, type=FILE, help="ONNX file to write.")
+@click.option("--ann-file", type=FILE, help="Check on clips of this file [simulated dives].")
+@click.option("--split", help="Split of the file to check on; with --ann-file.")
+def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str | None) -> None:
+    """Write the classifier CHECKPOINT (the shipped one by default) as ONNX.
+
+    The batch is dynamic, and the outputs are checked against torch. `skelact predict` and
+    `skelact evaluate` take the file as a checkpoint.
+    """
+    from ..data.annotations import load_annotations
+    from ..inference.export_onnx import export_onnx
+
+    if (ann_file is None) != (split is None):
+        raise click.UsageError("--ann-file and --split belong together")
+    if ann_file is None or split is None:
+        clips = simulated_clips(_NUM_CLIPS)
+    else:
+        clips = load_annotations(ann_file).select(split)[:_NUM_CLIPS]
+    worst = export_onnx(checkpoint, out, clips)
+    click.echo(f"{out}: differs from torch by at most {worst:.1e} on {len(clips)} clips")
+
+
+def simulated_clips(count: int) -> list[Annotation]:
+    """Return simulated dives to check on where no annotation file is given."""
+    import numpy as np
+
+    from ..synth.dataset import film_dives
+    from ..synth.dive import diving_labels
+
+    _, dives = diving_labels()
+    return film_dives(dives[:count], np.random.default_rng(0))

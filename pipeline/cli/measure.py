@@ -1,0 +1,121 @@
+"""``skelact evaluate``, ``skelact probe`` and ``skelact cost``: figures of a trained network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
+@click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
+@click.option("--split", required=True, help="Split of the file to measure on.")
+@click.option("--json", "json_path", type=FILE, help="Write the figures to this file.")
+@click.option("--num-clips", type=int, help="Test clips per video [as in training].")
+@click.option(
+    "--joint-noise",
+    type=float,
+    default=0.0,
+    help="Add noise to joints: standard deviation as a share of the clip's box [0].",
+)
+@click.option("--lost-frames", type=float, default=0.0, help="Lose this share of the frames [0].")
+@click.option("--seed", type=int, default=0, help="Seed of noise and losses [0].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def evaluate(
+    checkpoint: Path | None,
+    ann_file: Path,
+    split: str,
+    json_path: Path | None,
+    num_clips: int | None,
+    joint_noise: float,
+    lost_frames: float,
+    seed: int,
+    device: str,
+) -> None:
+    """Measure a classifier: top-1, top-5 and mean-class accuracy, and the confusion matrix."""
+    from ...pose_extract.common.files import atomic_write
+    from ..evaluation.evaluate import evaluate_checkpoint
+
+    result = evaluate_checkpoint(
+        checkpoint,
+        ann_file,
+        split,
+        device=device,
+        num_clips=num_clips,
+        joint_noise=joint_noise,
+        lost_frames=lost_frames,
+        seed=seed,
+    )
+    click.echo(f"{result.num_clips} clips of split {split!r}")
+    print_figures([result.to_json()], "")
+    if json_path:
+        with atomic_write(json_path) as temporary:
+            temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
+@click.option("--train-split", required=True, help="Split to fit the linear classifier on.")
+@click.option("--val-split", required=True, help="Split to measure on.")
+@click.option("--label-fraction", type=float, default=1.0, help="Share of the labels used [1].")
+@click.option("--seed", type=int, default=0, help="Which labels these are [0].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def probe(
+    checkpoint: Path,
+    ann_file: Path,
+    train_split: str,
+    val_split: str,
+    label_fraction: float,
+    seed: int,
+    device: str,
+) -> None:
+    """Measure the features of CHECKPOINT without training it: linear probe and 1-NN."""
+    from ..evaluation.probe import probe as run
+
+    result = run(
+        checkpoint,
+        ann_file,
+        train_split,
+        val_split,
+        share=label_fraction,
+        seed=seed,
+        device=device,
+    )
+    click.echo(f"{result.num_train} labelled clips, {result.num_val} measured")
+    click.echo(f"linear probe: {result.linear:.2f} %")
+    click.echo(f"nearest neighbour: {result.knn:.2f} %")
+
+
+@click.command()
+@click.argument("configs", nargs=-1, required=True)
+@click.option("--num-person", type=int, default=2, show_default=True, help="People in the clip.")
+@click.option("--num-classes", type=int, default=99, show_default=True, help="Number of classes.")
+def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
+    """Count parameters and multiply-adds of the classifiers of finetune CONFIGS."""
+    from ..config import FinetuneConfig, load_config
+    from ..evaluation.cost import measure_cost
+
+    for name in configs:
+        config = load_config(FinetuneConfig, name, "finetune")
+        found = measure_cost(config, num_classes, num_person)
+        click.echo(
+            f"{name}: {found.parameters / 1e6:.2f} M parameters, {found.gflops:.2f} GFLOPs "
+            f"(multiply-adds) for {num_person} people over {config.preprocess.clip_len} frames"
+        )
+
+
+def print_figures(figures: list[dict[str, Any]], metric: str) -> None:
+    """Print the mean and, over several seeds, the spread of the figures; mark ``metric``."""
+    from statistics import mean, stdev
+
+    for name in ("top1", "top5", "mean_class_accuracy"):
+        values = [figure[name] for figure in figures]
+        spread = f" +- {stdev(values):.2f} over {len(values)} seeds" if len(values) > 1 else ""
+        note = "  <- the figure of this data set" if name == metric else ""
+        click.echo(f"{name}: {mean(values):.2f} %{spread}{note}")

@@ -1,0 +1,66 @@
+"""An image of simulated dives, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ... import SkelactError
+from ...pose_extract.common.files import atomic_write
+from ...pose_extract.layout import COCO_17
+from ...pose_extract.skeleton import SkeletonSequence
+from ..data.annotations import Annotation
+from ..drawing.overlay import draw_panel, draw_skeleton
+from .dataset import SynthConfig, film_dives
+from .dive import Dive
+
+
+def draw_sheet(path: Path, names: Sequence[str], *, seed: int = 0, noise: float = 0.0) -> None:
+    """Draw dives, one row each, twelve moments from before the take-off to the entry.
+
+    Args:
+        path: Target, a picture.
+        names: The dives as Diving48 writes them.
+        seed: Seed.
+        noise: See :class:`SynthConfig`.
+    """
+    if not cv2.haveImageWriter(str(path)):
+        raise SkelactError(f"{path}: expected a picture's name, such as dives.png")
+    config = SynthConfig(noise=noise, lead_seconds=(0.3, 0.3), tail_seconds=(0.05, 0.05))
+    clips = film_dives([Dive.parse(name) for name in names], np.random.default_rng(seed), config)
+    rows = [_draw_row(clip, name) for clip, name in zip(clips, names)]
+    data = cv2.imencode(path.suffix, np.concatenate(rows)[..., ::-1])[1]
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _draw_row(clip: Annotation, name: str, moments: int = 12, side: int = 130) -> np.ndarray:
+    """Return a strip (side, moments * side, 3) uint8 RGB of moments of a dive."""
+    present = np.flatnonzero((clip.keypoint_scores[0] > 0).sum(axis=1) > 4)
+    steps = present[np.linspace(0, len(present) - 1, moments).round().astype(int)]
+    points, scores = clip.keypoints[:, steps], clip.keypoint_scores[:, steps]
+    seen = np.where(scores[..., None] > 0, points, np.nan)
+    low, high = np.nanmin(seen, axis=2), np.nanmax(seen, axis=2)
+    scale = 0.8 * side / (high - low).max()
+    middle = (low + high)[:, :, None] / 2
+    cells = np.arange(moments)[None, :, None, None] * np.array([side, 0])
+    placed = (points - middle) * scale + side / 2 + cells
+    strip = np.full((side, moments * side, 3), 40, np.uint8)
+    sequence = SkeletonSequence(
+        keypoints=np.where(scores[..., None] > 0, placed, 0).astype(np.float32),
+        keypoint_scores=scores,
+        bboxes=np.zeros((1, moments, 4), np.float32),
+        track_ids=np.zeros(1, np.int64),
+        frame_inds=np.arange(moments),
+        img_shape=strip.shape[:2],
+        fps=Fraction(25),
+        layout=COCO_17.name,
+        video_id=name,
+    )
+    for step in range(moments):
+        draw_skeleton(strip, sequence, 0, step, 2, 1e-6)
+    return draw_panel(strip, [name])
