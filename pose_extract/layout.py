@@ -18,7 +18,7 @@ class KeypointLayout:
         name: Key of the layout, as stored in caches and checkpoints.
         keypoint_names: V names, in array order.
         edges: Physical bones as pairs of keypoint indices (undirected, each once).
-        swap_pairs: Left/right pairs of keypoint indices, exchanged when a picture is mirrored.
+        swap_pairs: Left/right pairs of keypoint indices, exchanged when an image is mirrored.
         parts: Body parts, name to keypoint indices; a partition of the keypoints.
     """
 

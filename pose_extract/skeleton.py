@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,11 +23,30 @@ class SkeletonSequence:
     """The people of one clip, person 0 the athlete.
 
     A person who is not seen in a frame has zero keypoints, zero scores and a zero box there. A clip
-    without people has M = 0; that is data, not an error.
+    without people has M = 0; that is data, not an error. A slice gives a part of the frames:
+
+    >>> from fractions import Fraction
+    >>> sequence = SkeletonSequence(
+    ...     keypoints=np.full((1, 72, 17, 2), 50, np.float32),
+    ...     keypoint_scores=np.full((1, 72, 17), 0.9, np.float32),
+    ...     bboxes=np.full((1, 72, 4), [40, 40, 60, 60], np.float32),
+    ...     track_ids=np.array([0]),
+    ...     frame_inds=np.arange(72),
+    ...     img_shape=(1080, 1920),
+    ...     fps=Fraction(25),
+    ...     layout="coco_17",
+    ...     video_id="a.mp4",
+    ... )
+    >>> sequence[10:20]  # doctest: +NORMALIZE_WHITESPACE
+    SkeletonSequence(video_id='a.mp4', num_person=1, num_frames=10, img_shape=(1080, 1920),
+                     fps=25, layout='coco_17')
+    >>> sequence[10:20].frame_inds.tolist()[:3], len(sequence[::2])
+    ([10, 11, 12], 36)
 
     Attributes:
         keypoints: (M, T, V, 2) float32, pixels of the upright source frame, x then y.
-        keypoint_scores: (M, T, V) float32, 0 and up, about 1 for a sure joint; 0 where not seen.
+        keypoint_scores: (M, T, V) float32, confidence, 0 and up, about 1 for a clearly seen
+            joint; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
         frame_inds: (T,) int64, source frame of each step, counted from the file's start.
@@ -57,16 +76,52 @@ class SkeletonSequence:
         _check("frame_inds", self.frame_inds, (t,), np.int64)
         if self.fps <= 0:
             raise ValueError(f"SkeletonSequence.fps: expected a positive fraction, got {self.fps}")
+        if len(self.img_shape) != 2 or min(self.img_shape) <= 0:
+            raise ValueError(
+                "SkeletonSequence.img_shape: expected (height, width) above 0, "
+                f"got {self.img_shape}"
+            )
         if len(set(self.track_ids.tolist())) != m:
             raise ValueError(
                 f"SkeletonSequence.track_ids: expected unique ids, got {self.track_ids}"
             )
         if t > 1 and not (np.diff(self.frame_inds) > 0).all():
             raise ValueError("SkeletonSequence.frame_inds: expected strictly increasing indices")
-        if not (np.isfinite(self.keypoints).all() and np.isfinite(self.keypoint_scores).all()):
-            raise ValueError(
-                "SkeletonSequence: expected finite keypoints and scores, got NaN or inf"
+        for name in ("keypoints", "keypoint_scores", "bboxes"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"SkeletonSequence.{name}: expected finite values, got NaN or inf")
+
+    def __repr__(self) -> str:
+        height, width = map(int, self.img_shape)
+        return (
+            f"SkeletonSequence(video_id={self.video_id!r}, num_person={self.num_person}, "
+            f"num_frames={self.num_frames}, img_shape=({height}, {width}), fps={self.fps}, "
+            f"layout={self.layout!r})"
+        )
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def __getitem__(self, frames: slice) -> SkeletonSequence:
+        """Return the same people over some of the frames, such as ``sequence[10:20]``.
+
+        The arrays are views of this sequence's. ``fps`` stays that of the source.
+
+        Raises:
+            TypeError: if ``frames`` is no slice; ``sequence[5:6]`` is frame 5 alone.
+            ValueError: if the slice runs backwards.
+        """
+        if not isinstance(frames, slice):
+            raise TypeError(
+                f"SkeletonSequence: expected a slice of frames such as [5:6], got {frames!r}"
             )
+        return replace(
+            self,
+            keypoints=self.keypoints[:, frames],
+            keypoint_scores=self.keypoint_scores[:, frames],
+            bboxes=self.bboxes[:, frames],
+            frame_inds=self.frame_inds[frames],
+        )
 
     @property
     def num_person(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -35,7 +35,7 @@ class ClipSource:
     """A clip: a video file, or a cut of one. A cut holds its start and not its end.
 
     Attributes:
-        path: The video file.
+        path: The video file; a string is turned into a ``Path``.
         clip_id: What it is called: the file's relative path, plus the cut if it is one.
         start_seconds: Start of the cut, from the file's first frame.
         end_seconds: End of the cut.
@@ -55,6 +55,7 @@ class ClipSource:
     split: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         for name, start, end in (
             ("seconds", self.start_seconds, self.end_seconds),
             ("frames", self.start_frame, self.end_frame),
@@ -85,8 +86,10 @@ def _first_at(seconds: float, fps: Fraction) -> int:
     return ceil(Fraction(str(seconds)) * fps - Fraction(1, 20))
 
 
-def find_sources(sources: Sequence[Path]) -> list[ClipSource]:
+def find_sources(sources: str | Path | Iterable[str | Path]) -> list[ClipSource]:
     """Return the clips that files, folders (searched to the bottom) and CSV lists name.
+
+    ``sources`` is one path or several.
 
     A clip is called by its path relative to the one folder given, or to the folder that all given
     sources have in common, with its suffix: equal names in two folders, ``a.b.mp4`` and
@@ -96,7 +99,8 @@ def find_sources(sources: Sequence[Path]) -> list[ClipSource]:
         SkelactError: if a source is missing, a folder holds no video, a list cannot be read, or
             two clips would have one name.
     """
-    paths = [Path(source) for source in sources]
+    given = [sources] if isinstance(sources, str | Path) else sources
+    paths = [Path(source) for source in given]
     for path in paths:
         if not path.exists():
             raise SkelactError(f"no file or folder at {path}")

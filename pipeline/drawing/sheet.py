@@ -59,7 +59,7 @@ def worst_first(folder: Path) -> list[ManifestEntry]:
 
     def order(entry: ManifestEntry) -> tuple[bool, float]:
         figures = {name: getattr(entry, name) for name in Quality.__dataclass_fields__}
-        return entry.status == "done", Quality(**figures).worth
+        return entry.status == "done", Quality(**figures).score
 
     return sorted(entries.values(), key=order)
 

@@ -1,4 +1,4 @@
-"""Which device, numbers and threads the networks get."""
+"""Which device, number format and threads the networks get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     """Return the device that ``name`` asks for; "auto" takes CUDA where there is any.
 
     Raises:
-        SkelactError: if it is no device, or is not there.
+        SkelactError: if ``name`` is no device, or the machine does not have it.
     """
     import torch
 
@@ -47,7 +47,7 @@ def has_bf16() -> bool:
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """Return the numbers with which networks run fastest on a device."""
+    """Return the number format with which networks run fastest on a device."""
     import torch
 
     if device.type == "cuda":
@@ -69,7 +69,7 @@ def free_cores() -> int:
 
 
 def default_threads() -> int:
-    """Return the threads that a network gets where nobody says how many, at least 1.
+    """Return the threads that a network gets where no number is given, at least 1.
 
     OMP_NUM_THREADS if set: runs that share a machine, each with threads for all of its cores, slow
     each other by orders of magnitude. Else the free cores, shared among the processes of torchrun,

@@ -11,18 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def discard_leftovers(path: Path) -> None:
-    """Remove what writes to ``path`` left behind that were killed; nobody may be writing to it."""
+def discard_leftovers(path: str | Path) -> None:
+    """Remove the temporary files of killed writes to ``path``; no process may be writing to it."""
+    path = Path(path)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
         leftover.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that replaces it when the block ends well.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that replaces it when the block ends without an error.
 
     Whatever goes wrong inside, ``path`` is left as it was and the temporary file is removed.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -42,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as stream:

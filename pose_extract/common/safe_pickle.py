@@ -35,7 +35,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def load_pickle(path: Path) -> Any:
+def load_pickle(path: str | Path) -> Any:
     """Read a pickle of builtin containers and numpy arrays; anything else in it is refused.
 
     Raises:

@@ -15,7 +15,7 @@ from .frames import DecodeError, Frame, VideoInfo
 # More threads do not decode faster, and each holds frames.
 _MOST_THREADS = 4
 
-# What it has to say comes as an exception too.
+# What decord logs comes as an exception too.
 decord.logging.set_level(decord.logging.QUIET)
 
 
@@ -32,7 +32,7 @@ def check(info: VideoInfo) -> VideoInfo:
     """Return ``info`` as decord reads the file.
 
     Raises:
-        DecodeError: if decord refuses the file, or would turn its picture another way than its
+        DecodeError: if decord refuses the file, or may rotate its frames another way than its
             rotation flag says.
     """
     reader = _open(info, 1)
@@ -43,9 +43,9 @@ def check(info: VideoInfo) -> VideoInfo:
     if shape != (info.height, info.width, 3):
         raise DecodeError(f"its frames are {shape[1]}x{shape[0]}, not {info.width}x{info.height}")
     if info.rotation_degrees == 180:
-        # Upside down has the same shape: which way decord turns it cannot be seen, so it is left
-        # to PyAV.
-        raise DecodeError("the picture is stored upside down")
+        # Upside down has the same shape: whether decord rotates the frames cannot be seen, so the
+        # file is left to PyAV.
+        raise DecodeError("its frames are stored upside down")
     return replace(info, num_frames=len(reader), decoder="decord")
 
 
@@ -75,8 +75,8 @@ def read_frames(info: VideoInfo, start: int, stop: int | None, num_threads: int)
 def _times(reader: Any, info: VideoInfo) -> np.ndarray:
     """Return (N,) seconds from the first frame.
 
-    Files that store no presentation times (AVI, MPEG) give numbers beyond any sense; their frames
-    follow each other at the frame rate.
+    Files that store no presentation times (AVI, MPEG) give meaningless numbers; their frames
+    then follow each other at the frame rate.
     """
     count = len(reader)
     seconds = np.asarray(reader.get_frame_timestamp(np.arange(count)))[:, 0].astype(np.float64)

@@ -13,11 +13,11 @@ from ... import SkelactError
 
 
 class VideoError(SkelactError):
-    """A file from which no frame can be had."""
+    """A file of which no frame can be decoded."""
 
 
 class DecodeError(Exception):
-    """A decoder cannot go on with a file; another one may."""
+    """A decoder cannot read on in a file; another one may."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class VideoInfo:
         width: Columns of an upright frame.
         start_seconds: Presentation time of the first frame in the file.
         duration_seconds: Length that the file announces, or None.
-        rotation_degrees: Counter-clockwise turn that makes the stored picture upright: 0, 90, 180
+        rotation_degrees: Counter-clockwise rotation that makes the stored frame upright: 0, 90, 180
             or 270. Frames are given upright.
         codec: Name of the codec.
         decoder: Which decoder was taken.
@@ -52,7 +52,13 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame: its number from the file's start, its time from the first frame, its picture."""
+    """One frame.
+
+    Attributes:
+        index: Its number, counted from the file's start.
+        seconds: Its presentation time, from the file's first frame.
+        rgb: (H, W, 3) uint8, RGB, upright.
+    """
 
     index: int
     seconds: float

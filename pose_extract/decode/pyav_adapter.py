@@ -17,7 +17,7 @@ _FALLBACK_FPS = Fraction(25)
 _MOST_REORDERED = 16
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: str | Path) -> VideoInfo:
     """Read the facts about a file; its first decodable frame is decoded for them.
 
     Raises:
@@ -42,7 +42,7 @@ def probe(path: Path) -> VideoInfo:
             duration = stream.duration
             base = stream.time_base
             return VideoInfo(
-                path=path,
+                path=Path(path),
                 fps=Fraction(fps.numerator, fps.denominator),
                 num_frames=stream.frames or None,
                 height=height,

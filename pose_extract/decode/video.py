@@ -51,7 +51,7 @@ class VideoReader:
     ) -> Iterator[FrameBatch]:
         """Yield the frames ``start_frame <= index < stop_frame``, the last batch maybe shorter.
 
-        A damaged file gives the frames that can be had; ``num_lost`` then says how many were not.
+        A damaged file gives the frames that can be decoded; ``num_lost`` then counts the others.
 
         Raises:
             VideoError: if not one frame of the range can be decoded.
@@ -104,7 +104,7 @@ class VideoReader:
 
 
 def open_video(
-    path: Path,
+    path: str | Path,
     decoder: Literal["auto", "decord", "pyav"] = "auto",
     num_threads: int = 0,
 ) -> VideoReader:

@@ -1,15 +1,16 @@
 """The cache of skeleton sequences: one ``.npz`` per clip, the border to everything after it.
 
 An entry is valid while the video's content and everything that shaped the skeletons are what they
-were; both stand in the entry's ``config`` field as JSON. Nothing is pickled, and a write is whole
-or absent.
+were; both stand in the entry's ``config`` field as JSON, and :func:`why_stale` tells what changed.
+Nothing is pickled, and a write is whole or absent.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -23,26 +24,45 @@ from ..skeleton import SkeletonSequence
 
 FORMAT_VERSION = 1
 
+# How much of a value :func:`why_stale` prints, and how many of the settings that changed.
+_MAX_VALUE_CHARS = 40
+_MAX_CHANGES = 2
+
 
 class CacheError(SkelactError):
     """A cache entry that cannot be read."""
 
 
-def cache_path(root: Path, clip_id: str) -> Path:
+class FormatVersionError(CacheError):
+    """A cache entry that another version of skelact wrote.
+
+    Attributes:
+        version: The entry's format version.
+    """
+
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(
+            f"{path}: expected format_version {FORMAT_VERSION}, got {version}; "
+            "extract the video again with this version of skelact"
+        )
+        self.version = version
+
+
+def cache_path(root: str | Path, clip_id: str) -> Path:
     """Return where the entry of a clip lies: its relative path under ``root``, plus ``.npz``.
 
     The video's own suffix stays, so that ``a.mp4`` and ``a.avi`` are two entries.
     """
-    return root / f"{clip_id}.npz"
+    return Path(root) / f"{clip_id}.npz"
 
 
-def save_sequence(path: Path, sequence: SkeletonSequence, config: dict[str, Any]) -> None:
+def save_sequence(path: str | Path, sequence: SkeletonSequence, config: dict[str, Any]) -> None:
     """Write one entry, whole or not at all; equal input gives equal bytes.
 
     Args:
         path: Target, ending in ``.npz``; missing folders are made.
         sequence: The skeletons.
-        config: JSON-able; everything that shaped the skeletons, compared by :func:`read_config`.
+        config: JSON-able; everything that shaped the skeletons, compared by :func:`why_stale`.
     """
     with atomic_write(path) as temporary:
         np.savez_compressed(
@@ -62,26 +82,23 @@ def save_sequence(path: Path, sequence: SkeletonSequence, config: dict[str, Any]
 
 
 @contextmanager
-def _open_entry(path: Path) -> Iterator[Any]:
+def _open_entry(path: str | Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as entry:
             version = int(entry["format_version"])
             if version != FORMAT_VERSION:
-                raise CacheError(
-                    f"{path}: expected format_version {FORMAT_VERSION}, got {version}; "
-                    "extract the video again with this version of skelact"
-                )
+                raise FormatVersionError(Path(path), version)
             yield entry
     except FileNotFoundError:
         raise CacheError(f"no skeleton file at {path}; run `skelact extract` first") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError) as error:
         raise CacheError(
             f"{path}: expected a skeleton file written by `skelact extract`, got {error}; "
             "delete it and extract the video again"
         ) from error
 
 
-def load_sequence(path: Path) -> SkeletonSequence:
+def load_sequence(path: str | Path) -> SkeletonSequence:
     """Read one entry.
 
     Raises:
@@ -103,11 +120,72 @@ def load_sequence(path: Path) -> SkeletonSequence:
         )
 
 
-def read_config(path: Path) -> dict[str, Any] | None:
+def read_config(path: str | Path) -> dict[str, Any] | None:
     """Return the config an entry was written with, or None where there is no readable entry."""
     try:
-        with _open_entry(path) as entry:
-            config: dict[str, Any] = json.loads(str(entry["config"]))
-            return config
+        return _load_config(path)
     except CacheError:
         return None
+
+
+def why_stale(path: str | Path, expected_config: Mapping[str, Any]) -> str | None:
+    """Return in a few words why an entry has to be made again, or None where it is valid.
+
+    Args:
+        path: The entry.
+        expected_config: JSON-able; what the entry would be written with now. Keys at the top level
+            of the entry's config that are not expected are results, and not compared.
+
+    Returns:
+        "missing", "damaged", "made by format version 0", "made from another version of the video",
+        or "made with other settings: detector.name was 'a', is now 'b'".
+    """
+    try:
+        config = _load_config(path)
+    except FormatVersionError as error:
+        return f"made by format version {error.version}"
+    except CacheError:
+        return "damaged" if Path(path).exists() else "missing"
+    # As it would come back from the file: tuples are lists there, and keys are strings.
+    expected: dict[str, Any] = json.loads(json.dumps(expected_config))
+    known = {name: value for name, value in config.items() if name in expected}
+    changes = [
+        # The settings are what a reader knows; where they stand in the config is not.
+        change.removeprefix("extraction.")
+        for change in _changes(known, expected)
+    ]
+    if not changes:
+        return None
+    if any(change.startswith("video_sha256 ") for change in changes):
+        return "made from another version of the video"
+    more = len(changes) - _MAX_CHANGES
+    named = "; ".join(changes[:_MAX_CHANGES]) + (f"; and {more} more" if more > 0 else "")
+    return f"made with other settings: {named}"
+
+
+def _load_config(path: str | Path) -> dict[str, Any]:
+    with _open_entry(path) as entry:
+        config = json.loads(str(entry["config"]))
+        if not isinstance(config, dict):
+            raise ValueError(f"a config of type {type(config).__name__}")
+        return config
+
+
+def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield a few words per value in which two nested dictionaries differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            inner = f"{name}.{key}" if name else key
+            if key not in before:
+                yield f"{inner} is new"
+            elif key not in now:
+                yield f"{inner} is gone"
+            else:
+                yield from _changes(before[key], now[key], inner)
+    elif before != now:
+        yield f"{name} was {_short(before)}, is now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[: _MAX_VALUE_CHARS - 3]}..."

@@ -1,4 +1,4 @@
-"""How good a skeleton sequence is, told from the sequence itself."""
+"""Quality figures of a skeleton sequence, computed from the sequence itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from ..common.geometry import body_angles
 from ..skeleton import SkeletonSequence
 
+# Degrees from standing beyond which a body counts as upside down: past horizontal (90) by a
+# margin of 30, so that a body that lies is not counted.
 _UPSIDE_DOWN = 120.0
 
 
@@ -21,10 +23,10 @@ class Quality:
         gaps: Runs of frames between sightings in which they are not.
         longest_gap: Longest of these, in frames.
         mean_score: Mean keypoint score where they are seen.
-        jitter: Median distance of a joint from the middle of its places before and after, over the
-            body's size; high where poses jump.
+        jitter: Median distance of a joint from the middle of its positions one frame before and
+            after, over the body's size; high where poses jump.
         inverted_share: Share of the sightings in which they are upside down.
-        turns: How often they turn round in the picture, whole turns either way, added up.
+        turns: Net rotation in the image plane, in whole turns (360 degrees), either way.
     """
 
     athlete_share: float
@@ -36,13 +38,17 @@ class Quality:
     turns: float
 
     @property
-    def worth(self) -> float:
-        """Return one number to sort by; low is bad."""
+    def score(self) -> float:
+        """One number to sort by, low for a bad sequence.
+
+        ``athlete_share * mean_score / (1 + 10 jitter)``. The 10 was not tuned: a jitter of a tenth
+        of the body's size, plainly a broken sequence, halves the score.
+        """
         return self.athlete_share * self.mean_score / (1.0 + 10.0 * self.jitter)
 
 
 def measure_quality(sequence: SkeletonSequence) -> Quality:
-    """Measure a sequence; all figures are 0 where nobody is seen."""
+    """Measure a sequence; all figures are 0 where no person is seen."""
     present = np.asarray(sequence.is_present()[:1].any(axis=0))
     steps = np.flatnonzero(present)
     if len(steps) == 0:

@@ -1,8 +1,15 @@
+"""Skeleton sequences and keypoint layouts."""
+
+from __future__ import annotations
+
+import doctest
+
 import numpy as np
 import pytest
 from scenes import make_sequence
 
 from skelact import SkelactError
+from skelact.pose_extract import skeleton
 from skelact.pose_extract.layout import COCO_17, KeypointLayout, get_layout
 
 
@@ -24,12 +31,36 @@ def test_presence_is_read_from_the_scores():
         ({"track_ids": np.array([4, 4])}, "unique ids"),
         ({"frame_inds": np.array([0, 2, 2])}, "strictly increasing"),
         ({"fps": 0}, "positive fraction"),
-        ({"keypoints": np.full((2, 3, 17, 2), np.nan, np.float32)}, "finite"),
+        ({"keypoints": np.full((2, 3, 17, 2), np.nan, np.float32)}, "keypoints: expected finite"),
+        ({"bboxes": np.full((2, 3, 4), np.inf, np.float32)}, "bboxes: expected finite"),
+        ({"img_shape": (0, 320)}, r"\(height, width\) above 0, got \(0, 320\)"),
     ],
 )
 def test_a_sequence_that_cannot_be_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         make_sequence(**changes)
+
+
+def test_a_slice_holds_some_frames_of_the_same_people():
+    sequence = make_sequence(num_frames=6)
+    part = sequence[1:6:2]
+    assert part.frame_inds.tolist() == [2, 6, 10]
+    assert part.track_ids.tolist() == sequence.track_ids.tolist()
+    for name in ("keypoints", "keypoint_scores", "bboxes"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(sequence, name)[:, [1, 3, 5]])
+    assert (len(sequence[-2:]), len(sequence[9:])) == (2, 0)
+
+
+def test_what_is_no_slice_of_frames_is_refused():
+    with pytest.raises(TypeError, match=r"a slice of frames such as \[5:6\], got 3"):
+        make_sequence()[3]
+    with pytest.raises(ValueError, match="strictly increasing"):
+        make_sequence()[::-1]
+
+
+def test_the_examples_in_the_docstring_run():
+    result = doctest.testmod(skeleton)
+    assert (result.attempted, result.failed) == (4, 0)
 
 
 def test_coco_adjacency_by_hand():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from skelact import SkelactError
-from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.sources import ClipSource, find_sources
 
 
 def touch(folder, *names):
@@ -47,6 +47,12 @@ def test_equal_names_stay_apart(tmp_path):
 def test_a_file_given_twice_is_one_clip(tmp_path):
     touch(tmp_path, "a.mp4")
     assert ids([tmp_path / "a.mp4", tmp_path / "a.mp4", tmp_path]) == ["a.mp4"]
+
+
+def test_one_path_alone_as_text_or_path(tmp_path):
+    touch(tmp_path, "a.mp4")
+    assert ids(tmp_path) == ids(str(tmp_path)) == ids([str(tmp_path / "a.mp4")]) == ["a.mp4"]
+    assert ClipSource(str(tmp_path / "a.mp4"), "a").path == tmp_path / "a.mp4"
 
 
 def test_a_list_of_cuts(tmp_path):

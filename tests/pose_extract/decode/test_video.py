@@ -86,7 +86,7 @@ def test_odd_files(shared, name, decoder):
     num_frames, fps, height, width, start = ODD[name]
     path = shared / "videos" / "odd" / name
     if (name, decoder) == ("decord_video_180.mov", "decord"):
-        # Whether decord turns it cannot be seen from the shape, so it says no.
+        # Whether decord rotates it cannot be seen from the shape, so it refuses.
         with pytest.raises(VideoError, match="upside down"):
             read(path, decoder)
         return
@@ -102,7 +102,7 @@ def test_odd_files(shared, name, decoder):
 
 
 @pytest.mark.parametrize("name", sorted(set(ODD) - {"decord_video_180.mov"}))
-def test_both_decoders_see_the_same_picture(shared, name):
+def test_both_decoders_give_the_same_frames(shared, name):
     path = shared / "videos" / "odd" / name
     first, second = (read(path, decoder)[1].astype(int) for decoder in ("decord", "pyav"))
     assert np.abs(first - second).mean() < 3
@@ -113,17 +113,17 @@ def test_rotation_flags_are_honoured(shared, quarters):
     """The three files show one scene, filmed with the phone held three ways."""
     folder = shared / "videos" / "odd"
     upright = read(folder / "decord_video_0.mov")[1]
-    turned = read(folder / f"decord_video_{quarters}.mov")[1]
-    assert turned.shape[1:3] == ((568, 320) if quarters == 90 else (320, 568))
-    # What FFmpeg's own tools show: the stored picture turned by the flag.
+    rotated = read(folder / f"decord_video_{quarters}.mov")[1]
+    assert rotated.shape[1:3] == ((568, 320) if quarters == 90 else (320, 568))
+    # What FFmpeg's own tools show: the stored frame rotated by the flag.
     with av.open(str(folder / f"decord_video_{quarters}.mov")) as file:
         stored = next(file.decode(video=0))
         expected = np.rot90(stored.to_ndarray(format="rgb24"), round(stored.rotation / 90) % 4)
-    assert np.abs(turned[0].astype(int) - expected).mean() < 3
+    assert np.abs(rotated[0].astype(int) - expected).mean() < 3
     assert upright.shape[1:3] == (320, 568)
 
 
-def test_a_corrupted_file_gives_what_can_be_had(shared):
+def test_a_corrupted_file_gives_the_frames_that_can_be_decoded(shared):
     path = shared / "videos" / "odd" / "decord_corrupted.mp4"
     reader, frames, inds, _ = read(path)
     assert (len(frames), reader.num_lost) == (49, 1)
@@ -139,8 +139,8 @@ def test_a_file_cut_off_in_the_middle(tmp_path):
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        for picture in noise:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        for image in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         file.mux(stream.encode())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     _, frames, inds, _ = read(path)
@@ -195,7 +195,7 @@ def test_an_unknown_decoder_lists_the_known_ones(tmp_path):
 def test_memory_stays_constant(tmp_path):
     """Frames are handed on as they come: the first batch is there before the file is read."""
     path = write_clip(tmp_path / "a.mp4")
-    with open_video(path) as reader:
+    with open_video(str(path)) as reader:
         batches = reader.batches(4)
         assert next(batches).frames.shape[0] == 4
         batches.close()

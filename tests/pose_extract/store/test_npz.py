@@ -1,3 +1,7 @@
+"""Cache entries: what is written is read, and stale ones are told with a reason."""
+
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from scenes import make_sequence
@@ -9,6 +13,7 @@ from skelact.pose_extract.store.npz import (
     load_sequence,
     read_config,
     save_sequence,
+    why_stale,
 )
 
 
@@ -63,12 +68,17 @@ def test_missing_entry(tmp_path):
     assert read_config(tmp_path / "none.npz") is None
 
 
-def test_other_format_version_is_refused(tmp_path):
-    path = tmp_path / "x.npz"
+def rewrite(path, **changes):
+    """Write an entry again with other fields."""
     save_sequence(path, make_sequence(), {})
     with np.load(path) as entry:
         fields = {name: entry[name] for name in entry.files}
-    np.savez_compressed(path, **(fields | {"format_version": np.array(99)}))
+    np.savez_compressed(path, **(fields | changes))
+
+
+def test_other_format_version_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    rewrite(path, format_version=np.array(99))
     with pytest.raises(CacheError, match="expected format_version 1, got 99"):
         load_sequence(path)
 
@@ -86,3 +96,72 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
         fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+CONFIG = {
+    "video_sha256": "abc",
+    "cut": {"seconds": (None, None)},
+    "extraction": {"detector": {"name": "a", "max_det": 8}, "smooth": False},
+}
+
+
+def changed(**extraction):
+    return CONFIG | {"extraction": CONFIG["extraction"] | extraction}
+
+
+def test_an_entry_is_valid_while_its_config_is_the_same(tmp_path):
+    path = str(tmp_path / "x.npz")
+    save_sequence(path, make_sequence(), CONFIG | {"lost_frames": 2})
+    assert why_stale(path, CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (
+            changed(detector={"name": "b", "max_det": 8}),
+            "made with other settings: detector.name was 'a', is now 'b'",
+        ),
+        (changed(track={"a": 1}), "made with other settings: track is new"),
+        (
+            CONFIG | {"extraction": {"smooth": False}},
+            "made with other settings: detector is gone",
+        ),
+        (
+            CONFIG | {"cut": {"seconds": [1.0, 2.5]}},
+            "made with other settings: cut.seconds was [None, None], is now [1.0, 2.5]",
+        ),
+        (
+            changed(detector={"name": "b" * 99, "max_det": 1}, smooth=True),
+            f"made with other settings: detector.name was 'a', is now '{'b' * 36}...; "
+            "detector.max_det was 8, is now 1; and 1 more",
+        ),
+        (changed(smooth=True) | {"video_sha256": "d"}, "made from another version of the video"),
+    ],
+)
+def test_a_stale_entry_says_what_changed(tmp_path, now, reason):
+    path = tmp_path / "x.npz"
+    save_sequence(path, make_sequence(), CONFIG)
+    assert why_stale(path, now) == reason
+
+
+def test_an_entry_that_cannot_be_read_says_why_it_is_made_again(tmp_path):
+    path = tmp_path / "x.npz"
+    assert why_stale(path, CONFIG) == "missing"
+    rewrite(path, format_version=np.array(0))
+    assert why_stale(path, CONFIG) == "made by format version 0"
+    rewrite(path, config=np.array("[1]"))
+    assert why_stale(path, CONFIG) == "damaged"
+    path.write_bytes(b"no archive")
+    assert why_stale(path, CONFIG) == "damaged"
+
+
+def test_a_flipped_byte_is_an_error_of_the_cache(tmp_path):
+    """Each byte of the compressed keypoints: deflate may break before its checksum does."""
+    path = tmp_path / "x.npz"
+    save_sequence(path, make_sequence(), {})
+    whole = path.read_bytes()
+    for place in range(100, 400, 10):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(CacheError, match="extract the video again"):
+            load_sequence(path)

@@ -53,7 +53,7 @@ def test_jitter_grows_with_noise_and_smoothing_takes_it_away():
     assert calm.jitter < 0.02 < jumpy.jitter
     assert measure_quality(smooth).jitter < 0.5 * jumpy.jitter
     assert np.abs(smooth.keypoints[0] - points).mean() < np.abs(noisy - points).mean()
-    assert calm.worth > jumpy.worth
+    assert calm.score > jumpy.score
 
 
 def test_smoothing_does_not_reach_over_gaps_and_keeps_short_runs():
@@ -67,7 +67,7 @@ def test_smoothing_does_not_reach_over_gaps_and_keeps_short_runs():
     assert np.array_equal(smooth[38:], points[38:])
 
 
-def test_nobody():
+def test_a_sequence_without_people():
     assert measure_quality(make_sequence(0, 4)).athlete_share == 0
     assert smooth_sequence(make_sequence(0, 4)).num_person == 0
 
