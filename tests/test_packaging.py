@@ -50,8 +50,8 @@ def wheel(repository, tmp_path_factory):
 def test_every_package_is_listed_and_no_module_strays_at_the_root(repository, project):
     folders = [
         path.parent.relative_to(repository)
-        for pattern in ("[a-z]*/__init__.py", "[a-z]*/[a-z]*/__init__.py")
-        for path in repository.glob(pattern)
+        for package in repository.glob("[a-z]*/__init__.py")
+        for path in package.parent.rglob("__init__.py")
     ]
     found = {".".join(("skelact", *folder.parts)) for folder in folders}
     assert set(project["tool"]["setuptools"]["packages"]) == {"skelact"} | found
@@ -64,9 +64,9 @@ def test_the_wheel_holds_the_package_alone(repository, wheel):
     names = zipfile.ZipFile(wheel).namelist()
     inside = {name for name in names if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in inside} == {"skelact"}
-    for folder in ("models", "pipeline", "pipeline/distill", "pose_extract", "configs"):
-        for path in (repository / folder).glob("*.py"):
-            assert f"skelact/{folder}/{path.name}" in inside
+    for package in ("models", "pipeline", "pose_extract", "configs"):
+        for path in (repository / package).rglob("*.py"):
+            assert f"skelact/{path.relative_to(repository).as_posix()}" in inside
     for path in (repository / "configs").rglob("*.yaml"):
         assert f"skelact/{path.relative_to(repository).as_posix()}" in inside
     for path in (repository / "models" / "pretrained").iterdir():

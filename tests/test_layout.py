@@ -1,0 +1,185 @@
+"""Which way imports run: the folders of docs/design.md, held over all relative imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+# Each folder or file may import those before it in its list, never those after it. A new one is
+# placed here, where its data comes by: the order is that of a clip on its way to a label.
+POSE_EXTRACT = [
+    "layout", "skeleton", "common", "effort", "decode", "sources", "nets", "weights", "detect",
+    "pose", "track", "extract", "store", "batch",
+]  # fmt: skip
+PIPELINE = [
+    "yaml_file", "data", "config", "drawing", "checkpoints", "inference", "evaluation", "training",
+    "synth", "distill", "cli",
+]  # fmt: skip
+# They make weights and data, and nothing that users run stands on them: the commands hand over
+# what they make.
+WORKSHOP = {("pipeline", "synth"), ("pipeline", "distill")}
+PACKAGES = ("configs", "pose_extract", "models", "pipeline")
+
+
+def files(root):
+    return [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+
+
+def imports(path, root):
+    """Return the modules and folders, as parts of their path, that a file imports relatively.
+
+    Imports inside functions and under TYPE_CHECKING count too.
+    """
+    folder = path.relative_to(root).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            start = folder[: len(folder) - node.level + 1]
+            module = (*start, *(node.module.split(".") if node.module else ()))
+            for alias in node.names:
+                inner = (*module, alias.name)
+                is_module = root.joinpath(*inner).is_dir() or module_file(inner, root).is_file()
+                found.add(inner if is_module else module)
+    return found
+
+
+def module_file(parts, root):
+    return root.joinpath(*parts).with_suffix(".py") if parts else root / "__init__.py"
+
+
+def box(parts):
+    """Return the package and the folder or file in it: ("pose_extract", "track")."""
+    return tuple(Path(part).stem for part in parts[:2])
+
+
+def arrows(root):
+    """Return (file, what it imports), both as parts of their path, without those inside a box."""
+    pairs = []
+    for path in files(root):
+        name = path.relative_to(root).parts
+        for target in sorted(imports(path, root)):
+            if box(name) != box(target):
+                pairs.append((name, target))
+    return pairs
+
+
+def backward(root):
+    """Return the imports that run against the order, as lines."""
+    places = {("pose_extract", name): i for i, name in enumerate(POSE_EXTRACT)}
+    places |= {("pipeline", name): i for i, name in enumerate(PIPELINE)}
+    wrong = []
+    for name, target in arrows(root):
+        if not target:
+            continue  # the package root: the version and the errors, which stand on nothing
+        mine, theirs = box(name), box(target)
+        if mine[0] == theirs[0] == "models":
+            allowed = True
+        elif mine[0] == "models":
+            allowed = theirs == ("pose_extract", "layout")
+        elif mine[0] == theirs[0]:
+            allowed = places.get(theirs, 99) < places.get(mine, -1)
+        else:
+            allowed = mine[0] == "pipeline"
+        if not allowed:
+            wrong.append(f"{'/'.join(name)} imports {'/'.join(target)}")
+    return wrong
+
+
+def circles(root):
+    """Return the files that reach themselves through imports."""
+    reached = {}
+    for path in files(root):
+        name = path.relative_to(root).with_suffix("").parts
+        reached[name] = {part for part in imports(path, root) if module_file(part, root).is_file()}
+    changed = True
+    while changed:
+        changed = False
+        for name, targets in reached.items():
+            more = set().union(*(reached.get(target, set()) for target in targets)) - targets
+            if more:
+                reached[name] = targets | more
+                changed = True
+    return sorted("/".join(name) for name, targets in reached.items() if name in targets)
+
+
+def test_every_folder_and_file_has_its_place(repository):
+    names = {
+        box(path.relative_to(repository).parts)
+        for package in ("pose_extract", "pipeline")
+        for path in (repository / package).rglob("*.py")
+        if path.relative_to(repository).parts[1:] != ("__init__.py",)
+    }
+    placed = {("pose_extract", name) for name in POSE_EXTRACT}
+    placed |= {("pipeline", name) for name in PIPELINE}
+    assert names - placed == set(), "place them in the lists of this file"
+
+
+def test_no_import_runs_back(repository):
+    assert backward(repository) == []
+
+
+def test_no_files_import_each_other_in_a_circle(repository):
+    assert circles(repository) == []
+
+
+def test_commands_alone_import_the_workshop(repository):
+    users = {box(name) for name, target in arrows(repository) if box(target) in WORKSHOP}
+    assert users == {("pipeline", "cli")}
+
+
+def test_every_folder_says_in_one_line_what_it_holds(repository):
+    for path in files(repository):
+        if path.name == "__init__.py":
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+            assert docstring, f"{path}: expected a docstring"
+            assert "\n" not in docstring, f"{path}: expected one line"
+    for package in PACKAGES:
+        for path in (repository / package).rglob("*.py"):
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent}: no __init__.py"
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Build a package: track stands on decode, a network on the layout, a command on synth."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write("pose_extract/layout.py", "")
+    write("pose_extract/decode/video.py", "from ... import SkelactError\n")
+    write("pose_extract/track/path.py", "from ..decode import video\n")
+    write("models/net.py", "from ..pose_extract.layout import COCO\n")
+    write("pipeline/synth/dataset.py", "from ...pose_extract.layout import COCO\n")
+    write("pipeline/cli/main.py", "def run():\n    from ..synth.dataset import dives\n")
+    return tmp_path, write
+
+
+def test_an_arrow_that_runs_back_is_found_inside_functions_too(house):
+    root, write = house
+    assert backward(root) == []
+    write("pose_extract/decode/video.py", "def f():\n    from ..track.path import Path\n")
+    assert backward(root) == ["pose_extract/decode/video.py imports pose_extract/track/path"]
+    assert circles(root) == ["pose_extract/decode/video", "pose_extract/track/path"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("models/net.py", "from ..pose_extract.track import path",
+         "models/net.py imports pose_extract/track/path"),
+        ("models/net.py", "from ..pipeline.synth import dataset",
+         "models/net.py imports pipeline/synth/dataset"),
+        ("pose_extract/layout.py", "from ..models.net import Net",
+         "pose_extract/layout.py imports models/net"),
+        ("pipeline/elsewhere.py", "from .synth.dataset import dives",
+         "pipeline/elsewhere.py imports pipeline/synth/dataset"),
+    ],
+)  # fmt: skip
+def test_other_arrows_that_are_not_allowed(house, name, text, line):
+    root, write = house
+    write(name, text + "\n")
+    assert backward(root) == [line]
