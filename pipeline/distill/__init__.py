@@ -1,1 +1,1 @@
-"""Our own small networks: people are labelled by teachers, students learn from turned copies."""
+"""Distillation: teacher networks label people, and small networks learn from rotated copies."""

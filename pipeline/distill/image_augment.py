@@ -1,13 +1,14 @@
-"""What happens to a picture between a person and a network: light, colour, blur, few pixels, noise.
+"""Image augmentation: light, colour, motion blur, low resolution, noise, cutout and mixup.
 
-All works on whole batches on their device; each fault strikes a share of the batch, so that a step
-costs the same every time.
+Everything works on whole batches on their device. Each costly augmentation is applied to a fixed
+share of the batch, so that a step costs the same every time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,52 +19,82 @@ from ...pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD
 
 @dataclass(frozen=True)
 class ImageAugmentConfig:
-    """How pictures are spoilt.
+    """How images are augmented.
+
+    No benchmark chose the default ranges. What each shipped network learned with stands in its
+    JSON.
 
     Attributes:
         brightness: Greatest shift, in units of 0 to 255.
-        contrast: Greatest factor is one plus this, least one over it.
-        color: Greatest factor of a colour channel is one plus this.
-        gray_prob: Chance of a picture without colour.
-        blur_prob: Chance of motion blur.
-        blur_length: Longest smear, pixels of the network's input.
-        coarse_prob: Chance that a picture has few pixels.
-        coarse_factor: How many times fewer at most, along a side.
-        noise_prob: Chance of noise.
-        noise: Greatest noise, in units of 0 to 255.
-        hide_prob: Chance that a rectangle is hidden.
-        hide_share: Greatest side of it over the picture's.
-        swap_prob: Chance that colour channels change places.
-        mix_prob: Chance that another picture of the batch shines through: things that no video
-            shows, of which a teacher still says what it takes them for.
-        mix_share: Greatest share of the other picture.
+        contrast: The greatest contrast factor is one plus this, the least its inverse.
+        color: The greatest gain of a colour channel is one plus this, the least one minus this.
+        grayscale_prob: Chance that an image loses its colour.
+        motion_blur_prob: Share of images with motion blur.
+        motion_blur_length: Length of the blur's kernel, pixels of the network's input.
+        downscale_prob: Share of images that lose resolution.
+        downscale_factor: How many times fewer pixels at most, along a side.
+        noise_prob: Share of images with noise.
+        noise: Greatest amplitude of the noise, in units of 0 to 255.
+        cutout_prob: Chance that a rectangle is covered with one colour (DeVries and Taylor, Cutout,
+            2017).
+        cutout_size: Greatest side of that rectangle over the image's.
+        channel_shuffle_prob: Chance that colour channels change places.
+        mixup_prob: Chance that another image of the batch is blended in (Zhang et al., mixup,
+            ICLR 2018), without its labels: no video shows such images, and a teacher network says
+            what it sees in them.
+        mixup_share: Greatest share of the other image.
     """
 
     brightness: float = 40.0
     contrast: float = 0.4
     color: float = 0.15
-    gray_prob: float = 0.1
-    blur_prob: float = 0.25
-    blur_length: int = 9
-    coarse_prob: float = 0.25
-    coarse_factor: float = 4.0
+    grayscale_prob: float = 0.1
+    motion_blur_prob: float = 0.25
+    motion_blur_length: int = 9
+    downscale_prob: float = 0.25
+    downscale_factor: float = 4.0
     noise_prob: float = 0.3
     noise: float = 25.0
-    hide_prob: float = 0.3
-    hide_share: float = 0.35
-    swap_prob: float = 0.0
-    mix_prob: float = 0.0
-    mix_share: float = 0.5
+    cutout_prob: float = 0.3
+    cutout_size: float = 0.35
+    channel_shuffle_prob: float = 0.0
+    mixup_prob: float = 0.0
+    mixup_share: float = 0.5
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "gray_prob": "grayscale_prob",
+        "blur_prob": "motion_blur_prob",
+        "blur_length": "motion_blur_length",
+        "coarse_prob": "downscale_prob",
+        "coarse_factor": "downscale_factor",
+        "hide_prob": "cutout_prob",
+        "hide_share": "cutout_size",
+        "swap_prob": "channel_shuffle_prob",
+        "mix_prob": "mixup_prob",
+        "mix_share": "mixup_share",
+    }
 
 
-def normalised(pictures: Tensor) -> Tensor:
-    """Return pictures (N, 3, H, W) in units of 0 to 255 as our networks want them."""
-    mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+def normalised(images: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) in units of 0 to 255 as the networks expect them.
+
+    The mean and standard deviation of each channel are ImageNet's; the memory is channels-last.
+    """
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def augment_images(x: Tensor, config: ImageAugmentConfig, generator: torch.Generator) -> Tensor:
-    """Return pictures (N, 3, H, W) in units of 0 to 255, spoilt at random."""
+    """Return images augmented at random.
+
+    Args:
+        x: (N, 3, H, W) float32 RGB in units of 0 to 255.
+        config: How they are augmented.
+        generator: Source of randomness, on the device of the images.
+
+    Returns:
+        (N, 3, H, W) float32 in units of 0 to 255, clamped to that range.
+    """
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=x.device)
@@ -71,20 +102,21 @@ def augment_images(x: Tensor, config: ImageAugmentConfig, generator: torch.Gener
     n = len(x)
     order = torch.randperm(n, generator=generator, device=x.device)
     x = x.clone()
-    if config.swap_prob:
+    if config.channel_shuffle_prob:
         places = rand(n, 3).argsort(dim=1)[:, :, None, None].expand_as(x)
-        x = torch.where(rand(n, 1, 1, 1) < config.swap_prob, x.gather(1, places), x)
-    if config.mix_prob:
-        share = config.mix_share * rand(n, 1, 1, 1) * (rand(n, 1, 1, 1) < config.mix_prob)
+        x = torch.where(rand(n, 1, 1, 1) < config.channel_shuffle_prob, x.gather(1, places), x)
+    if config.mixup_prob:
+        share = config.mixup_share * rand(n, 1, 1, 1) * (rand(n, 1, 1, 1) < config.mixup_prob)
         x = x + share * (x.roll(1, 0) - x)
-    coarse = order[: round(config.coarse_prob * n)]
-    if len(coarse):
-        factor = 1 + float(rand(1)) * (config.coarse_factor - 1)
-        x[coarse] = _coarse(x[coarse], factor)
-    blurred = order.flip(0)[: round(config.blur_prob * n)]
+    downscaled = order[: round(config.downscale_prob * n)]
+    if len(downscaled):
+        factor = 1 + float(rand(1)) * (config.downscale_factor - 1)
+        x[downscaled] = _downscale(x[downscaled], factor)
+    blurred = order.flip(0)[: round(config.motion_blur_prob * n)]
     if len(blurred):
-        x[blurred] = _motion_blur(x[blurred], float(rand(1)) * torch.pi, config.blur_length)
-    gray = rand(n, 1, 1, 1) < config.gray_prob
+        angle = float(rand(1)) * torch.pi
+        x[blurred] = _motion_blur(x[blurred], angle, config.motion_blur_length)
+    gray = rand(n, 1, 1, 1) < config.grayscale_prob
     x = torch.where(gray, x.mean(dim=1, keepdim=True), x)
     x = x * (1 + config.color * (2 * rand(n, 3, 1, 1) - 1))
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
@@ -94,16 +126,17 @@ def augment_images(x: Tensor, config: ImageAugmentConfig, generator: torch.Gener
     if len(noisy):
         noise = 2 * rand(len(noisy), *x.shape[1:]) - 1
         x[noisy] += noise * (config.noise * rand(len(noisy), 1, 1, 1))
-    return _hide(x, config, rand).clamp(0, 255)
+    return _cut_out(x, config, rand).clamp(0, 255)
 
 
-def _coarse(x: Tensor, factor: float) -> Tensor:
+def _downscale(x: Tensor, factor: float) -> Tensor:
+    """Return images of the same size with ``factor`` times fewer pixels along a side."""
     small = F.interpolate(x, scale_factor=1 / factor, mode="area")
     return F.interpolate(small, size=x.shape[2:], mode="bilinear", align_corners=False)
 
 
 def _motion_blur(x: Tensor, angle: float, length: int) -> Tensor:
-    """Smear all pictures along one direction: each step's batch has another."""
+    """Blur all images along one direction, in radians; each step draws another direction."""
     steps = torch.linspace(-0.5, 0.5, length, device=x.device) * (length - 1)
     kernel = torch.zeros(length, length, device=x.device)
     cos, sin = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
@@ -117,15 +150,16 @@ def _motion_blur(x: Tensor, angle: float, length: int) -> Tensor:
     return F.conv2d(flat, kernel)[:, :, :h, :w].reshape(n, c, h, w)
 
 
-def _hide(x: Tensor, config: ImageAugmentConfig, rand: Callable[..., Tensor]) -> Tensor:
-    """Put a rectangle of one colour over some pictures."""
+def _cut_out(x: Tensor, config: ImageAugmentConfig, rand: Callable[..., Tensor]) -> Tensor:
+    """Cover a rectangle of some images with one random colour."""
     n, _, h, w = x.shape
-    hidden = rand(n) < config.hide_prob
-    sizes = config.hide_share * (0.3 + 0.7 * rand(n, 2))
+    chosen = rand(n) < config.cutout_prob
+    # Sides from .3 of the greatest to the greatest.
+    sizes = config.cutout_size * (0.3 + 0.7 * rand(n, 2))
     low = rand(n, 2) * (1 - sizes)
     rows = torch.arange(h, device=x.device) / h
     columns = torch.arange(w, device=x.device) / w
     in_rows = (rows >= low[:, :1]) & (rows < low[:, :1] + sizes[:, :1])
     in_columns = (columns >= low[:, 1:]) & (columns < low[:, 1:] + sizes[:, 1:])
-    inside = in_rows[:, None, :, None] & in_columns[:, None, None, :] & hidden[:, None, None, None]
+    inside = in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]
     return torch.where(inside, 255 * rand(n, 3, 1, 1), x)

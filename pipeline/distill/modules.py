@@ -121,7 +121,7 @@ class _Student(SeededModule):
         """Return the step's source of chance; what is learned from moves to its device."""
         generator = self.generator()
         store: Any = self.store
-        if store.pictures.device != generator.device:
+        if store.images.device != generator.device:
             store.to(generator.device)
         return generator
 
@@ -220,7 +220,7 @@ class DetectorDistillation(_Student):
         sampling = self.config.finder
         if self.teacher is not None and not self._apart:
             # The teacher is to see people who stand.
-            sampling = replace(sampling, turned_prob=0.0)
+            sampling = replace(sampling, rotated_prob=0.0)
         with torch.autocast(generator.device.type, enabled=False):
             pictures, people, ignored = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh[0], sampling, generator
@@ -252,7 +252,7 @@ class DetectorDistillation(_Student):
         order = torch.randperm(len(pictures), generator=generator, device=pictures.device)
         pictures, people, ignored = pictures[order], people[order], ignored[order]
         theirs = teacher(normalised(pictures))
-        count = 0 if self._apart else round(self.config.finder.turned_prob * len(pictures))
+        count = 0 if self._apart else round(self.config.finder.rotated_prob * len(pictures))
         still = len(pictures) - count
         degrees = torch.zeros(len(pictures), device=pictures.device)
         degrees[still:] = 360 * rand(count)

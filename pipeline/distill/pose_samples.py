@@ -1,10 +1,10 @@
-"""Training samples of the pose student and the aligner: people cut out at any angle and size."""
+"""Training samples of the pose network and the aligner: crops of people at any angle and scale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -13,94 +13,135 @@ from torch import Tensor
 
 from ...pose_extract.layout import COCO_17
 from .labelled_frames import LabelledFrames
-from .warp import SEEN, rotation_matrices, sample_images
+from .warp import SEEN_SCORE, rotation_matrices, sample_images
+
+# A person reaches beyond the seen keypoints by this share of their longer side, and half of a body
+# is cropped from this number of seen keypoints on. No benchmark chose them.
+_KEYPOINT_MARGIN = 0.06
+_MIN_HALF_BODY_KEYPOINTS = 4
+# Shortest side of a person, pixels of the stored image: a box of no size has no scale.
+_MIN_SIDE = 4.0
+
+_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_ARMS = (
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PoseSampling:
-    """How people are cut out for the pose student.
+    """How people are cropped for the pose network and the aligner.
 
     Attributes:
-        turned_prob: Chance of any angle, 0 to 360 degrees.
-        aligned_prob: Chance of a crop along the body's own axis, among the others; else along the
-            picture's.
+        rotated_prob: Chance of a crop at any angle, 0 to 360 degrees.
+        aligned_prob: Chance, among the other crops, of one along the body's own axis; else the crop
+            is along the image's axes.
         upright_degrees: Standard deviation of the angle from those axes.
-        scale: Greatest factor of the crop's size is one plus this, least one over it.
-        shift: Greatest shift of the crop's middle, over the box.
-        half_prob: Chance of a crop around the upper or the lower half of the body.
-        flip_prob: Chance of the mirror picture.
-        padding: The crop over the box.
+        scale: The greatest factor of the crop's size is one plus this, the least its inverse.
+        shift: Greatest shift of the crop's middle, over the person's size.
+        half_body_prob: Chance of a crop around the upper or the lower half of the body.
+        flip_prob: Chance of a horizontal flip.
+        padding: The crop's size over the person's; 1.25 is MMPose's for top-down pose models.
     """
 
-    turned_prob: float = 0.7
+    rotated_prob: float = 0.7
     aligned_prob: float = 0.0
     upright_degrees: float = 15.0
     scale: float = 0.35
     shift: float = 0.12
-    half_prob: float = 0.1
+    half_body_prob: float = 0.1
     flip_prob: float = 0.5
     padding: float = 1.25
 
+    RENAMED: ClassVar[dict[str, str]] = {
+        "turned_prob": "rotated_prob",
+        "half_prob": "half_body_prob",
+    }
+
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
-    """Where N people are cut out of their stored pictures.
+class _Crop:
+    """Where N people are cropped from their stored images.
 
     Attributes:
-        matrices: (N, 2, 2); a crop's pixel p is the picture's ``matrix @ p + offset``.
+        matrices: (N, 2, 2); pixel p of a crop is pixel ``matrix @ p + offset`` of the image.
         offsets: (N, 2).
-        pixels: (N,) pixels of the picture in one of the crop.
-        angles: (N,) degrees by which the crop's axes are turned in the picture, clockwise.
-        mirrored: (N,) which are mirror pictures.
+        pixels: (N,) pixels of the image per pixel of the crop.
+        angles: (N,) degrees by which the crop's axes are rotated in the image, clockwise.
+        is_flipped: (N,) which crops are flipped horizontally.
     """
 
     matrices: Tensor
     offsets: Tensor
     pixels: Tensor
     angles: Tensor
-    mirrored: Tensor
+    is_flipped: Tensor
 
     def to_crop(self, points: Tensor) -> Tensor:
-        """Return points (N, K, 2) of the pictures in pixels of the crops."""
+        """Return points (N, K, 2) of the images in pixels of the crops."""
         back = self.matrices / self.pixels[:, None, None] ** 2
         return (points - self.offsets[:, None]) @ back
 
 
-def known_axes(keypoints: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Return by how many degrees (N,) bodies are turned clockwise from standing; NaN if unknown.
+def known_axes(keypoints: np.ndarray, keypoint_scores: np.ndarray) -> np.ndarray:
+    """Return by how many degrees bodies are rotated clockwise from standing.
 
     The axis runs from the shoulders to the hips, or from the head to the shoulders where no hips
     are seen.
 
     Args:
-        keypoints: (N, 17, 2) in pixels.
-        sure: (N, 17) how sure they are.
+        keypoints: (N, 17, 2) float32, pixels.
+        keypoint_scores: (N, 17), 0 to 1.
+
+    Returns:
+        (N,) float32, -180 to 180; NaN where the axis is unknown.
     """
-    seen = sure >= SEEN
+    is_seen = keypoint_scores >= SEEN_SCORE
 
     def middle(*names: str) -> np.ndarray:
-        """Return the middle (N, 2) of the keypoints that are seen, NaN where there is none."""
+        """Return the middle (N, 2) of the seen keypoints, NaN where there is none."""
         inds = [COCO_17.index(name) for name in names]
-        weights = seen[:, inds, None].astype(np.float32)
+        weights = is_seen[:, inds, None].astype(np.float32)
         total = (keypoints[:, inds] * weights).sum(axis=1)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / weights.sum(axis=1))
 
     shoulders = middle("left_shoulder", "right_shoulder")
     down = middle("left_hip", "right_hip") - shoulders
-    head = middle("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-    down = np.where(np.isnan(down), shoulders - head, down)
+    down = np.where(np.isnan(down), shoulders - middle(*_HEAD), down)
     return np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
 
 
+def _crop_around(
+    frame: np.ndarray, box: np.ndarray, side: int, reach: float
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Crop a square around a person that leaves room to rotate and shift.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        box: (4,) float32 xyxy, pixels.
+        side: Side of the square in pixels of the crop.
+        reach: Side of the square over the longer side of the box.
+
+    Returns:
+        The crop (side, side, 3) uint8, and the factor and the shift (2,) of the map from pixels of
+        the frame to pixels of the crop.
+    """
+    factor = side / (reach * max(float((box[2:] - box[:2]).max()), 1.0))
+    shift = (side - 1) / 2 - factor * (box[:2] + box[2:]) / 2
+    matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]], np.float32)
+    flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return cv2.warpAffine(frame, matrix, (side, side), flags=flags), factor, shift
+
+
 class PoseSamples:
-    """People for the pose student.
+    """Crops of people for the pose network and the aligner.
 
     Args:
         labelled: Frames and people.
-        people: Which people; empty takes all.
-        stored_side: Pixels of a side of the square that is kept around each person.
-        reach: That square over the person's longer side.
+        people: Rows of the people to take; empty takes all.
+        stored_side: Side in pixels of the square that is kept around each person.
+        reach: Side of that square over the person's longer side.
     """
 
     def __init__(
@@ -112,50 +153,40 @@ class PoseSamples:
     ) -> None:
         chosen = np.asarray(people if len(people) else range(len(labelled.person_frames)), int)
         self.names = [str(name) for name in labelled.names[labelled.person_frames[chosen]]]
-        pictures = np.empty((len(chosen), 3, stored_side, stored_side), np.uint8)
-        maps = np.empty((len(chosen), 2, 3), np.float32)
+        images = np.empty((len(chosen), 3, stored_side, stored_side), np.uint8)
+        factors = np.empty((len(chosen), 1, 1), np.float32)
+        shifts = np.empty((len(chosen), 1, 2), np.float32)
         frame, at = np.zeros(0), -1
         for row in np.argsort(labelled.person_frames[chosen], kind="stable"):
             person = chosen[row]
             if labelled.person_frames[person] != at:
                 at = int(labelled.person_frames[person])
                 frame = labelled.frame(at)
-            box = labelled.bboxes[person]
-            middle = (box[:2] + box[2:]) / 2
-            factor = stored_side / (reach * max(float((box[2:] - box[:2]).max()), 1.0))
-            maps[row] = [
-                [factor, 0, (stored_side - 1) / 2 - factor * middle[0]],
-                [0, factor, (stored_side - 1) / 2 - factor * middle[1]],
-            ]
-            flags = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-            cut = cv2.warpAffine(frame, maps[row], (stored_side, stored_side), flags=flags)
-            pictures[row] = cut.transpose(2, 0, 1)
-        factors, shifts = maps[:, 0, 0], maps[:, :, 2]
+            crop, factors[row], shifts[row] = _crop_around(
+                frame, labelled.bboxes[person], stored_side, reach
+            )
+            images[row] = crop.transpose(2, 0, 1)
         boxes = labelled.bboxes[chosen].reshape(-1, 2, 2)
-        keypoints = labelled.keypoints[chosen]
-        self.pictures = torch.from_numpy(pictures)
-        self.bboxes = torch.from_numpy(boxes * factors[:, None, None] + shifts[:, None])
-        self.keypoints = torch.from_numpy(keypoints * factors[:, None, None] + shifts[:, None])
-        self.peaks = torch.from_numpy(labelled.peaks[chosen])
-        self.weights = torch.from_numpy(labelled.weights[chosen])
-        sure = labelled.peaks[chosen] * labelled.weights[chosen]
-        self.axes = torch.from_numpy(known_axes(keypoints, sure))
+        keypoints, peaks = labelled.keypoints[chosen], labelled.peaks[chosen]
+        weights = labelled.weights[chosen]
+        self.images = torch.from_numpy(images)
+        self.bboxes = torch.from_numpy(boxes * factors + shifts)
+        self.keypoints = torch.from_numpy(keypoints * factors + shifts)
+        self.peaks, self.weights = torch.from_numpy(peaks), torch.from_numpy(weights)
+        self.axes = torch.from_numpy(known_axes(keypoints, peaks * weights))
         self._flip_inds = torch.tensor(COCO_17.flip_inds().tolist())
-        head = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-        arms = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")
-        upper = (*head, *arms, "left_wrist", "right_wrist")
-        self._is_upper = torch.tensor([name in upper for name in COCO_17.keypoint_names])
+        self._is_upper = torch.tensor([name in _HEAD + _ARMS for name in COCO_17.keypoint_names])
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PoseSamples:
-        # An averaged copy of a student shares what it learns from.
+        # The moving average of a network shares what the network learns from.
         return self
 
     def to(self, device: torch.device) -> PoseSamples:
         """Move everything to a device."""
-        for name in ("pictures", "bboxes", "keypoints", "peaks", "weights", "axes", "_flip_inds"):
+        for name in ("images", "bboxes", "keypoints", "peaks", "weights", "axes", "_flip_inds"):
             setattr(self, name, getattr(self, name).to(device))
         self._is_upper = self._is_upper.to(device)
         return self
@@ -171,26 +202,25 @@ class PoseSamples:
         """Return a batch.
 
         Args:
-            inds: (N,) which people.
-            size_wh: Width and height of the crops.
-            sampling: How they are cut out.
-            generator: Source of chance.
-            degrees: A fixed angle and nothing else at random, for measuring; None for training.
+            inds: (N,) int64 rows of the people.
+            size_wh: Width and height of the crops in pixels.
+            sampling: How people are cropped.
+            generator: Source of randomness.
+            degrees: A fixed clockwise angle and nothing else at random, for measuring; None for
+                training.
 
         Returns:
-            Crops (N, 3, h, w) in units of 0 to 255, keypoints (N, 17, 2) in their pixels, peaks and
-            weights (N, 17).
+            Crops (N, 3, h, w) float32 in units of 0 to 255, keypoints (N, 17, 2) in their pixels,
+            and peaks and weights (N, 17) as in ``LabelledFrames``.
         """
-        inds = inds.to(self.pictures.device)
-        cut = self._cut(inds, size_wh, sampling, generator, degrees)
-        pictures = sample_images(self.pictures[inds], cut.matrices, cut.offsets, size_wh)
-        local = cut.to_crop(self.keypoints[inds])
+        inds = inds.to(self.images.device)
+        crop = self._crop(inds, size_wh, sampling, generator, degrees)
+        images = sample_images(self.images[inds], crop.matrices, crop.offsets, size_wh)
+        local = crop.to_crop(self.keypoints[inds])
         peaks, weights = self.peaks[inds].clone(), self.weights[inds].clone()
-        mirrored, for_flip = cut.mirrored, self._flip_inds
-        local[mirrored] = local[mirrored][:, for_flip]
-        peaks[mirrored] = peaks[mirrored][:, for_flip]
-        weights[mirrored] = weights[mirrored][:, for_flip]
-        return pictures, local, peaks, weights
+        for values in (local, peaks, weights):
+            values[crop.is_flipped] = values[crop.is_flipped][:, self._flip_inds]
+        return images, local, peaks, weights
 
     def aligner_batch(
         self,
@@ -203,111 +233,113 @@ class PoseSamples:
         """Return a batch for the aligner.
 
         Args:
-            inds: (N,) which people.
-            side: Pixels of a side of the crops.
-            sampling: How they are cut out.
-            generator: Source of chance.
+            inds: (N,) int64 rows of the people.
+            side: Side of the crops in pixels.
+            sampling: How people are cropped.
+            generator: Source of randomness.
             degrees: As of :meth:`batch`.
 
         Returns:
-            Crops (N, 3, side, side) in units of 0 to 255, and where the bodies lie in them, (N, 6),
-            see ``AlignerNet``; NaN for a body whose axis is not known.
+            Crops (N, 3, side, side) float32 in units of 0 to 255, and where the bodies lie in them,
+            (N, 6), see ``AlignerNet``; NaN for a body whose axis is unknown.
         """
-        inds = inds.to(self.pictures.device)
-        cut = self._cut(inds, (side, side), sampling, generator, degrees)
-        pictures = sample_images(self.pictures[inds], cut.matrices, cut.offsets, (side, side))
+        inds = inds.to(self.images.device)
+        crop = self._crop(inds, (side, side), sampling, generator, degrees)
+        images = sample_images(self.images[inds], crop.matrices, crop.offsets, (side, side))
         axes = self.axes[inds]
-        turn = rotation_matrices(axes)
-        sure = self.peaks[inds] * self.weights[inds]
-        no_chance = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
-        low, high = self._extents(
-            self.keypoints[inds], sure, self.bboxes[inds], turn.nan_to_num(), no_chance, no_chance
-        )
-        middles = (turn @ ((low + high) / 2)[..., None]).transpose(1, 2)
-        where = (cut.to_crop(middles)[:, 0] - (side - 1) / 2) / side
-        sizes = torch.log((high - low) / (cut.pixels[:, None] * side))
-        in_crop = torch.deg2rad(torch.where(cut.mirrored, cut.angles - axes, axes - cut.angles))
-        direction = torch.stack([torch.cos(in_crop), torch.sin(in_crop)], -1)
-        return pictures, torch.cat([direction, where, sizes + 0 * axes[:, None]], -1)
+        rotation = rotation_matrices(axes)
+        whole = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
+        low, high = self._extents(inds, rotation.nan_to_num(), whole, whole)
+        middles = (rotation @ ((low + high) / 2)[..., None]).transpose(1, 2)
+        where = (crop.to_crop(middles)[:, 0] - (side - 1) / 2) / side
+        sizes = torch.log((high - low) / (crop.pixels[:, None] * side))
+        angles = torch.where(crop.is_flipped, crop.angles - axes, axes - crop.angles)
+        radians = torch.deg2rad(angles)
+        direction = torch.stack([torch.cos(radians), torch.sin(radians)], -1)
+        # Zero times an unknown axis is NaN.
+        return images, torch.cat([direction, where, sizes + 0 * axes[:, None]], -1)
 
-    def _cut(
+    def _crop(
         self,
         inds: Tensor,
         size_wh: tuple[int, int],
         sampling: PoseSampling,
         generator: torch.Generator,
         degrees: float | None,
-    ) -> _Cut:
-        """Return where people are cut out; see :meth:`batch`."""
-        device = self.pictures.device
-        n, train = len(inds), degrees is None
+    ) -> _Crop:
+        """Return where people are cropped; see :meth:`batch`."""
+        device = self.images.device
+        n, is_training = len(inds), degrees is None
 
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=device)
 
         if degrees is None:
-            near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
-            if sampling.aligned_prob:
-                aligned = rand(n) < sampling.aligned_prob
-                near = near + torch.where(aligned, self.axes[inds].nan_to_num(), 0.0)
-            turned = rand(n) < sampling.turned_prob
-            angles = torch.where(turned, 360 * rand(n), near)
+            angles = self._draw_angles(inds, sampling, generator)
         else:
             angles = torch.full((n,), degrees, device=device)
-        turn = rotation_matrices(angles)  # from crop axes to picture axes
-        half = rand(n) < (sampling.half_prob if train else 0.0)
-        is_upper = rand(n) < 0.5
-        sure = self.peaks[inds] * self.weights[inds]
-        low, high = self._extents(
-            self.keypoints[inds], sure, self.bboxes[inds], turn, half, is_upper
-        )
-        middle, size = (low + high) / 2, (high - low).clamp(min=4.0)
+        rotation = rotation_matrices(angles)  # from axes of the crop to axes of the image
+        is_half = rand(n) < (sampling.half_body_prob if is_training else 0.0)
+        low, high = self._extents(inds, rotation, is_half, rand(n) < 0.5)
+        middle, size = (low + high) / 2, (high - low).clamp(min=_MIN_SIDE)
         scale = torch.full((n,), sampling.padding, device=device)
-        if train:
+        is_flipped = torch.zeros(n, dtype=torch.bool, device=device)
+        if is_training:
             scale = scale * (1 + sampling.scale) ** (2 * rand(n) - 1)
             middle = middle + size * sampling.shift * (2 * rand(n, 2) - 1)
+            is_flipped = rand(n) < sampling.flip_prob
         width, height = size_wh
-        # As MMPose's crops: the box is widened to the input's aspect.
+        # As in MMPose the box is widened to the aspect ratio of the input.
         pixels = torch.maximum(size[:, 0] / width, size[:, 1] / height) * scale
-        mirrored = torch.zeros(n, dtype=torch.bool, device=device)
-        if train:
-            mirrored = rand(n) < sampling.flip_prob
-        mirror = torch.where(mirrored, -1.0, 1.0)
-        flip = torch.stack([mirror, torch.ones_like(mirror)], -1)
-        matrices = turn * (pixels[:, None] * flip)[:, None]
+        flip = torch.stack([torch.where(is_flipped, -1.0, 1.0), torch.ones_like(pixels)], -1)
+        matrices = rotation * (pixels[:, None] * flip)[:, None]
         center = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
-        offsets = (turn @ middle[..., None])[..., 0] - (matrices @ center)
-        return _Cut(matrices, offsets, pixels, angles, mirrored)
+        offsets = (rotation @ middle[..., None])[..., 0] - (matrices @ center)
+        return _Crop(matrices, offsets, pixels, angles, is_flipped)
+
+    def _draw_angles(
+        self, inds: Tensor, sampling: PoseSampling, generator: torch.Generator
+    ) -> Tensor:
+        """Draw by how many degrees (N,) the axes of training crops are rotated, clockwise."""
+        device, n = self.images.device, len(inds)
+
+        def rand() -> Tensor:
+            return torch.rand(n, generator=generator, device=device)
+
+        near = torch.randn(n, generator=generator, device=device) * sampling.upright_degrees
+        if sampling.aligned_prob:
+            is_aligned = rand() < sampling.aligned_prob
+            near = near + torch.where(is_aligned, self.axes[inds].nan_to_num(), 0.0)
+        is_rotated = rand() < sampling.rotated_prob
+        return torch.where(is_rotated, 360 * rand(), near)
 
     def _extents(
-        self,
-        keypoints: Tensor,
-        sure: Tensor,
-        bboxes: Tensor,
-        turn: Tensor,
-        half: Tensor,
-        is_upper: Tensor,
+        self, inds: Tensor, rotation: Tensor, is_half: Tensor, is_upper: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return low and high (N, 2) corners of people along turned axes.
+        """Return low and high corners (N, 2) of people along rotated axes.
 
-        Those with ``half`` (N,) lose the lower or, without ``is_upper`` (N,), the upper half, if
-        enough of the other is seen.
+        Args:
+            inds: (N,) rows of the people.
+            rotation: (N, 2, 2) rotates those axes into axes of the image.
+            is_half: (N,) whom to show by half, if enough of that half is seen.
+            is_upper: (N,) whether that is the upper half.
         """
-        seen = sure >= SEEN
-        which = torch.where(is_upper[:, None], self._is_upper, ~self._is_upper)
-        half = half & ((seen & which).sum(dim=1) >= 4)
-        seen = torch.where(half[:, None], seen & which, seen)
-        local = keypoints @ turn
-        far = torch.tensor(1e6, device=keypoints.device)
-        low = torch.where(seen[..., None], local, far).amin(dim=1)
-        high = torch.where(seen[..., None], local, -far).amax(dim=1)
-        margin = 0.06 * (high - low).amax(dim=1, keepdim=True)
+        keypoints, bboxes = self.keypoints[inds], self.bboxes[inds]
+        is_seen = self.peaks[inds] * self.weights[inds] >= SEEN_SCORE
+        half = is_seen & torch.where(is_upper[:, None], self._is_upper, ~self._is_upper)
+        is_half = is_half & (half.sum(dim=1) >= _MIN_HALF_BODY_KEYPOINTS)
+        is_seen = torch.where(is_half[:, None], half, is_seen)
+        local = keypoints @ rotation
+        far = torch.tensor(1e6, device=keypoints.device)  # farther than any pixel
+        low = torch.where(is_seen[..., None], local, far).amin(dim=1)
+        high = torch.where(is_seen[..., None], local, -far).amax(dim=1)
+        margin = _KEYPOINT_MARGIN * (high - low).amax(dim=1, keepdim=True)
         low, high = low - margin, high + margin
-        # The ellipse inside the box turns with the body; its corners do not.
+        # The ellipse of the box rotates with the body; the corners of the box are empty.
         axes = (bboxes[:, 1] - bboxes[:, 0]) / 2
-        center = ((bboxes[:, 0] + bboxes[:, 1]) / 2)[:, None] @ turn
-        reach = ((turn.transpose(1, 2) * axes[:, None]) ** 2).sum(dim=-1).sqrt()
-        whole = ~half[:, None]
-        low = torch.where(whole, torch.minimum(low, center[:, 0] - reach), low)
-        high = torch.where(whole, torch.maximum(high, center[:, 0] + reach), high)
+        center = ((bboxes[:, 0] + bboxes[:, 1]) / 2)[:, None] @ rotation
+        reach = ((rotation.transpose(1, 2) * axes[:, None]) ** 2).sum(dim=-1).sqrt()
+        is_whole = ~is_half[:, None]
+        low = torch.where(is_whole, torch.minimum(low, center[:, 0] - reach), low)
+        high = torch.where(is_whole, torch.maximum(high, center[:, 0] + reach), high)
         return low, high

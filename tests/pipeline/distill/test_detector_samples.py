@@ -12,12 +12,12 @@ from skelact.pipeline.distill.detector_samples import DetectorSamples, DetectorS
 
 
 @pytest.mark.parametrize("stretch", [0.0, 0.5])
-def test_frames_for_the_finder_keep_boxes_around_their_people(stretch):
+def test_boxes_stay_around_their_people_in_detector_samples(stretch):
     samples = DetectorSamples(labelled_frames())
     generator = torch.Generator().manual_seed(3)
     sampling = DetectorSampling(min_zoom=0.9, max_zoom=1.1, stretch=stretch)
-    pictures, people, ignored = samples.batch(torch.arange(30) % 3, 320, sampling, generator)
-    assert pictures.shape == (30, 3, 320, 320)
+    images, people, ignored = samples.batch(torch.arange(30) % 3, 320, sampling, generator)
+    assert images.shape == (30, 3, 320, 320)
     assert people.shape[::2] == (30, 4)
     assert (people[:12].any(-1).sum(1) >= 4).all()  # mosaics hold the people of four frames
     assert ignored.any()
@@ -25,22 +25,22 @@ def test_frames_for_the_finder_keep_boxes_around_their_people(stretch):
     for row, boxes in enumerate(people):
         for x1, y1, x2, y2 in boxes[boxes.any(-1)].round().int().tolist():
             inside[row, max(y1 - 2, 0) : y2 + 2, max(x1 - 2, 0) : x2 + 2] = True
-    dots = (pictures[:, 0] > 150) & (pictures[:, 2] < 100)
+    dots = (images[:, 0] > 150) & (images[:, 2] < 100)
     assert dots.sum() > 1000
-    # Those of people of whom less than a part is in the sample stay outside.
+    # Dots of people of whom too little is in the sample have no box.
     assert (dots & inside).sum() > 0.97 * dots.sum()
 
 
-def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
+def test_training_crops_show_people_at_the_scale_of_the_whole_input():
     samples, generator = DetectorSamples(labelled_frames()), torch.Generator().manual_seed(3)
     sampling = DetectorSampling(min_zoom=1.0, max_zoom=1.0, mosaic_prob=0.0, side=192,
-                              turned_prob=0.0, upright_degrees=0.0)  # fmt: skip
+                              rotated_prob=0.0, upright_degrees=0.0)  # fmt: skip
     inds = torch.zeros(60, dtype=torch.long)
     shares = []
     for person_prob in (0.0, 1.0):
         sampling = replace(sampling, person_prob=person_prob)
-        pictures, people, _ = samples.batch(inds, 320, sampling, generator)
-        assert pictures.shape == (60, 3, 192, 192)
+        images, people, _ = samples.batch(inds, 320, sampling, generator)
+        assert images.shape == (60, 3, 192, 192)
         whole = people[people[..., 0].gt(0) & people[..., 2].lt(192) & people[..., 3].lt(192)
                        & people[..., 1].gt(0)]  # fmt: skip
         # A box of 60 or 48 wide, less or more where keypoints end.
@@ -50,5 +50,5 @@ def test_pieces_for_the_finder_are_as_large_as_what_is_looked_at():
         assert sizes.max() < 75
         shares.append(len(sizes))
     assert shares[1] > shares[0]
-    # Measured, it is all that is looked at.
+    # Measuring shows the whole input.
     assert samples.batch(inds[:2], 320, sampling, generator, 30.0)[0].shape == (2, 3, 320, 320)

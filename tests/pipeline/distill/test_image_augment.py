@@ -9,7 +9,7 @@ import torch
 from skelact.pipeline.distill.image_augment import ImageAugmentConfig, augment_images
 
 
-def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
+def test_images_are_augmented_within_their_range_and_by_their_seed():
     x = torch.rand(8, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 255
     first = augment_images(x, ImageAugmentConfig(), torch.Generator().manual_seed(1))
     again = augment_images(x, ImageAugmentConfig(), torch.Generator().manual_seed(1))
@@ -19,13 +19,14 @@ def test_pictures_are_spoilt_within_their_range_and_by_their_seed():
     assert first.min() >= 0
     assert first.max() <= 255
     assert first.shape == x.shape
-    clean = ImageAugmentConfig(brightness=0, contrast=0, color=0, gray_prob=0, blur_prob=0,
-                          coarse_prob=0, noise_prob=0, hide_prob=0)  # fmt: skip
-    chance = torch.Generator().manual_seed(1)
-    swapped = augment_images(x, replace(clean, swap_prob=1.0), chance)
-    assert torch.allclose(swapped.sum(1), x.sum(1), atol=1e-3)
-    assert not torch.allclose(swapped, x)
-    mixed = augment_images(x, replace(clean, mix_prob=1.0, mix_share=0.5), chance)
+    clean = ImageAugmentConfig(brightness=0, contrast=0, color=0, grayscale_prob=0,
+                               motion_blur_prob=0, downscale_prob=0, noise_prob=0,
+                               cutout_prob=0)  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    shuffled = augment_images(x, replace(clean, channel_shuffle_prob=1.0), generator)
+    assert torch.allclose(shuffled.sum(1), x.sum(1), atol=1e-3)
+    assert not torch.allclose(shuffled, x)
+    mixed = augment_images(x, replace(clean, mixup_prob=1.0, mixup_share=0.5), generator)
     other_share = ((mixed - x) / (x.roll(1, 0) - x)).flatten(1).nanmedian(dim=1)[0]
     assert ((other_share >= 0) & (other_share <= 0.5)).all()
     assert other_share.max() > 0.1

@@ -26,13 +26,13 @@ def test_normalisation_keeps_its_statistics_after_its_epochs():
 
 
 def test_a_teacher_of_people_who_stand_sees_them_stand(shared):
-    config = load("finder_rtmdet", "input_wh=[64,64]", "finder.turned_prob=1.0",
+    config = load("finder_rtmdet", "input_wh=[64,64]", "finder.rotated_prob=1.0",
                   "apart_epochs=1")  # fmt: skip
     student = DetectorDistillation(DetectorSamples(labelled_frames(), side=64), config)
     chances, given = [], student.store.batch
 
     def batch(inds, side, sampling, generator):
-        chances.append(sampling.turned_prob)
+        chances.append(sampling.rotated_prob)
         return given(inds, side, sampling, generator)
 
     student.store.batch = batch
