@@ -1,6 +1,6 @@
 """People per second of our batched pose stage against MMPose's inference_topdown.
 
-Same net, same weights, same boxes, same frames; MMPose is called frame by frame, as its demos do.
+Same network, weights, boxes and frames; MMPose is called frame by frame, as its demos do.
 
     python benchmarks/pose.py ../shared/videos/people/mmpose_demo.mp4
 """
@@ -20,7 +20,8 @@ from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
-from skelact.pose_extract.pose.estimator import Crops, PoseEstimator
+from skelact.pose_extract.pose.crops import Crops
+from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.weights.download import find_weights
 
 NET = "litehrnet18-coco-256x192"
@@ -28,7 +29,7 @@ BATCH_SIZE = 16
 
 
 def find_people(video: Path, max_frames: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (frame, boxes) of the frames in which somebody is found."""
+    """Return (frame, boxes) of the frames in which a person is detected."""
     detector = build_detector("rtmdet-nano", num_threads=free_cores())
     detector.load()
     people = []
@@ -41,7 +42,7 @@ def find_people(video: Path, max_frames: int) -> list[tuple[np.ndarray, np.ndarr
 
 
 def mmpose_model() -> tuple[Any, Any]:
-    """Return mmpose.apis and the net as its functions expect it."""
+    """Return mmpose.apis and the network as its functions expect it."""
     from mmengine.config import Config
 
     apis = import_mmpose("mmpose.apis").apis
@@ -80,19 +81,19 @@ def main(video: Path, frames: int, rounds: int) -> None:
     people = find_people(video, frames)
     count = sum(len(boxes) for _, boxes in people)
     apis, model = mmpose_model()
-    pictures = [(np.ascontiguousarray(frame[..., ::-1]), boxes) for frame, boxes in people]
+    images = [(np.ascontiguousarray(frame[..., ::-1]), boxes) for frame, boxes in people]
     torch.set_num_threads(free_cores())
 
     def run_mmpose() -> None:
         with torch.no_grad():
-            for picture, boxes in pictures:
-                apis.inference_topdown(model, picture, boxes)
+            for image, boxes in images:
+                apis.inference_topdown(model, image, boxes)
 
     ways: dict[str, Any] = {"MMPose inference_topdown": run_mmpose}
     for precision in ("fp32", "auto"):
         estimator = PoseEstimator(NET, device="cpu", precision=precision)  # type: ignore[arg-type]
         estimator.load()
-        ways[f"skelact, {precision}"] = lambda net=estimator: run_ours(net, people)
+        ways[f"skelact, {precision}"] = lambda model=estimator: run_ours(model, people)
     seconds = interleave(ways, rounds)
     report(f"{video.name}: {count} people in {len(people)} frames", seconds, count, "people")
 

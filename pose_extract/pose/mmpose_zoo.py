@@ -1,4 +1,4 @@
-"""MMPose's model zoo: its index, and what is needed of a model's config."""
+"""MMPose's model zoo: its index, its configs, and the weights that it publishes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ... import SkelactError
+from ..layout import COCO_17
 from ..nets.mmpose_adapter import MMPOSE_INSTALL
 from ..weights.table import WEIGHTS
 
 
-def read_mmpose_config(path: Path) -> dict[str, Any]:
-    """Return what is needed of an MMPose config: model, codec, padding, use_udp."""
+def read_mmpose_config(path: str | Path) -> dict[str, Any]:
+    """Return what ``PoseEstimator`` needs of an MMPose config: model, codec, padding, use_udp.
+
+    Raises:
+        SkelactError: if it is not the config of a top-down heatmap model.
+    """
     from mmengine.config import Config
 
     config = Config.fromfile(path)
@@ -49,6 +56,51 @@ def mmpose_folder() -> Path:
     return Path(spec.origin).parent
 
 
+def check_topdown_model(model: Any, name: str) -> None:
+    """Refuse a network that is not a top-down heatmap model with COCO-17 keypoints.
+
+    Raises:
+        SkelactError: if it is not.
+    """
+    head = getattr(model, "head", None)
+    decoder = getattr(head, "decoder", None)
+    channels = getattr(head, "out_channels", None)
+    if decoder is None or not hasattr(decoder, "heatmap_size") or channels is None:
+        raise SkelactError(
+            f"pose model {name}: expected an MMPose top-down heatmap model, got "
+            f"{type(model).__name__} with head {type(head).__name__}"
+        )
+    if channels != COCO_17.num_keypoints:
+        raise SkelactError(f"pose model {name}: expected 17 COCO keypoints, got {channels}")
+
+
+def load_mmpose_checkpoint(model: Any, path: str | Path) -> None:
+    """Load a published checkpoint into an MMPose network, without executing anything in it.
+
+    Raises:
+        SkelactError: if it holds more than plain weights, or they do not fit the network.
+    """
+    import torch
+
+    # Published checkpoints hold numpy arrays among the facts about their data set; nothing else is
+    # let in.
+    reconstruct = np.array(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?")]
+    allowed: list[Any] = [reconstruct, np.ndarray, np.dtype, *dtypes]
+    torch.serialization.add_safe_globals(allowed)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise SkelactError(
+            f"{path}: expected plain weights, torch refuses to load it safely: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    try:
+        model.load_state_dict(loaded.get("state_dict", loaded), strict=True)
+    except RuntimeError as error:
+        raise SkelactError(f"{path}: the weights do not fit the config: {error}") from None
+
+
 @lru_cache(maxsize=1)
 def mmpose_models() -> dict[str, dict[str, str]]:
     """Return MMPose's model index, name to entry, without importing MMPose."""
@@ -79,6 +131,6 @@ def find_mmpose_model(name: str) -> dict[str, str]:
     ours = [file.name for file in WEIGHTS.values() if file.kind == "pose"]
     close = difflib.get_close_matches(name, [*ours, *models], n=3, cutoff=0.4)
     raise SkelactError(
-        f"no pose net called {name!r}; expected one of {', '.join(ours)}, a top-down heatmap model "
-        f"of MMPose, or a path to an MMPose config (.py). Close: {', '.join(close) or 'none'}"
+        f"no pose model called {name!r}; expected one of {', '.join(ours)}, a top-down heatmap "
+        f"model of MMPose, or a path to an MMPose config (.py). Close: {', '.join(close) or 'none'}"
     )

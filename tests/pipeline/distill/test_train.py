@@ -202,7 +202,7 @@ def test_a_student_follows_a_teacher_first_apart_then_whole(kind, shared, tmp_pa
         distill(whole, tmp_path / "labels", tmp_path / "nothing", quiet=True)
     wrong = "rtmdet-nano" if kind == "pose" else "litehrnet18-coco-256x192"
     other = load(name, *small, f"teacher={wrong}")
-    with pytest.raises(SkelactError, match="no pose net called|expected RTMDet-nano as ONNX"):
+    with pytest.raises(SkelactError, match="no pose model called|expected RTMDet-nano as ONNX"):
         distill(other, tmp_path / "labels", tmp_path / "other", device="cpu", quiet=True)
 
 

@@ -1,4 +1,4 @@
-"""Pose nets: against MMPose's own inference, and against people annotated by hand."""
+"""Pose models: against MMPose's own inference, and against people annotated by hand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pycocotools.cocoeval import COCOeval
 
 from skelact import SkelactError
 from skelact.pose_extract.common.geometry import rotate_points
+from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
-from skelact.pose_extract.pose import estimator as pose_module
 from skelact.pose_extract.pose.estimator import PoseEstimator
+from skelact.pose_extract.pose.mmpose_zoo import load_mmpose_checkpoint
 
 
 def boxes_of(annotations):
@@ -26,8 +27,8 @@ def boxes_of(annotations):
 
 def estimate(estimator, people):
     return [
-        estimator.predict(estimator.crop(picture, boxes_of(annotations)))
-        for picture, annotations in people
+        estimator.predict(estimator.crop(image, boxes_of(annotations)))
+        for image, annotations in people
     ]
 
 
@@ -75,7 +76,7 @@ def test_annotated_people(coco, tmp_path, name, precision, least):
 
 
 def mmpose_model(flip_test):
-    """Build the same net as MMPose's own functions expect it."""
+    """Build the same network as MMPose's own functions expect it."""
     from mmengine.config import Config
 
     from skelact.pose_extract.weights.download import find_weights
@@ -103,7 +104,7 @@ def mmpose_model(flip_test):
     )
     model.dataset_meta = {
         "dataset_name": "coco",
-        "flip_indices": pose_module.COCO_17.flip_inds().tolist(),
+        "flip_indices": COCO_17.flip_inds().tolist(),
     }
     return apis, model.eval()
 
@@ -113,10 +114,10 @@ def test_parity_with_mmposes_own_inference(coco, flip_test):
     _, people = coco
     estimator = PoseEstimator(NET, device="cpu", precision="fp32", flip_test=flip_test)
     apis, model = mmpose_model(flip_test)
-    for picture, anns in people:
+    for image, anns in people:
         boxes = boxes_of(anns)
-        ours = estimator.predict(estimator.crop(picture, boxes))
-        theirs = apis.inference_topdown(model, np.ascontiguousarray(picture[..., ::-1]), boxes)
+        ours = estimator.predict(estimator.crop(image, boxes))
+        theirs = apis.inference_topdown(model, np.ascontiguousarray(image[..., ::-1]), boxes)
         points = np.concatenate([sample.pred_instances.keypoints for sample in theirs])
         scores = np.concatenate([sample.pred_instances.keypoint_scores for sample in theirs])
         assert np.abs(ours[0] - points).max() < 0.5
@@ -125,12 +126,12 @@ def test_parity_with_mmposes_own_inference(coco, flip_test):
 
 def test_the_batch_changes_nothing_but_rounding(coco):
     _, people = coco
-    picture, annotations = max(people, key=lambda item: len(item[1]))
+    image, annotations = max(people, key=lambda item: len(item[1]))
     estimator = PoseEstimator(NET, device="cpu", precision="fp32")
     boxes = boxes_of(annotations)
-    together = estimator.predict(estimator.crop(picture, boxes))
+    together = estimator.predict(estimator.crop(image, boxes))
     for i in range(len(boxes)):
-        alone = estimator.predict(estimator.crop(picture, boxes[i : i + 1]))
+        alone = estimator.predict(estimator.crop(image, boxes[i : i + 1]))
         assert np.abs(alone[0][0] - together[0][i]).max() < 0.5
         assert np.abs(alone[1][0] - together[1][i]).max() < 1e-3
 
@@ -142,24 +143,22 @@ def test_a_model_of_mmposes_index_by_name():
 
 
 def test_hrnet_w32_of_mmpose_builds_and_runs(tmp_path, monkeypatch):
-    """The paper's net, with random weights saved as its checkpoint."""
+    """The paper's network, with random weights saved as its checkpoint."""
     from skelact.pose_extract.pose.mmpose_zoo import (
-        _read_mmpose_config,
         find_mmpose_model,
         mmpose_folder,
+        read_mmpose_config,
     )
 
     name = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
     path = mmpose_folder() / ".mim" / find_mmpose_model(name)["Config"]
     import_mmpose("mmpose.models")
     torch.manual_seed(0)
-    model = build_pose_model(_read_mmpose_config(path)["model"])
+    model = build_pose_model(read_mmpose_config(path)["model"])
     torch.save({"state_dict": model.state_dict()}, tmp_path / "w32.pth")
-    estimator = PoseEstimator(
-        str(path), checkpoint=str(tmp_path / "w32.pth"), device="cpu", precision="fp32"
-    )
-    picture = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
-    keypoints, scores = estimator.predict(estimator.crop(picture, np.array([[10, 10, 90, 190]])))
+    estimator = PoseEstimator(path, checkpoint=tmp_path / "w32.pth", device="cpu", precision="fp32")
+    image = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
+    keypoints, scores = estimator.predict(estimator.crop(image, np.array([[10, 10, 90, 190]])))
     assert keypoints.shape == (1, 17, 2)
     assert (scores >= 0).all()
 
@@ -182,26 +181,26 @@ def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
 
     torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(SkelactError, match="refuses to load it safely"):
-        pose_module._load_checkpoint(torch.nn.Linear(1, 1), tmp_path / "bomb.pth")
+        load_mmpose_checkpoint(torch.nn.Linear(1, 1), tmp_path / "bomb.pth")
     assert "executed" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, -135])
-def test_a_turned_crop_is_the_upright_one_of_the_turned_picture(coco, degrees):
-    """Turn the picture about a person, crop along the turned axes: the pose turns with them."""
+def test_a_rotated_crop_is_the_upright_one_of_the_rotated_image(coco, degrees):
+    """Rotate the image about a person, crop along the rotated axes: the pose rotates with them."""
     _, people = coco
-    picture, anns = max(people, key=lambda item: len(item[1]))
+    image, anns = max(people, key=lambda item: len(item[1]))
     box = boxes_of(anns)[:1]
     center, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
     estimator = PoseEstimator(NET, device="cpu", precision="fp32")
-    upright, scores = estimator.predict(estimator.crop(picture, box))
-    # cv2 counts angles against the clock.
+    upright, scores = estimator.predict(estimator.crop(image, box))
+    # cv2 counts angles counter-clockwise.
     matrix = cv2.getRotationMatrix2D(center[0].tolist(), -degrees, 1.0)
-    turned = cv2.warpAffine(picture, matrix, picture.shape[1::-1])
-    crops = estimator.crop_rotated(turned, center, size, np.array([degrees], np.float32))
+    rotated = cv2.warpAffine(image, matrix, image.shape[1::-1])
+    crops = estimator.crop_rotated(rotated, center, size, np.array([degrees], np.float32))
     found, found_scores = estimator.predict(crops)
     expected = rotate_points(upright - center, degrees) + center
-    sure = scores[0] > 0.5
-    assert sure.sum() > 8
-    assert np.abs(found - expected)[0, sure].max() < 0.04 * size.max()
-    assert np.abs(found_scores - scores)[0, sure].max() < 0.2
+    confident = scores[0] > 0.5
+    assert confident.sum() > 8
+    assert np.abs(found - expected)[0, confident].max() < 0.04 * size.max()
+    assert np.abs(found_scores - scores)[0, confident].max() < 0.2

@@ -1,0 +1,107 @@
+"""Affine crops of people: what a top-down pose network is given, and the way back to the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..common.geometry import rotate_points
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Affine crops of people, each with its center, scale and rotation as MMPose has them.
+
+    Attributes:
+        images: (N, h, w, 3) uint8, RGB.
+        centers: (N, 2) float32, centers of the crops in pixels of the frame, x then y.
+        scales: (N, 2) float32, width and height of the crops in pixels of the frame.
+        rotations: (N,) float32, degrees by which the crops' axes are rotated in the frame,
+            clockwise as seen.
+    """
+
+    images: np.ndarray
+    centers: np.ndarray
+    scales: np.ndarray
+    rotations: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, inds: Sequence[int] | slice) -> Crops:
+        """Return some of the crops."""
+        return Crops(*(getattr(self, field.name)[inds] for field in fields(self)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Crops]) -> Crops:
+        """Return the crops of all parts as one."""
+        return Crops(
+            *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Crops))
+        )
+
+    def to_frame(self, keypoints: np.ndarray) -> np.ndarray:
+        """Return keypoints in pixels of the frame, (N, V, 2) float32.
+
+        Args:
+            keypoints: (N, V, 2) float32, in pixels of the crops.
+        """
+        size_wh = np.asarray(self.images.shape[2:0:-1], np.float32)
+        offsets = (keypoints / size_wh - 0.5) * self.scales[:, None]
+        in_frame = rotate_points(offsets, self.rotations[:, None]) + self.centers[:, None]
+        return in_frame.astype(np.float32)
+
+
+def boxes_to_centers(bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centers (N, 2), sizes (N, 2) and rotations (N,), all 0, of (N, 4) xyxy boxes.
+
+    As MMPose's GetBBoxCenterScale computes them, before padding.
+    """
+    centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
+    return centers, bboxes[:, 2:] - bboxes[:, :2], np.zeros(len(bboxes), np.float32)
+
+
+def affine_crops(
+    frame: np.ndarray,
+    centers: np.ndarray,
+    sizes: np.ndarray,
+    rotations: np.ndarray,
+    *,
+    size_wh: tuple[int, int],
+    padding: float,
+    use_udp: bool,
+) -> Crops:
+    """Crop people out of a frame along axes of their own, as MMPose's TopdownAffine does.
+
+    Its warp matrices are MMPose's own, which ``import_mmpose`` has to have imported.
+
+    Args:
+        frame: (H, W, 3) uint8, RGB.
+        centers: (N, 2) centers of the people, pixels of the frame.
+        sizes: (N, 2) width and height of the people along their own axes, pixels of the frame.
+        rotations: (N,) degrees by which those axes are rotated, clockwise as seen.
+        size_wh: Width and height of the crops, pixels.
+        padding: Size of a crop over that of the person in it; 1.25 in MMPose.
+        use_udp: Align pixels as UDP does (Huang et al., CVPR 2020).
+    """
+    import cv2
+    from mmpose.structures.bbox import get_udp_warp_matrix, get_warp_matrix
+
+    scales = np.asarray(sizes, np.float32) * padding
+    aspect = size_wh[0] / size_wh[1]
+    wide = scales[:, 0] > scales[:, 1] * aspect
+    scales[wide, 1] = scales[wide, 0] / aspect
+    scales[~wide, 0] = scales[~wide, 1] * aspect
+    # UDP's matrix rotates the frame, the other one the crop.
+    warp_matrix, sign = (get_udp_warp_matrix, -1) if use_udp else (get_warp_matrix, 1)
+    images = [
+        cv2.warpAffine(
+            frame,
+            warp_matrix(center, scale, sign * float(rotation), output_size=size_wh),
+            size_wh,
+            flags=cv2.INTER_LINEAR,
+        )
+        for center, scale, rotation in zip(centers, scales, rotations)
+    ]
+    return Crops(np.stack(images), np.asarray(centers, np.float32), scales, np.asarray(rotations))
