@@ -24,7 +24,8 @@ from rich.table import Table
 
 from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.detect.build import build_detector
-from skelact.pose_extract.extract import EFFORTS, Effort, ExtractConfig, Extractor
+from skelact.pose_extract.effort import EFFORTS, Effort
+from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource, find_sources
 
@@ -67,7 +68,9 @@ def stock_boxes(clip: ClipSource, score_thr: float) -> Boxes:
 )
 @click.option("--detector", default=ExtractConfig.detector, show_default=True)
 @click.option("--pose", default=ExtractConfig.pose, show_default=True)
-@click.option("--effort", "efforts", multiple=True, type=click.Choice(EFFORTS), default=EFFORTS)
+@click.option(
+    "--effort", "efforts", multiple=True, type=click.Choice(list(EFFORTS)), default=list(EFFORTS)
+)
 @click.option("--threads", default=0, help="Threads of the networks [the free cores].")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
 def main(

@@ -25,7 +25,7 @@ from skelact.pose_extract.common.geometry import pairwise_iou
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.base import Detections, PersonDetector
 from skelact.pose_extract.detect.build import build_detector
-from skelact.pose_extract.extract import ExtractConfig, detector_for
+from skelact.pose_extract.extract import ExtractConfig, candidate_detector
 from skelact.pose_extract.pose.estimator import PoseEstimator
 
 
@@ -34,7 +34,7 @@ class Balanced:
 
     def __init__(self, name: str, score_thr: float, threads: int) -> None:
         config = ExtractConfig(detector=name, device="cpu", num_threads=threads)
-        self._detector, self._score_thr = detector_for(config), score_thr
+        self._detector, self._score_thr = candidate_detector(config), score_thr
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """See ``PersonDetector``."""

@@ -25,9 +25,9 @@ import numpy as np
 from skelact.pose_extract.common.geometry import COCO_SIGMAS
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
-from skelact.pose_extract.extract import orient_config
+from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.pose.estimator import PoseEstimator
-from skelact.pose_extract.pose.orientation import estimate_oriented
+from skelact.pose_extract.pose.orientation import OrientationConfig, estimate_oriented
 
 ANGLES = range(0, 360, 30)
 _YOUTUBE_JOINTS = {
@@ -138,7 +138,7 @@ def measure(
             )
         }
         for effort in ("balanced", "thorough"):
-            config = orient_config(effort)  # type: ignore[arg-type]
+            config = OrientationConfig(view_thr=EFFORTS[effort].athlete_view_thr)  # type: ignore[index]
             found[effort], _, count = estimate_oriented(
                 estimator, pictures, np.stack(boxes), 16, config
             )

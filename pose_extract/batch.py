@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,13 +23,11 @@ from .extract import ClipResult, Extractor, Progress
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .store.manifest import ManifestEntry, manifest_line, read_manifests, write_manifest
-from .store.npz import cache_path, load_sequence, read_config, save_sequence
+from .store.npz import cache_path, load_sequence, read_config, save_sequence, why_stale
 from .store.quality import measure_quality
 
 # Stands in a cache entry's config beside what makes it valid: a property of the result.
 _LOST = "lost_frames"
-
-
 _FACTS = "facts"
 
 
@@ -48,6 +47,31 @@ class BatchSummary:
     def failed(self) -> list[ManifestEntry]:
         """The clips that have no result."""
         return [entry for entry in self.entries if entry.status != "done"]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a run over many clips is going to do.
+
+    Attributes:
+        num_clips: Clips asked for.
+        num_todo: Clips that have no valid result yet.
+        stale: Of those, the clips whose old result cannot be used, by the reason why.
+    """
+
+    num_clips: int
+    num_todo: int
+    stale: Mapping[str, int]
+
+    def why_again(self) -> str | None:
+        """Return one line that says why old results are made again; None if there is none."""
+        if not self.stale:
+            return None
+        (reason, _), *others = sorted(self.stale.items(), key=lambda item: -item[1])
+        more = f" (and {len(others)} other reasons)" if others else ""
+        return (
+            f"{sum(self.stale.values())} of {self.num_clips} clips are made again: {reason}{more}"
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +114,7 @@ def extract_clips(
     *,
     shard: Shard | None = None,
     retry_failed: bool = False,
-    on_plan: Callable[[int, int], None] | None = None,
+    on_plan: Callable[[BatchPlan], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_entry: Callable[[ManifestEntry], None] | None = None,
 ) -> BatchSummary:
@@ -102,7 +126,7 @@ def extract_clips(
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
         retry_failed: Also try again the videos whose own fault was found before.
-        on_plan: Called once with (clips, clips to do).
+        on_plan: Called once, before the first clip.
         on_progress: Called while a clip is read.
         on_entry: Called with each new entry.
 
@@ -122,7 +146,7 @@ def extract_clips(
         else:
             entries[clip.clip_id] = entry
     if on_plan:
-        on_plan(len(mine), len(todo))
+        on_plan(BatchPlan(len(mine), len(todo), _stale_reasons(todo, out, identity)))
     out.mkdir(parents=True, exist_ok=True)
     manifest = shard.manifest_path(out)
     for clip in todo:
@@ -179,6 +203,19 @@ def _entry_config(clip: ClipSource, video_sha256: str, identity: dict[str, Any])
 
 def _extraction_hash(clip: ClipSource, identity: dict[str, Any]) -> str:
     return _hash_json({"cut": _cut(clip), "extraction": identity})
+
+
+def _stale_reasons(
+    clips: Sequence[ClipSource], out: Path, identity: dict[str, Any]
+) -> Counter[str]:
+    """Count why results that are there cannot be used."""
+    reasons: Counter[str] = Counter()
+    for clip in clips:
+        path = cache_path(out, clip.clip_id)
+        if path.is_file() and clip.path.is_file():
+            config = _entry_config(clip, _video_sha256(clip.path), identity)
+            reasons.update(filter(None, [why_stale(path, config)]))
+    return reasons
 
 
 def _valid_entry(
@@ -259,7 +296,6 @@ def _done_entry(
         lost_frames=num_lost,
         people=sequence.num_person,
         seconds=round(float(sequence.num_frames / sequence.fps), 3),
-        subject=identity.get("subject"),
         **facts,
         **asdict(measure_quality(sequence)),
         output=cache_path(out, clip.clip_id).relative_to(out).as_posix(),

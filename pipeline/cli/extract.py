@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
+
 if TYPE_CHECKING:
-    from ...pose_extract.batch import BatchSummary
+    from ...pose_extract.batch import BatchPlan, BatchSummary
     from ...pose_extract.extract import ExtractConfig, Extractor, Progress
     from ...pose_extract.sources import ClipSource
     from ...pose_extract.store.manifest import ManifestEntry
@@ -21,15 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _POSE_OPTIONS = [
     click.option(
         "--effort",
-        type=click.Choice(["fast", "balanced", "thorough"]),
-        help="How hard to look for the athlete: fast looks for upright people frame by frame, the "
-        "others at any angle and over the whole clip [balanced].",
+        type=click.Choice(list(EFFORTS)),
+        help="How much is done to find and pose the athlete; the table below says what it changes "
+        f"[{DEFAULT_EFFORT}].",
     ),
     click.option(
         "--subject",
         metavar="NAME|X1,Y1,X2,Y2",
-        help="Who comes first, beyond --effort fast: athlete [default], largest, most-motion, "
-        "centre, or who is in a box of the first frame; all keeps everybody.",
+        help="Who comes first: athlete [default], largest, most-motion, centre, or the person in a "
+        "box of the first frame; all keeps everyone.",
     ),
     click.option(
         "--decoder", type=click.Choice(["auto", "decord", "pyav"]), help="Video decoder [auto]."
@@ -46,14 +48,16 @@ _POSE_OPTIONS = [
         help="Ground-truth boxes (JSON, or PYSKL's pickle) in place of a detector.",
     ),
     click.option(
-        "--det-score-thr", type=float, help="Leave out detections below this score [0.3]."
+        "--det-score-thr",
+        type=float,
+        help="Detections with a lower score are no candidates [0.08].",
     ),
-    click.option("--max-det", type=int, help="At most this many people per frame [8]."),
+    click.option("--max-det", type=int, help="At most this many candidates per frame [15]."),
     click.option(
         "--pose",
         metavar="NAME|FILE",
         help="litehrnet18-coco-256x192, skelact-pose-256x192, an MMPose model name such as "
-        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose net of your "
+        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose model of your "
         "own [the first that is here].",
     ),
     click.option(
@@ -62,21 +66,31 @@ _POSE_OPTIONS = [
     click.option(
         "--aligner",
         metavar="NAME|FILE",
-        help="Turns people upright for the pose net: skelact-aligner-96, one of your own, or none "
-        "[auto: with our own pose net].",
+        help="Finds the orientation of a body before it is cropped: skelact-aligner-96, one of "
+        "your own, or none [auto: with our own pose model].",
     ),
     click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
     click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        help="Arithmetic of the pose net [auto: bf16 or fp16 where the device has it].",
+        help="Arithmetic of the pose model [auto: bf16 or fp16 where the device has it].",
     ),
-    click.option("--num-person", type=int, help="People kept, the athlete first [2]."),
+    click.option(
+        "--num-person", type=int, help="People kept, the athlete first [2; 16 with --subject all]."
+    ),
     click.option("--smooth", is_flag=True, default=None, help="Smooth the keypoints over time."),
     click.option("--device", help="auto [default], cpu, cuda or cuda:N."),
-    click.option("--batch-size", type=int, help="Crops per batch of the pose net [16; GPU 128]."),
+    click.option("--batch-size", type=int, help="Crops per batch of the pose model [16; GPU 128]."),
     click.option("--num-threads", type=int, help="Threads of the networks [the free cores]."),
 ]
+
+
+def _effort_epilog() -> str:
+    """Return the table of efforts as click prints it, line for line."""
+    rows = effort_table()
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
+    return "\b\n" + "\n".join(line.rstrip() for line in lines)
 
 
 def pose_options(command: F) -> F:
@@ -107,7 +121,7 @@ def _extract_config(options: dict[str, Any]) -> ExtractConfig:
     return ExtractConfig(**{name: value for name, value in options.items() if value is not None})
 
 
-@click.command()
+@click.command(epilog=_effort_epilog())
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -171,14 +185,15 @@ def extract(
 
 def _write_annotations(path: Path, form: str, summary: BatchSummary, out: Path) -> None:
     from ...pose_extract.batch import load_done
-    from ...pose_extract.store.export import label_index, write_coco, write_pyskl
+    from ...pose_extract.store.export import write_coco
+    from ..data.annotations import label_index, write_sequences
 
     items = load_done(summary, out)
     if form == "coco":
         count = write_coco(path, items)
     else:
         labels = label_index(entry.label for entry in summary.entries)
-        count = write_pyskl(path, items, labels)
+        count = write_sequences(path, items, labels)
     click.echo(f"{path}: {count} annotations")
 
 
@@ -225,13 +240,15 @@ class _ProgressTable:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def plan(self, num_clips: int, num_todo: int) -> None:
-        if num_todo < num_clips:
+    def plan(self, plan: BatchPlan) -> None:
+        if plan.num_todo < plan.num_clips:
             self._bars.console.print(
-                f"{num_clips - num_todo} of {num_clips} clips are there already"
+                f"{plan.num_clips - plan.num_todo} of {plan.num_clips} clips are there already"
             )
-        if num_todo:
-            self._all = self._bars.add_task("clips", total=num_todo, note="")
+        if why := plan.why_again():
+            self._bars.console.print(why, markup=False, highlight=False, soft_wrap=True)
+        if plan.num_todo:
+            self._all = self._bars.add_task("clips", total=plan.num_todo, note="")
             self._one = self._bars.add_task("", total=None, note="")
 
     def progress(self, progress: Progress) -> None:

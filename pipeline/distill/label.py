@@ -24,18 +24,18 @@ from ...pose_extract.common.files import atomic_write
 from ...pose_extract.common.geometry import (
     body_angles,
     box_areas,
-    keypoint_likeness,
+    keypoint_similarity,
     pairwise_iou,
     pairwise_oks,
 )
 from ...pose_extract.decode.frames import FrameBatch
 from ...pose_extract.decode.video import open_video
-from ...pose_extract.extract import ExtractConfig, detector_for
+from ...pose_extract.extract import ExtractConfig, candidate_detector
 from ...pose_extract.pose.estimator import PoseEstimator
 from ...pose_extract.pose.orientation import OrientationConfig, body_extents, estimate_oriented
 from ...pose_extract.sources import VIDEO_SUFFIXES, ClipSource
 from ...pose_extract.track.athlete import find_candidates
-from ...pose_extract.track.path_search import follow
+from ...pose_extract.track.path_search import find_tracks
 from .labelled_frames import TEACHERS_FILE, LabelBuilder, LabelledFrames, read_teachers
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
@@ -149,7 +149,7 @@ class Teachers:
 
     def __init__(self, config: LabelConfig, num_threads: int) -> None:
         self.config = config
-        self._detector = detector_for(
+        self._detector = candidate_detector(
             ExtractConfig(detector=config.detector, num_threads=num_threads)
         )
         self._scout = PoseEstimator(config.scout, num_threads=num_threads)
@@ -192,9 +192,10 @@ class Teachers:
             frame_inds, candidates = find_candidates(
                 clip, reader, self._detector, every, _FRAMES_PER_BATCH
             )
+            img_shape = reader.info.height, reader.info.width
         on_path: dict[int, list[np.ndarray]] = {}
-        for path in follow(candidates, self.config.paths):
-            for step, box, found in zip(path.steps, path.bboxes, path.found):
+        for track in find_tracks(candidates, img_shape, self.config.paths):
+            for step, box, found in zip(track.steps, track.bboxes, track.is_found):
                 if found:
                     on_path.setdefault(int(step), []).append(box)
         with open_video(clip.path) as reader:
@@ -204,7 +205,7 @@ class Teachers:
                     if rest or step % self.config.keep_every:
                         continue
                     paths = np.array(on_path.get(step, []), np.float32).reshape(-1, 4)
-                    others, scores = candidates.bboxes[step], candidates.scores[step]
+                    others, scores = candidates[step].bboxes, candidates[step].scores
                     if len(paths) and len(others):
                         apart = pairwise_iou(others, paths).max(axis=1) < 0.4
                         others, scores = others[apart], scores[apart]
@@ -319,7 +320,7 @@ def agree(
     share = scores / np.maximum(scores.sum(axis=0), 1e-6)
     mean = (keypoints * share[..., None]).sum(axis=0)
     spread = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1).max(axis=(0, 1))
-    likeness = keypoint_likeness(spread, np.asarray(area))
+    likeness = keypoint_similarity(spread, np.asarray(area))
     low, high = scores.min(axis=0), scores.max(axis=0)
     seen = low >= config.seen_score
     unseen = high < config.seen_score

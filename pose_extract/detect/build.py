@@ -11,15 +11,10 @@ from ..weights.table import WEIGHTS
 from .base import BoxesFromFile, PersonDetector, WholeFrame
 
 
-def is_finder(name: str) -> bool:
-    """Return whether a name is that of a finder of our own kind."""
-    return is_bundle(WEIGHTS[name].filename if name in WEIGHTS else name)
-
-
 def build_detector(
     name: str,
     *,
-    boxes: Path | None = None,
+    boxes: str | Path | None = None,
     score_thr: float = 0.3,
     max_det: int = 8,
     device: str = "auto",
@@ -31,10 +26,10 @@ def build_detector(
     Args:
         name: A detector of the weights table ("rtmdet-nano"), "whole-frame", "mmdet-faster-rcnn"
             (the paper's, where MMDetection is installed), a path or address of an ONNX file, or a
-            path to either file of a finder's pair.
+            path to either file of an exported bundle.
         boxes: A file of ground-truth boxes, used in place of a detector; see BoxesFromFile.
-        score_thr: Leave out people with a lower score.
-        max_det: At most this many people per frame.
+        score_thr: Leave out boxes with a lower score.
+        max_det: At most this many boxes per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads of the network; 0 takes the free cores.
         size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
@@ -43,14 +38,14 @@ def build_detector(
         SkelactError: for a name that is none of these.
     """
     if boxes is not None:
-        return BoxesFromFile(boxes)
+        return BoxesFromFile(Path(boxes))
     if name == "whole-frame":
         return WholeFrame()
     if name == "mmdet-faster-rcnn":
         from .mmdet_adapter import FasterRCNN
 
         return FasterRCNN(score_thr, max_det, device)
-    if is_finder(name):
+    if is_bundle(WEIGHTS[name].filename if name in WEIGHTS else name):
         from .torch_detector import TorchDetector
 
         return TorchDetector(name, score_thr, max_det, device, num_threads, size_factor)
@@ -61,5 +56,5 @@ def build_detector(
         return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor)
     raise SkelactError(
         f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
-        "mmdet-faster-rcnn, a path or address of an .onnx file, or a finder's .json"
+        "mmdet-faster-rcnn, a path or address of an .onnx file, or an exported bundle's .json"
     )

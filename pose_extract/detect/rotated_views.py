@@ -1,8 +1,8 @@
-"""Find people at any angle: a detector looks at turned copies of each frame, at several sizes.
+"""Find people at any orientation: a detector sees rotated copies of each frame, at several sizes.
 
-Detectors are taught on people who stand. In one of four copies, turned by quarters, an athlete in
-flight is close enough to upright to be found, if weakly; boxes that several copies agree on count
-for more. Low scores are kept: which box is the athlete is decided over the whole clip.
+Detectors are trained on upright people. In one of four copies, rotated by quarters, an athlete in
+flight is close enough to upright to be detected, if with a low score; boxes on which several copies
+agree score higher. Low scores are kept: which box is the athlete is decided over the whole clip.
 """
 
 from __future__ import annotations
@@ -19,40 +19,42 @@ from ..decode.frames import FrameBatch
 from .base import Detections, PersonDetector
 
 _ROTATE_CODES = {
-    1: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    2: cv2.ROTATE_180,
-    3: cv2.ROTATE_90_CLOCKWISE,
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_CLOCKWISE,
 }
+# Boxes of different views with at least this IoU are one person.
 _MERGE_IOU = 0.55
-# What a larger picture adds to a score counts half: people in the crowd gain most by it.
+# What a larger input adds to a score counts half: people in the crowd gain most by it. Chosen with
+# benchmarks/athlete.py (docs/design.md).
 _LARGER_SHARE = 0.5
 
 
 class RotatedViewsDetector:
-    """Candidates for people at any angle.
+    """Candidates for people at any orientation.
 
     Args:
-        detectors: What looks at each copy; one per size of the network's input, its own first.
-        quarters: By how many quarter turns against the clock the copies are turned.
+        detectors: What looks at each view; one per size of the detector's input, its own first.
+        rotations: Degrees counter-clockwise by which the views are rotated: of 0, 90, 180, 270.
         max_candidates: At most this many boxes per frame, best first.
     """
 
     def __init__(
         self,
         detectors: Sequence[PersonDetector],
-        quarters: Sequence[int] = (0, 1, 2, 3),
+        rotations: Sequence[int] = (0, 90, 180, 270),
         max_candidates: int = 15,
     ) -> None:
         self._detectors = list(detectors)
-        self._quarters = tuple(quarters)
+        self._rotations = tuple(rotations)
         self._max_candidates = max_candidates
 
     def identity(self) -> dict[str, Any]:
         """See ``PersonDetector``."""
         return {
-            "name": "turned",
+            "name": "rotated-views",
             "detectors": [detector.identity() for detector in self._detectors],
-            "quarters": list(self._quarters),
+            "rotations": list(self._rotations),
             "max_candidates": self._max_candidates,
         }
 
@@ -64,35 +66,35 @@ class RotatedViewsDetector:
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the candidates of each frame.
 
-        With four quarters a score is half the sum of the best scores in them: boxes on which views
-        agree count for more. It lies between 0 and 2. What further sizes add to a view's score
+        With four rotations a score is half the sum of the best scores in them: boxes on which
+        views agree score higher. It lies between 0 and 2. What further sizes add to a view's score
         counts half.
         """
         height, width = batch.frames.shape[1:3]
         views: list[list[Detections]] = []
-        # One piece for all turns: the system is slow to give memory.
-        room = np.empty(batch.frames.size, batch.frames.dtype)
-        for quarter in self._quarters:
-            turned = replace(batch, frames=_turn(batch.frames, quarter, room))
+        # One buffer for all rotations: the system is slow to give memory.
+        buffer = np.empty(batch.frames.size, batch.frames.dtype)
+        for degrees in self._rotations:
+            rotated = replace(batch, frames=_rotate(batch.frames, degrees, buffer))
             for detector in self._detectors:
-                found = detector.detect(turned, clip_id)
+                found = detector.detect(rotated, clip_id)
                 views.append(
                     [
-                        Detections(_turn_back(f.bboxes, quarter, height, width), f.scores)
+                        Detections(_rotate_back(f.bboxes, degrees, height, width), f.scores)
                         for f in found
                     ]
                 )
         return [self._merge([view[i] for view in views]) for i in range(len(batch.frames))]
 
     def _merge(self, views: Sequence[Detections]) -> Detections:
-        """Join boxes of all views that are of one person: the mean of them, weighted by score."""
+        """Merge boxes of all views that are of one person: their mean, weighted by score."""
         bboxes = np.concatenate([view.bboxes for view in views])
         scores = np.concatenate([view.scores for view in views])
         view_of = np.repeat(np.arange(len(views)), [len(view.scores) for view in views])
         order = np.argsort(-scores, kind="stable")
         overlap = pairwise_iou(bboxes, bboxes)
         free = np.ones(len(scores), bool)
-        merged, worth = [], []
+        merged, merged_scores = [], []
         for i in order.tolist():
             if not free[i]:
                 continue
@@ -102,40 +104,40 @@ class RotatedViewsDetector:
             np.maximum.at(best, view_of[group], scores[group])
             weights = scores[group] ** 2
             merged.append((bboxes[group] * weights[:, None]).sum(axis=0) / weights.sum())
-            sizes = best.reshape(len(self._quarters), len(self._detectors))
+            sizes = best.reshape(len(self._rotations), len(self._detectors))
             own = sizes[:, 0]
             total = (own + _LARGER_SHARE * (sizes.max(axis=1) - own)).sum()
-            # Of a detector that looks once, its own scores are kept.
-            worth.append(total / max(1.0, len(self._quarters) / 2))
-        best_first = np.argsort(-np.array(worth, np.float32), kind="stable")[: self._max_candidates]
+            # With one view the detector's own scores are kept.
+            merged_scores.append(total / max(1.0, len(self._rotations) / 2))
+        final = np.array(merged_scores, np.float32)
+        best_first = np.argsort(-final, kind="stable")[: self._max_candidates]
         return Detections(
-            np.array(merged, np.float32).reshape(-1, 4)[best_first],
-            np.array(worth, np.float32)[best_first],
+            np.array(merged, np.float32).reshape(-1, 4)[best_first], final[best_first]
         )
 
 
-def _turn(frames: np.ndarray, quarter: int, room: np.ndarray) -> np.ndarray:
-    """Return frames (B, H, W, 3) turned ``quarter`` times against the clock, in flat ``room``."""
-    if quarter % 4 == 0:
+def _rotate(frames: np.ndarray, degrees: int, buffer: np.ndarray) -> np.ndarray:
+    """Return frames (B, H, W, 3) rotated counter-clockwise, in the flat ``buffer``."""
+    if degrees == 0:
         return frames
     count, height, width, channels = frames.shape
-    shape = (height, width) if quarter % 2 == 0 else (width, height)
-    turned = room.reshape(count, *shape, channels)
-    for frame, out in zip(frames, turned):  # faster than numpy's strided copy
-        cv2.rotate(frame, _ROTATE_CODES[quarter % 4], out)
-    return turned
+    shape = (height, width) if degrees == 180 else (width, height)
+    rotated = buffer.reshape(count, *shape, channels)
+    for frame, out in zip(frames, rotated):  # faster than numpy's strided copy
+        cv2.rotate(frame, _ROTATE_CODES[degrees], out)
+    return rotated
 
 
-def _turn_back(bboxes: np.ndarray, quarter: int, height: int, width: int) -> np.ndarray:
-    """Map boxes found in a copy, turned ``quarter`` times against the clock, to the frame."""
+def _rotate_back(bboxes: np.ndarray, degrees: int, height: int, width: int) -> np.ndarray:
+    """Map boxes (N, 4) found in a view, rotated counter-clockwise, to the frame."""
     x1, y1, x2, y2 = bboxes.T
-    if quarter % 4 == 1:
-        turned = (width - y2, x1, width - y1, x2)
-    elif quarter % 4 == 2:
-        turned = (width - x2, height - y2, width - x1, height - y1)
-    elif quarter % 4 == 3:
-        turned = (y1, height - x2, y2, height - x1)
+    if degrees == 90:
+        corners = (width - y2, x1, width - y1, x2)
+    elif degrees == 180:
+        corners = (width - x2, height - y2, width - x1, height - y1)
+    elif degrees == 270:
+        corners = (y1, height - x2, y2, height - x1)
     else:
-        turned = (x1, y1, x2, y2)
-    result: np.ndarray = np.stack(turned, axis=1)
+        corners = (x1, y1, x2, y2)
+    result: np.ndarray = np.stack(corners, axis=1)
     return result

@@ -1,9 +1,9 @@
-"""Poses of people at any angle.
+"""Poses of people at any orientation, by rotated crops.
 
-A pose net taught on people who stand loses those who do not: turned by 180 degrees, its OKS falls
-from .89 to .30. So a person is looked at along quarter turns, from upright or from where an aligner
-puts them, the view with the highest mean heatmap peak is taken, and the person is cut out once more
-along the axis of the body found in it.
+A pose model trained on upright people fails on rotated ones: at 180 degrees its OKS falls from .89
+to .30 (``benchmarks/rotation.py``). So crops of a person are tried at quarter rotations, from
+upright or from the axis that an aligner gives, the one with the highest mean heatmap peak is taken,
+and the person is cropped once more along the axis of the body found in it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.geometry import body_angles, rotate_points
-from .estimator import Crops, PoseEstimator
+from .crops import Crops
+from .estimator import PoseEstimator
+
+# A body reaches beyond its keypoints by about this share of their extent, at each side; used to
+# compare a pose with its box.
+_REACH = 0.06
+# With fewer confident keypoints than this, all of them give the body's extent.
+_MIN_KEYPOINTS = 6
+# A body seen from its side is thin; a crop of it still has to hold arms that are guessed.
+_MIN_ASPECT = 0.3
 
 
 @dataclass(frozen=True)
 class OrientationConfig:
-    """How much is done for a person.
+    """How rotated crops of a person are chosen; tuned with ``benchmarks/rotation.py``.
 
     Attributes:
-        sure_score: Mean keypoint score of a view above which no further one is tried; infinity
-            tries all views, 0 the first one alone.
-        aligned_degrees: The body's axis may be this far off a view's before it is cut out again.
-        seen_score: Keypoints with at least this score tell how large the body is.
-        margin: The body's size over that of its keypoints.
-        fill_weight: What it is worth, beside the mean score, that a pose fills its box.
-        keep_share: The last view is taken if it is worth at least this share of the best.
+        view_thr: A crop whose mean keypoint score is at least this is accepted; below it further
+            rotations are tried. Infinity tries all of them, 0 takes the first.
+        max_axis_degrees: If the body's axis is further than this from a crop's, it is cropped
+            again along its own axis.
+        keypoint_thr: Keypoints with at least this score give the body's extent.
+        margin: The body's size over the extent of its keypoints.
+        fill_weight: Weight of the IoU of pose and box beside the mean keypoint score, when views
+            are compared.
+        keep_share: The crop along the body's axis replaces the best view if its score is at least
+            this share of that view's.
     """
 
-    sure_score: float = 0.65
-    aligned_degrees: float = 20.0
-    seen_score: float = 0.2
+    view_thr: float = 0.65
+    max_axis_degrees: float = 20.0
+    keypoint_thr: float = 0.2
     margin: float = 1.15
     fill_weight: float = 0.5
     keep_share: float = 0.85
@@ -46,99 +58,125 @@ def estimate_oriented(
     batch_size: int,
     config: OrientationConfig | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Estimate the pose of one person per frame, however they are turned.
+    """Estimate the pose of one person per frame, at any orientation.
 
     Args:
-        pose: The pose net.
+        pose: The pose model.
         frames: N frames (H, W, 3) uint8 RGB; the same one may come several times.
         bboxes: (N, 4) xyxy in pixels.
         batch_size: At most this many crops per batch.
-        config: How much is done.
+        config: How rotated crops are chosen.
 
     Returns:
         keypoints (N, V, 2) float32 in pixels, scores (N, V) float32, and the number of crops that
-        went through the net.
+        went through the pose model.
     """
     config = config or OrientationConfig()
-    count = len(frames)
-    views = _Views(pose, frames, batch_size)
+    crops = _RotatedCrops(pose, frames, batch_size)
     centers, sizes, first = pose.align(frames, bboxes)
-    everyone = np.arange(count)
-    keypoints, scores = views.look(everyone, centers, sizes, first)
+    everyone = np.arange(len(frames))
+    keypoints, scores = crops.estimate(everyone, centers, sizes, first)
     angles = first.copy()
 
-    worth = _worth(keypoints, scores, bboxes, config)
-    tried = unsure = np.flatnonzero(scores.mean(axis=1) < config.sure_score)
-    # On the hands is the likeliest way not to be on the feet.
+    view_scores = _view_scores(keypoints, scores, bboxes, config)
+    tried = rejected = np.flatnonzero(scores.mean(axis=1) < config.view_thr)
+    # Upside down is the likeliest orientation of a person who is not upright.
     for quarter in (2, 1, 3):
-        across = sizes[unsure, ::-1] if quarter % 2 else sizes[unsure]
-        turned = first[unsure] + np.float32(90.0 * quarter)
-        found, found_scores = views.look(unsure, centers[unsure], across, turned)
-        found_worth = _worth(found, found_scores, bboxes[unsure], config)
-        better = found_worth > worth[unsure]
-        rows = unsure[better]
-        worth[rows] = found_worth[better]
+        across = sizes[rejected, ::-1] if quarter % 2 else sizes[rejected]
+        rotated = first[rejected] + np.float32(90.0 * quarter)
+        found, found_scores = crops.estimate(rejected, centers[rejected], across, rotated)
+        found_view_scores = _view_scores(found, found_scores, bboxes[rejected], config)
+        better = found_view_scores > view_scores[rejected]
+        rows = rejected[better]
+        view_scores[rows] = found_view_scores[better]
         keypoints[rows], scores[rows] = found[better], found_scores[better]
-        angles[rows] = turned[better]
-        unsure = unsure[scores[unsure].mean(axis=1) < config.sure_score]
+        angles[rows] = rotated[better]
+        rejected = rejected[scores[rejected].mean(axis=1) < config.view_thr]
 
     axes = body_angles(keypoints, pose.layout)
     off = np.abs((axes - angles + 180) % 360 - 180)
-    again = np.flatnonzero((off > config.aligned_degrees) | np.isin(everyone, tried))
+    again = np.flatnonzero((off > config.max_axis_degrees) | np.isin(everyone, tried))
     body_centers, body_sizes = body_extents(keypoints[again], scores[again], axes[again], config)
-    found, found_scores = views.look(again, body_centers, body_sizes, axes[again])
-    good = _worth(found, found_scores, bboxes[again], config) >= config.keep_share * worth[again]
+    found, found_scores = crops.estimate(again, body_centers, body_sizes, axes[again])
+    found_view_scores = _view_scores(found, found_scores, bboxes[again], config)
+    good = found_view_scores >= config.keep_share * view_scores[again]
     rows = again[good]
     keypoints[rows], scores[rows] = found[good], found_scores[good]
-    return keypoints, scores, views.num_crops
+    return keypoints, scores, crops.num_crops
 
 
-def _worth(
-    keypoints: np.ndarray, scores: np.ndarray, bboxes: np.ndarray, config: OrientationConfig
-) -> np.ndarray:
-    """Return how good poses (N, V, 2) are: how sure, and how well they fill their boxes."""
-    low, high = keypoints.min(axis=1), keypoints.max(axis=1)
-    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
-    overlap = np.maximum(np.minimum(high, bboxes[:, 2:]) - np.maximum(low, bboxes[:, :2]), 0)
-    shared = np.prod(overlap, axis=1)
-    either = np.prod(high - low, axis=1) + np.prod(bboxes[:, 2:] - bboxes[:, :2], axis=1) - shared
-    worth: np.ndarray = scores.mean(axis=1) + config.fill_weight * shared / np.maximum(either, 1.0)
-    return worth
-
-
-def estimate_carried(
+def estimate_from_previous(
     pose: PoseEstimator,
     frames: Sequence[np.ndarray],
     bboxes: np.ndarray,
-    near_keypoints: np.ndarray,
-    near_scores: np.ndarray,
+    previous_keypoints: np.ndarray,
+    previous_scores: np.ndarray,
     batch_size: int,
     config: OrientationConfig | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Estimate poses with one view each, along the body's axis in a frame just before.
+    """Estimate poses from one crop each, along the body's axis in a frame just before.
 
     Args:
-        pose: The pose net.
+        pose: The pose model.
         frames: N frames (H, W, 3) uint8 RGB.
-        bboxes: (N, 4) xyxy in pixels; their middles are looked at.
-        near_keypoints: (N, V, 2) the same people a moment before.
-        near_scores: (N, V) their scores.
-        batch_size: Crops per batch.
+        bboxes: (N, 4) xyxy in pixels; the crops have their centres.
+        previous_keypoints: (N, V, 2) the same people in a frame just before, pixels.
+        previous_scores: (N, V) their scores.
+        batch_size: At most this many crops per batch.
         config: How large a body is taken to be.
 
     Returns:
         As :func:`estimate_oriented`.
     """
-    angles = body_angles(near_keypoints, pose.layout)
-    _, sizes = body_extents(near_keypoints, near_scores, angles, config or OrientationConfig())
-    views = _Views(pose, frames, batch_size)
+    angles = body_angles(previous_keypoints, pose.layout)
+    config = config or OrientationConfig()
+    _, sizes = body_extents(previous_keypoints, previous_scores, angles, config)
+    crops = _RotatedCrops(pose, frames, batch_size)
     centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
-    keypoints, scores = views.look(np.arange(len(frames)), centers, sizes, angles)
-    return keypoints, scores, views.num_crops
+    keypoints, scores = crops.estimate(np.arange(len(frames)), centers, sizes, angles)
+    return keypoints, scores, crops.num_crops
 
 
-class _Views:
-    """Cuts people out of their frames and sends them through the net in batches."""
+def body_extents(
+    keypoints: np.ndarray, scores: np.ndarray, angles: np.ndarray, config: OrientationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return centers (N, 2) and sizes (N, 2) in pixels of bodies along their own axes.
+
+    Args:
+        keypoints: (N, V, 2) in pixels.
+        scores: (N, V).
+        angles: (N,) rotations of the bodies in degrees, as :func:`body_angles` gives them.
+        config: Which keypoints count, and the margin.
+    """
+    centers = np.zeros((len(keypoints), 2), np.float32)
+    sizes = np.zeros((len(keypoints), 2), np.float32)
+    for i, (points, point_scores, angle) in enumerate(zip(keypoints, scores, angles)):
+        confident = point_scores >= config.keypoint_thr
+        if confident.sum() < _MIN_KEYPOINTS:
+            confident[:] = True
+        upright = rotate_points(points[confident], -angle)
+        low, high = upright.min(axis=0), upright.max(axis=0)
+        centers[i] = rotate_points((low + high) / 2, angle)
+        sizes[i] = np.maximum((high - low) * config.margin, _MIN_ASPECT * (high - low).max() + 1.0)
+    return centers, sizes
+
+
+def _view_scores(
+    keypoints: np.ndarray, scores: np.ndarray, bboxes: np.ndarray, config: OrientationConfig
+) -> np.ndarray:
+    """Return (N,) mean keypoint scores of poses (N, V, 2) plus the weighted IoU with the boxes."""
+    low, high = keypoints.min(axis=1), keypoints.max(axis=1)
+    low, high = low - _REACH * (high - low), high + _REACH * (high - low)
+    overlap = np.maximum(np.minimum(high, bboxes[:, 2:]) - np.maximum(low, bboxes[:, :2]), 0)
+    shared = np.prod(overlap, axis=1)
+    either = np.prod(high - low, axis=1) + np.prod(bboxes[:, 2:] - bboxes[:, :2], axis=1) - shared
+    iou = config.fill_weight * shared / np.maximum(either, 1.0)
+    view_scores: np.ndarray = scores.mean(axis=1) + iou
+    return view_scores
+
+
+class _RotatedCrops:
+    """Crops people out of their frames and sends them through the pose model in batches."""
 
     def __init__(self, pose: PoseEstimator, frames: Sequence[np.ndarray], batch_size: int) -> None:
         self._pose = pose
@@ -146,9 +184,10 @@ class _Views:
         self._batch_size = batch_size
         self.num_crops = 0
 
-    def look(
+    def estimate(
         self, people: np.ndarray, centers: np.ndarray, sizes: np.ndarray, angles: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return keypoints (P, V, 2) and scores (P, V) of some of the people, by frame number."""
         num_keypoints = self._pose.layout.num_keypoints
         points = np.zeros((len(people), num_keypoints, 2), np.float32)
         scores = np.zeros((len(people), num_keypoints), np.float32)
@@ -166,28 +205,3 @@ class _Views:
             points[chosen], scores[chosen] = self._pose.predict(Crops.concatenate(parts))
         self.num_crops += len(people)
         return points, scores
-
-
-def body_extents(
-    keypoints: np.ndarray, scores: np.ndarray, angles: np.ndarray, config: OrientationConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return centers (N, 2) and sizes (N, 2) in pixels of bodies along their own axes.
-
-    Args:
-        keypoints: (N, V, 2) in pixels.
-        scores: (N, V).
-        angles: (N,) degrees by which the bodies are turned, as :func:`body_angles` gives them.
-        config: Which keypoints count, and the margin.
-    """
-    centers = np.zeros((len(keypoints), 2), np.float32)
-    sizes = np.zeros((len(keypoints), 2), np.float32)
-    for i, (points, point_scores, angle) in enumerate(zip(keypoints, scores, angles)):
-        seen = point_scores >= config.seen_score
-        if seen.sum() < 6:
-            seen[:] = True
-        upright = rotate_points(points[seen], -angle)
-        low, high = upright.min(axis=0), upright.max(axis=0)
-        centers[i] = rotate_points((low + high) / 2, angle)
-        # A body seen from its side is thin; a crop of it still has to hold arms that are guessed.
-        sizes[i] = np.maximum((high - low) * config.margin, 0.3 * (high - low).max() + 1.0)
-    return centers, sizes

@@ -24,8 +24,8 @@ class ManifestEntry:
         seconds: Length of the decoded clip in seconds, frames over the frame rate.
         athlete_share: This and the next ones up to ``turns``: see ``Quality``.
         swaps_mended: Exchanges of the athlete's left and right that were mended.
-        subject: Rule by which person 0 was chosen, beyond effort "fast".
-        subject_worth: What person 0 is worth by that rule, per frame.
+        subject: Rule by which person 0 was chosen.
+        subject_score: Score of person 0's path by that rule, per candidate frame.
         error: What went wrong, for a failed clip.
         error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
             again while the file stays the same.
@@ -54,7 +54,7 @@ class ManifestEntry:
     turns: float = 0.0
     swaps_mended: int = 0
     subject: str | None = None
-    subject_worth: float = 0.0
+    subject_score: float = 0.0
     error: str | None = None
     error_kind: str | None = None
     label: str | None = None

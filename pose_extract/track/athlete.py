@@ -1,47 +1,56 @@
-"""Keep hold of the athlete: candidates over the whole clip, one path each, poses at any angle.
+"""Track the athlete: candidates over the whole clip, one path per person, poses at any orientation.
 
 Two passes over the file, each in constant memory: the first collects candidates and what moves,
-the second looks at the chosen people alone.
+the second estimates the poses of the chosen people alone. This is the one chain from clip to
+skeletons; what an effort changes in it is data (``EffortConfig``).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
-from ..common.geometry import boxes_by_poses
+from ..common.geometry import blend_boxes_with_keypoints
 from ..decode.frames import FrameBatch, VideoInfo
 from ..decode.video import VideoReader, open_video, prefetch
 from ..detect.base import Detections, PersonDetector
+from ..effort import EffortConfig
 from ..pose.estimator import PoseEstimator
-from ..pose.orientation import OrientationConfig, estimate_carried, estimate_oriented
+from ..pose.orientation import OrientationConfig, estimate_from_previous, estimate_oriented
 from ..skeleton import SkeletonSequence
 from ..sources import ClipSource
 from .camera_motion import CueReader
-from .left_right import repair_left_right
-from .path_search import Candidates, Path, PathConfig, follow
+from .candidates import FrameCandidates
+from .left_right import LeftRightConfig, repair_left_right
+from .path_search import PathConfig, PersonTrack, find_tracks
 
-# A box that was searched for moves towards the pose found in it: what the pose counts, and how far
-# a body reaches beyond its keypoints (COCO's annotated people: .10 to .15 of their extent, a side).
-POSE_BOXES = {"share": 0.2, "margin": 0.125}
-# Scores of poses in boxes that were filled in between are lowered to this share.
-_FILLED_SHARE = 0.5
+# A detected box moves towards the extent of the keypoints found in it by this share; a body reaches
+# beyond its keypoints by the margin (COCO's annotated people: .10 to .15 of their extent, a side).
+# Chosen with benchmarks/athlete.py.
+KEYPOINT_BOXES = {"share": 0.2, "margin": 0.125}
+# Scores of poses in interpolated boxes are lowered to this share.
+_INTERPOLATED_SHARE = 0.5
+# Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
+_FRAMES_PER_BATCH = 16
+
+# Called with the frames done, the frames expected or None, and the person crops done.
+OnFrames = Callable[[int, int | None, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class FollowedClip:
+class TrackedClip:
     """The people of a clip.
 
     Attributes:
         sequence: Their skeletons, the athlete first.
         num_lost: Frames that could not be decoded.
-        facts: ``swaps_mended``, the frames in which the athlete's arms, plus those in which the
-            legs, had left and right exchanged; ``subject_worth``, what the athlete's path is worth
-            per frame that was looked at (see ``PathConfig``).
+        facts: ``swaps_mended``, the frames in which left and right of the athlete's arms, plus
+            those in which those of the legs, were exchanged; ``subject_score``, the score of the
+            athlete's path per candidate frame (see ``PathConfig``).
     """
 
     sequence: SkeletonSequence
@@ -54,189 +63,258 @@ class AthleteTracker:
 
     Args:
         detector: Gives the candidates; usually a ``RotatedViewsDetector``.
-        pose: The pose net.
+        pose: The pose model.
+        effort: How much is done.
         num_person: At most this many people, the athlete first.
-        batch_size: Crops per batch of the pose net.
-        frames_per_batch: Frames decoded at a time.
         decoder: See ``open_video``.
-        use_motion: Let what moves propose and widen boxes, see ``Candidates``, and poses move them.
-        follow_config: What a path is worth.
-        orient_config: How much is done for the athlete's pose.
-        others_config: How much is done for the poses of the others.
-        keys_per_second: Candidates are looked for in about as many frames a second; in between,
-            boxes are filled in. From each to the next enough moves to tell the athlete.
-        views_per_second: Views of a person are tried in about as many frames a second; in between,
-            bodies are looked at along their last axis.
+        use_motion: Let motion propose candidates and widen boxes, and let keypoints move boxes; off
+            where the boxes were given.
+        path_config: The weights of a path's score.
     """
 
     def __init__(
         self,
         detector: PersonDetector,
         pose: PoseEstimator,
+        effort: EffortConfig,
         *,
         num_person: int,
-        batch_size: int,
-        frames_per_batch: int,
         decoder: Literal["auto", "decord", "pyav"] = "auto",
         use_motion: bool = True,
-        follow_config: PathConfig | None = None,
-        orient_config: OrientationConfig | None = None,
-        others_config: OrientationConfig | None = None,
-        keys_per_second: float = float("inf"),
-        views_per_second: float = float("inf"),
+        path_config: PathConfig | None = None,
     ) -> None:
         self._detector = detector
         self._pose = pose
+        self._effort = effort
         self._num_person = num_person
-        self._batch_size = batch_size
-        self._frames_per_batch = frames_per_batch
         self._decoder = decoder
         self._use_motion = use_motion
-        self._follow_config = follow_config
-        self._orient_configs = (orient_config, others_config)
-        self._keys_per_second = keys_per_second
-        self._views_per_second = views_per_second
-        self.people_done = 0
+        self._path_config = path_config or PathConfig()
+        self._athlete_config = OrientationConfig(view_thr=effort.athlete_view_thr)
+        self._others_config = OrientationConfig(view_thr=effort.others_view_thr)
+        self._num_crops = 0
+
+    def identity(self) -> dict[str, Any]:
+        """Return what shapes the tracks beside detector and pose model, JSON-able."""
+        orientation = {"athlete": asdict(self._athlete_config)}
+        if self._num_person > 1:
+            orientation["others"] = asdict(self._others_config)
+        return {
+            "num_person": self._num_person,
+            "path": asdict(self._path_config),
+            "orientation": orientation,
+            "left_right": asdict(LeftRightConfig()),
+            "keypoint_boxes": KEYPOINT_BOXES if self._use_motion else None,
+            "candidates_per_second": str(self._effort.candidates_per_second),
+            "views_per_second": str(self._effort.views_per_second),
+        }
 
     def run(
-        self,
-        clip: ClipSource,
-        on_progress: Callable[[int, int | None, int], None] | None = None,
-    ) -> FollowedClip:
+        self, clip: ClipSource, batch_size: int, on_frames: OnFrames | None = None
+    ) -> TrackedClip:
         """Return the people of a clip.
 
         Args:
             clip: The clip.
-            on_progress: Called with the frames done, the frames expected, and the people done.
+            batch_size: Crops per batch of the pose model.
+            on_frames: Reports progress.
 
         Raises:
             VideoError: if no frame can be decoded.
         """
         with open_video(clip.path, self._decoder) as reader:
-            fps = float(reader.info.fps)
-            every = max(1, round(fps / self._keys_per_second))
-            views_every = max(1, round(fps / self._views_per_second))
+            every = max(1, round(float(reader.info.fps) / self._effort.candidates_per_second))
 
             def report(done: int) -> None:
-                if on_progress:
-                    on_progress(done // 2, _expected(clip, reader.info), self.people_done)
+                if on_frames:
+                    on_frames(done // 2, _expected(clip, reader.info), self._num_crops)
 
             frame_inds, candidates = find_candidates(
-                clip,
-                reader,
-                self._detector,
-                every,
-                self._frames_per_batch,
-                use_motion=self._use_motion,
-                on_progress=report,
+                clip, reader, self._detector, every, use_motion=self._use_motion, on_frames=report
             )
             info, num_lost = reader.info, reader.num_lost
-        paths = [
-            path.spread(every, len(frame_inds))
-            for path in follow(candidates, self._num_person, self._follow_config)
-        ]
-        keypoints, scores, bboxes = self._pose_paths(
-            clip, frame_inds, paths, info, views_every, on_progress
+        img_shape = (info.height, info.width)
+        tracks = find_tracks(
+            candidates,
+            img_shape,
+            self._num_person,
+            self._path_config,
+            every=every,
+            num_frames=len(frame_inds),
         )
-        swaps_mended = 0
-        for person in range(len(paths)):
-            keypoints[person], scores[person], mended = repair_left_right(
-                keypoints[person], scores[person], self._pose.layout
-            )
-            swaps_mended += int(mended.sum()) if person == 0 else 0
+        poses = self._estimate_poses(clip, frame_inds, tracks, info, batch_size, on_frames)
+        num_swaps = poses.repair_left_right(self._pose)
         if self._use_motion:
-            there = bboxes.any(axis=-1)
-            moved = boxes_by_poses(bboxes[there], keypoints[there], **POSE_BOXES)
-            bboxes[there] = moved.clip(0, [info.width, info.height] * 2)
+            poses.move_boxes(img_shape)
         sequence = SkeletonSequence(
-            keypoints=keypoints,
-            keypoint_scores=scores,
-            bboxes=bboxes,
-            track_ids=np.arange(len(paths), dtype=np.int64),
+            keypoints=poses.keypoints,
+            keypoint_scores=poses.scores,
+            bboxes=poses.bboxes,
+            track_ids=np.arange(len(tracks), dtype=np.int64),
             frame_inds=frame_inds,
-            img_shape=(info.height, info.width),
+            img_shape=img_shape,
             fps=info.fps,
             layout=self._pose.layout.name,
             video_id=clip.clip_id,
         )
-        worth = paths[0].worth / len(candidates) if paths else 0.0
-        facts = {"swaps_mended": swaps_mended, "subject_worth": round(worth, 3)}
-        return FollowedClip(sequence, num_lost, facts)
+        score = tracks[0].path_score / len(candidates) if tracks else 0.0
+        return TrackedClip(
+            sequence, num_lost, {"swaps_mended": num_swaps, "subject_score": round(score, 3)}
+        )
 
-    def _pose_paths(
+    def _estimate_poses(
         self,
         clip: ClipSource,
         frame_inds: np.ndarray,
-        paths: list[Path],
+        tracks: Sequence[PersonTrack],
         info: VideoInfo,
-        every: int,
-        on_progress: Callable[[int, int | None, int], None] | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return keypoints (M, T, V, 2), scores (M, T, V) and bboxes (M, T, 4) of the paths."""
-        m, t, v = len(paths), len(frame_inds), self._pose.layout.num_keypoints
-        keypoints = np.zeros((m, t, v, 2), np.float32)
-        scores = np.zeros((m, t, v), np.float32)
-        bboxes = np.zeros((m, t, 4), np.float32)
-        found = np.zeros((m, t), bool)
-        for person, path in enumerate(paths):
-            bboxes[person, path.steps] = path.bboxes
-            found[person, path.steps] = path.found
-        on_path = np.asarray(bboxes.any(axis=-1))
-        if not on_path.any():
-            return keypoints, scores, bboxes
+        batch_size: int,
+        on_frames: OnFrames | None,
+    ) -> _Poses:
+        """Estimate the poses of all tracks in a second pass over the file."""
+        num_frames = len(frame_inds)
+        poses = _Poses.of(tracks, num_frames, self._pose.layout.num_keypoints)
+        if not poses.on_track.any():
+            return poses
+        every = max(1, round(float(info.fps) / self._effort.views_per_second))
         step_of = {int(index): step for step, index in enumerate(frame_inds)}
         start, stop = clip.frame_range(info)
         with open_video(clip.path, self._decoder) as reader:
             done = 0
-            for batch in prefetch(reader.batches(self._frames_per_batch, start, stop)):
-                places = self._places(batch, step_of, on_path)
-                keys = [place for place in places if place[2] % every == 0]
-                rest = [place for place in places if place[2] % every]
-                for group, config in (
-                    ([place for place in keys if place[1] == 0], self._orient_configs[0]),
-                    ([place for place in keys if place[1] != 0], self._orient_configs[1]),
-                    (rest, None),
-                ):
-                    if not group:
-                        continue
-                    people = np.array([person for _, person, _ in group])
-                    steps = np.array([step for _, _, step in group])
-                    frames = [batch.frames[i] for i, _, _ in group]
-                    boxes = bboxes[people, steps]
-                    if group is rest:
-                        before = people, steps - steps % every
-                        points, point_scores, num_crops = estimate_carried(
-                            self._pose,
-                            frames,
-                            boxes,
-                            keypoints[before],
-                            scores[before],
-                            self._batch_size,
-                        )
-                    else:
-                        points, point_scores, num_crops = estimate_oriented(
-                            self._pose, frames, boxes, self._batch_size, config
-                        )
-                    keypoints[people, steps] = points
-                    scores[people, steps] = point_scores
-                    self.people_done += num_crops
+            for batch in prefetch(reader.batches(_FRAMES_PER_BATCH, start, stop)):
+                for group in _groups(batch, step_of, poses.on_track, every):
+                    self._estimate_group(batch, group, poses, every, batch_size)
                 done += len(batch.frames)
-                if on_progress:
-                    on_progress((t + done) // 2, t, self.people_done)
-        scores[~found] *= _FILLED_SHARE
-        return keypoints, scores, bboxes
+                if on_frames:
+                    on_frames((num_frames + done) // 2, num_frames, self._num_crops)
+        poses.scores[~poses.is_found] *= _INTERPOLATED_SHARE
+        return poses
 
-    @staticmethod
-    def _places(
-        batch: FrameBatch, step_of: dict[int, int], on_path: np.ndarray
-    ) -> list[tuple[int, int, int]]:
-        """Return (frame of the batch, person, step) of all people in a batch of frames."""
-        return [
-            (i, person, step_of[index])
-            for i, index in enumerate(batch.frame_inds.tolist())
-            if index in step_of
-            for person in np.flatnonzero(on_path[:, step_of[index]]).tolist()
-        ]
+    def _estimate_group(
+        self, batch: FrameBatch, group: _Group, poses: _Poses, every: int, batch_size: int
+    ) -> None:
+        """Estimate the poses of people of a batch of frames who are cropped in the same way."""
+        people, steps = group.people, group.steps
+        frames = [batch.frames[i] for i in group.frames]
+        bboxes = poses.bboxes[people, steps]
+        if group.views == "previous":
+            before = people, steps - steps % every
+            keypoints, scores, num_crops = estimate_from_previous(
+                self._pose,
+                frames,
+                bboxes,
+                poses.keypoints[before],
+                poses.scores[before],
+                batch_size,
+            )
+        else:
+            config = self._athlete_config if group.views == "athlete" else self._others_config
+            keypoints, scores, num_crops = estimate_oriented(
+                self._pose, frames, bboxes, batch_size, config
+            )
+        poses.keypoints[people, steps] = keypoints
+        poses.scores[people, steps] = scores
+        self._num_crops += num_crops
+
+
+@dataclass(frozen=True, eq=False)
+class _Poses:
+    """The boxes and poses of M people over T frames, filled in place.
+
+    Attributes:
+        keypoints: (M, T, V, 2) float32, pixels.
+        scores: (M, T, V) float32.
+        bboxes: (M, T, 4) float32 xyxy, pixels; zeros where a person is not tracked.
+        is_found: (M, T) bool; False where a box is interpolated.
+        on_track: (M, T) bool, where there is a box.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    bboxes: np.ndarray
+    is_found: np.ndarray
+    on_track: np.ndarray
+
+    @classmethod
+    def of(cls, tracks: Sequence[PersonTrack], num_frames: int, num_keypoints: int) -> _Poses:
+        shape = (len(tracks), num_frames)
+        bboxes = np.zeros((*shape, 4), np.float32)
+        is_found = np.zeros(shape, bool)
+        for person, track in enumerate(tracks):
+            bboxes[person, track.steps] = track.bboxes
+            is_found[person, track.steps] = track.is_found
+        return cls(
+            keypoints=np.zeros((*shape, num_keypoints, 2), np.float32),
+            scores=np.zeros((*shape, num_keypoints), np.float32),
+            bboxes=bboxes,
+            is_found=is_found,
+            on_track=np.asarray(bboxes.any(axis=-1)),
+        )
+
+    def repair_left_right(self, pose: PoseEstimator) -> int:
+        """Put left and right in order; return in how many frames the athlete's were exchanged."""
+        num_swaps = 0
+        for person in range(len(self.keypoints)):
+            self.keypoints[person], self.scores[person], exchanged = repair_left_right(
+                self.keypoints[person], self.scores[person], pose.layout
+            )
+            num_swaps += int(exchanged.sum()) if person == 0 else 0
+        return num_swaps
+
+    def move_boxes(self, img_shape: tuple[int, int]) -> None:
+        """Move the boxes towards the extents of the keypoints found in them."""
+        height, width = img_shape
+        moved = blend_boxes_with_keypoints(
+            self.bboxes[self.on_track], self.keypoints[self.on_track], **KEYPOINT_BOXES
+        )
+        self.bboxes[self.on_track] = moved.clip(0, [width, height] * 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """People of a batch of frames who are cropped in the same way; P of them.
+
+    Attributes:
+        views: How their crops are chosen: rotated ones as for the "athlete" or the "others", or
+            one along the body's axis in a "previous" frame.
+        frames: (P,) rows of the batch.
+        people: (P,) numbers of the people.
+        steps: (P,) frames of the clip.
+    """
+
+    views: Literal["athlete", "others", "previous"]
+    frames: np.ndarray
+    people: np.ndarray
+    steps: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> _Group:
+        return replace(
+            self,
+            frames=self.frames[chosen],
+            people=self.people[chosen],
+            steps=self.steps[chosen],
+        )
+
+
+def _groups(
+    batch: FrameBatch, step_of: dict[int, int], on_track: np.ndarray, every: int
+) -> list[_Group]:
+    """Return the tracked people of a batch; those whose crops need an earlier pose come last."""
+    places = [
+        (i, person, step_of[index])
+        for i, index in enumerate(batch.frame_inds.tolist())
+        if index in step_of
+        for person in np.flatnonzero(on_track[:, step_of[index]]).tolist()
+    ]
+    frames, people, steps = np.array(places, int).reshape(-1, 3).T
+    everyone = _Group("athlete", frames, people, steps)
+    is_key, is_first = steps % every == 0, people == 0
+    groups = [
+        everyone.take(is_key & is_first),
+        replace(everyone.take(is_key & ~is_first), views="others"),
+        replace(everyone.take(~is_key), views="previous"),
+    ]
+    return [group for group in groups if len(group.frames)]
 
 
 def find_candidates(
@@ -244,45 +322,48 @@ def find_candidates(
     reader: VideoReader,
     detector: PersonDetector,
     every: int,
-    frames_per_batch: int,
+    frames_per_batch: int = _FRAMES_PER_BATCH,
     *,
     use_motion: bool = True,
-    on_progress: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, Candidates]:
-    """Return the numbers of a clip's frames, and the candidates of every n-th with what moves.
+    on_frames: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, list[FrameCandidates]]:
+    """Return the numbers (T,) int64 of a clip's frames, and the candidates of every n-th.
 
     Args:
         clip: The clip.
         reader: Its file, opened.
         detector: Gives the boxes.
-        every: Look at every n-th frame.
+        every: n.
         frames_per_batch: Frames decoded at a time.
-        use_motion: Let what moves propose and widen boxes.
-        on_progress: Called with the number of frames read.
+        use_motion: See ``FrameCandidates.from_cues``.
+        on_frames: Called with the number of frames read.
     """
     start, stop = clip.frame_range(reader.info)
-    candidates = Candidates((reader.info.height, reader.info.width), use_motion=use_motion)
+    candidates: list[FrameCandidates] = []
     cue_reader = CueReader()
     waiting: deque[Detections] = deque()
     frame_inds: list[np.ndarray] = []
     done = 0
+
+    def add(cues: Any) -> None:
+        # A frame's cues come one frame late: its change is told from both neighbours.
+        if cues is not None:
+            found = waiting.popleft()
+            candidates.append(
+                FrameCandidates.from_cues(found.bboxes, found.scores, cues, use_motion=use_motion)
+            )
+
     for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
         keys = batch.take(slice(-done % every, None, every))
         if len(keys.frames):
             waiting.extend(detector.detect(keys, clip.clip_id))
         for frame in keys.frames:
-            cues = cue_reader.add(frame)
-            if cues is not None:
-                found = waiting.popleft()
-                candidates.add(found.bboxes, found.scores, cues)
+            add(cue_reader.add(frame))
         frame_inds.append(batch.frame_inds)
         done += len(batch.frames)
-        if on_progress:
-            on_progress(done)
-    cues = cue_reader.finish()
-    if cues is not None:
-        found = waiting.popleft()
-        candidates.add(found.bboxes, found.scores, cues)
+        if on_frames:
+            on_frames(done)
+    add(cue_reader.finish())
     return np.concatenate(frame_inds).astype(np.int64), candidates
 
 

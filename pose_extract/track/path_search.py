@@ -1,81 +1,99 @@
-"""Follow the athlete: the one path through a clip's candidates that hangs together best.
+"""Find each person's path: the best-scoring way through the candidates of a whole clip.
 
 Frame by frame, a detector loses people in flight or finds others first. Over the whole clip they
-can be told: the athlete moves against the background, keeps colours and size, and does not jump.
-The path with the greatest sum of what each box is worth and how well successive boxes fit is found
-exactly, by dynamic programming, so it does not depend on how frames were batched and runs over gaps
-from both sides. It is found twice: the first path tells the person's colours and size, by which the
-second leaves a bystander, or half a body, that was taken for a few frames.
+can be told apart: the athlete moves against the background, keeps colours and size, and does not
+jump. A path's score is the sum of a unary score of each candidate and a pairwise score of each
+step; the path of the greatest score is found exactly, by dynamic programming with back-pointers
+(Viterbi), so it does not depend on how frames were batched and bridges gaps from both sides. It is
+found twice: the first path gives the person's appearance (colours and size), by which the second
+one rejects a bystander, or half a body, that was taken for a few frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..common.geometry import pairwise_iou
-from .camera_motion import NUM_COLORS, FrameCues
+from .camera_motion import NUM_COLORS
+from .candidates import FrameCandidates, scene_ranges
 
 SUBJECTS = ("athlete", "largest", "most-motion", "centre", "all")
-# What a region that only moves counts for, as a detection score.
+# Detection score that stands for a region that only moves: under the score of most detections.
 _REGION_SCORE = 0.1
-# What it is worth that a path begins in the box asked for: more than all else.
-_BOX_WORTH = 1000.0
+# Added, times the IoU, to candidates that overlap the box asked for: more than all other scores.
+_ASKED_SCORE = 1000.0
+# A row that stands for no candidate: the box is interpolated.
+INTERPOLATED = -1
 
 
 @dataclass(frozen=True)
 class PathConfig:
-    """What a path is worth.
+    """The weights of a path's score; chosen with ``benchmarks/athlete.py`` (docs/design.md).
+
+    The unary score of a candidate is ``presence_weight
+    + score_weight * log(detection score / neutral_score)
+    + size_weight * log(size / (0.2 * frame diagonal))``, the size being the root of the box's area,
+    ``+ motion_weight * log(motion)``, the motion being the change inside the box over the frame's
+    mean change, clipped to 0.2 to 5,
+    ``+ share_weight * log(share / neutral_share)``, the share being the part of the frame's whole
+    change that lies inside the box, and ``+ centre_weight * (0.5 - distance from the middle of the
+    frame over half its diagonal)``. The second search adds ``identity_color_weight * (colour
+    similarity to the person - neutral_identity_similarity)`` and subtracts ``identity_size_weight *
+    log(size / median size of the person in the scene)^2``.
+
+    The pairwise score of a step is ``color_weight * (colour similarity - neutral_similarity)
+    - step_weight * (distance / size)^2 / frames`` with the camera's motion taken out,
+    ``- growth_weight * log(ratio of the sizes)^2 - gap_weight * frames left out``. Colour
+    similarity is the Bhattacharyya coefficient, 0 to 1.
 
     Attributes:
-        presence_weight: Of each frame in which a box is found: paths end where they are worth less
-            than nothing.
-        typical_score: Detection score that is worth nothing either way.
-        score_weight: Of the logarithm of the detection score.
-        size_weight: Of the logarithm of the box's size over a fifth of the frame's diagonal.
-        motion_weight: Of the logarithm of the change inside the box that is not the camera's.
-        share_weight: Of the logarithm of the share of the picture's change that lies inside the
-            box, over ``typical_share``: a box that holds half a moving body has less of it.
-        typical_share: Share that is worth nothing either way.
-        centre_weight: Of nearness to the frame's middle, 0 to 1.
-        step_weight: Against the squared way between frames, in box sizes, camera motion taken out.
-        growth_weight: Against the squared logarithm of the change of size.
-        color_weight: Of the likeness of colours, above ``typical_likeness``.
-        typical_likeness: Likeness of colours that is worth nothing either way.
-        known_color_weight: Of the likeness to the person's colours over the whole clip, above
-            ``typical_known_likeness``.
-        typical_known_likeness: Such likeness that is worth nothing either way.
-        known_size_weight: Against the squared logarithm of the box's size over the median of the
-            person's in the scene.
-        gap_weight: Against each frame that the path leaves out.
+        presence_weight: Score of having a box at all: a path ends where the rest would score below
+            zero.
+        score_weight: Weight of the detection score.
+        neutral_score: Detection score whose term is zero.
+        size_weight: Weight of the box's size.
+        motion_weight: Weight of the motion inside the box.
+        share_weight: Weight of the share of the frame's change; a box around half a moving body
+            has less of it.
+        neutral_share: Share whose term is zero.
+        centre_weight: Weight of nearness to the middle of the frame.
+        step_weight: Weight of the squared displacement from frame to frame.
+        growth_weight: Weight of the squared change of size.
+        color_weight: Weight of the colour similarity of successive boxes.
+        neutral_similarity: Colour similarity whose term is zero.
+        identity_color_weight: Weight of the colour similarity to the person over the whole clip.
+        neutral_identity_similarity: Such similarity whose term is zero.
+        identity_size_weight: Weight of the squared deviation from the person's median size.
+        gap_weight: Penalty of each frame that the path leaves out.
         max_gap: Most frames that the path may leave out in a row.
-        box: The path begins with whom this box of the first frame holds, xyxy in pixels.
-        min_share: Least share of a scene's frames in which a person after the first is seen.
-        min_detected: Least share of a path's boxes that a detector gave: nobody is made of motion
-            alone.
-        min_score: Least mean detection score of the first person: the best path through a scene
-            without people is still a path.
-        min_other_score: The same for a person after the first: what is left when the athlete is
-            gone may be nobody.
+        box: Box of the first frame, xyxy in pixels, in which the first person's path begins; None
+            chooses by the scores.
+        min_share: Least share of a scene's frames that the path of a person after the first spans.
+        min_detected: Least share of a path's boxes that a detector gave, so that no person is made
+            of motion alone.
+        min_score: Least mean detection score of the first person, since the best path through a
+            scene without people is still a path.
+        min_other_score: The same for the people after the first.
     """
 
     presence_weight: float = 0.5
-    typical_score: float = 0.25
     score_weight: float = 0.5
+    neutral_score: float = 0.25
     size_weight: float = 0.2
     motion_weight: float = 0.8
     share_weight: float = 0.15
-    typical_share: float = 0.05
+    neutral_share: float = 0.05
     centre_weight: float = 0.0
     step_weight: float = 2.0
     growth_weight: float = 3.0
     color_weight: float = 1.2
-    typical_likeness: float = 0.6
-    known_color_weight: float = 2.0
-    typical_known_likeness: float = 0.7
-    known_size_weight: float = 0.5
+    neutral_similarity: float = 0.6
+    identity_color_weight: float = 2.0
+    neutral_identity_similarity: float = 0.7
+    identity_size_weight: float = 0.5
     gap_weight: float = 0.25
     max_gap: int = 8
     box: tuple[float, float, float, float] | None = None
@@ -95,7 +113,7 @@ class PathConfig:
             ValueError: for another subject.
         """
         if "," in subject:
-            # Who was asked for must not be left for somebody worthier.
+            # The person who was asked for must not be left for one with a better score.
             return cls(box=_parse_box(subject), step_weight=3.0, color_weight=2.0)
         weights: dict[str, dict[str, float]] = {
             "athlete": {},
@@ -112,289 +130,277 @@ class PathConfig:
         return cls(**weights[subject])  # type: ignore[arg-type]
 
 
-@dataclass(eq=False)
-class Candidates:
-    """All boxes of a clip that may hold a person, frame by frame.
+@dataclass(frozen=True, eq=False)
+class ScenePath:
+    """A person's path through the candidates of one scene, without gaps.
 
     Attributes:
-        img_shape: (height, width) of the frames.
-        bboxes: Per frame, (N, 4) float32 xyxy, pixels, widened to what moves around them.
-        detected: Per frame, (N, 4) the same boxes as they were detected.
-        scores: Per frame, (N,) float32; 0 for a region that no detector gave.
-        motion: Per frame, (N,) change inside the box over the frame's mean.
-        colors: Per frame, (N, NUM_COLORS) float16 root shares of colours.
-        from_previous: Per frame, (2, 3) map from the previous frame's pixels.
-        cuts: Per frame, whether another scene begins.
-        use_motion: Widen the boxes that are added to what moves around them, and add the region in
-            which most moves; boxes that were given are right, and all there are.
+        steps: (S,) int64, successive candidate frames.
+        rows: (S,) int64, the candidate's row in each frame; INTERPOLATED where none was taken.
+        bboxes: (S, 4) float32 xyxy, pixels.
+        path_score: Sum of the unary and pairwise scores; comparable within a clip.
+        detection_score: Mean score of its boxes that a detector gave.
     """
 
-    img_shape: tuple[int, int]
-    bboxes: list[np.ndarray] = field(default_factory=list)
-    detected: list[np.ndarray] = field(default_factory=list)
-    scores: list[np.ndarray] = field(default_factory=list)
-    motion: list[np.ndarray] = field(default_factory=list)
-    colors: list[np.ndarray] = field(default_factory=list)
-    from_previous: list[np.ndarray] = field(default_factory=list)
-    cuts: list[bool] = field(default_factory=list)
-    use_motion: bool = True
+    steps: np.ndarray
+    rows: np.ndarray
+    bboxes: np.ndarray
+    path_score: float
+    detection_score: float
 
-    def __len__(self) -> int:
-        return len(self.bboxes)
-
-    def add(self, bboxes: np.ndarray, scores: np.ndarray, cues: FrameCues) -> None:
-        """Add a frame."""
-        detected = bboxes
-        if self.use_motion:
-            region = cues.moving_region()
-            bboxes = np.concatenate([cues.widened(bboxes), region])
-            detected = np.concatenate([detected, region])
-            scores = np.concatenate([scores, np.zeros(len(region), np.float32)])
-        self.detected.append(detected)
-        self.bboxes.append(bboxes)
-        self.scores.append(scores)
-        self.motion.append(cues.motion_in(bboxes).astype(np.float32))
-        # Half precision: an hour of video has half a million candidates.
-        self.colors.append(cues.colors_in(bboxes).astype(np.float16))
-        self.from_previous.append(cues.from_previous)
-        self.cuts.append(cues.is_cut)
-
-    def without(self, path: Path) -> Candidates:
-        """Return what is left when the boxes on a path, and those that overlap them, are gone.
-
-        The others stand beside the one who moves: their boxes are as detected.
-        """
-        left = Candidates(self.img_shape, from_previous=self.from_previous, cuts=self.cuts)
-        at = {int(step): bbox for step, bbox in zip(path.steps, path.bboxes)}
-        for step, bboxes in enumerate(self.bboxes):
-            keep = np.ones(len(bboxes), bool)
-            if step in at and len(bboxes):
-                keep = pairwise_iou(at[step][None], bboxes)[0] < 0.3
-            left.bboxes.append(self.detected[step][keep])
-            left.detected.append(self.detected[step][keep])
-            left.scores.append(self.scores[step][keep])
-            left.motion.append(self.motion[step][keep])
-            left.colors.append(self.colors[step][keep])
-        return left
+    @property
+    def is_found(self) -> np.ndarray:
+        """(S,) bool: False where the box is interpolated."""
+        return np.asarray(self.rows != INTERPOLATED)
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
-    """A person's way through a clip.
+class PersonTrack:
+    """A person's boxes over the frames of a clip; each scene has a run of successive frames.
 
     Attributes:
-        steps: (S,) int64, frames of the clip, rising; by one within a scene.
+        steps: (S,) int64, frames of the clip, rising.
         bboxes: (S, 4) float32 xyxy, pixels.
-        found: (S,) bool; False where no candidate was, and the box is filled in between.
-        begins: (S,) bool, True at the first step and at the first one after a cut.
-        score: Mean detection score of its boxes that a detector gave.
-        worth: What the path is worth; comparable within a clip.
+        is_found: (S,) bool; False where the box is interpolated over a gap.
+        path_score: Sum of the path scores of all scenes.
     """
 
     steps: np.ndarray
     bboxes: np.ndarray
-    found: np.ndarray
-    begins: np.ndarray
-    score: float
-    worth: float
+    is_found: np.ndarray
+    path_score: float
 
     @classmethod
-    def join(cls, scenes: Sequence[Path]) -> Path:
-        """Return the paths through successive scenes as one."""
-        sizes = [len(path.steps) for path in scenes]
-        return cls(
-            np.concatenate([path.steps for path in scenes]),
-            np.concatenate([path.bboxes for path in scenes]),
-            np.concatenate([path.found for path in scenes]),
-            np.concatenate([path.begins for path in scenes]),
-            float(np.average([path.score for path in scenes], weights=sizes)),
-            sum(path.worth for path in scenes),
-        )
+    def from_scenes(cls, paths: Sequence[ScenePath], every: int, num_frames: int) -> PersonTrack:
+        """Interpolate paths through every n-th frame over all frames.
 
-    def spread(self, every: int, num_frames: int) -> Path:
-        """Return the path over all frames of a clip of which it saw every n-th.
+        A frame in between counts as found if the candidate frames on both sides are. The last box
+        of a scene is held until the next candidate frame, or the next scene, begins.
 
-        A frame in between counts as found if the frames on both sides are.
+        Args:
+            paths: Paths of successive scenes, at least one.
+            every: Candidates come from every n-th frame.
+            num_frames: Frames of the clip.
         """
-        if every == 1:
-            return self
-        firsts = np.flatnonzero(self.begins)
-        stops = [*firsts[1:].tolist(), len(self.steps)]
-        ends = [*(self.steps[firsts[1:]] * every).tolist(), num_frames]
-        return Path.join(
-            [
-                self._spread_scene(slice(first, stop), every, end)
-                for first, stop, end in zip(firsts.tolist(), stops, ends)
-            ]
-        )
+        ends = [*(int(path.steps[0]) * every for path in paths[1:]), num_frames]
+        runs = [_interpolate(path, every, end) for path, end in zip(paths, ends)]
+        steps, bboxes, is_found = (np.concatenate(parts) for parts in zip(*runs))
+        return cls(steps, bboxes, is_found, sum(path.path_score for path in paths))
 
-    def _spread_scene(self, rows: slice, every: int, end: int) -> Path:
-        keys, bboxes, found = self.steps[rows] * every, self.bboxes[rows], self.found[rows]
-        steps = np.arange(keys[0], min(keys[-1] + every, end))
-        spread = np.stack([np.interp(steps, keys, bboxes[:, i]) for i in range(4)], axis=1)
-        return Path(
-            steps,
-            spread.astype(np.float32),
-            np.interp(steps, keys, found.astype(float)) == 1,
-            steps == steps[0],
-            self.score,
-            self.worth * len(keys) / len(self.steps),
-        )
+
+def _interpolate(path: ScenePath, every: int, end: int) -> tuple[np.ndarray, ...]:
+    if every == 1:
+        return path.steps, path.bboxes, path.is_found
+    keys = path.steps * every
+    steps = np.arange(keys[0], min(keys[-1] + every, end))
+    bboxes = np.stack([np.interp(steps, keys, path.bboxes[:, i]) for i in range(4)], axis=1)
+    is_found = np.interp(steps, keys, path.is_found.astype(float)) == 1
+    return steps, bboxes.astype(np.float32), is_found
+
+
+def find_tracks(
+    candidates: Sequence[FrameCandidates],
+    img_shape: tuple[int, int],
+    num_person: int,
+    config: PathConfig | None = None,
+    *,
+    every: int = 1,
+    num_frames: int | None = None,
+) -> list[PersonTrack]:
+    """Return the tracks of the best people, the athlete's first; each goes on after a cut.
+
+    Args:
+        candidates: The candidates of every n-th frame of the clip, in order.
+        img_shape: (height, width) of the frames in pixels.
+        num_person: At most this many people.
+        config: The weights of a path's score.
+        every: n.
+        num_frames: Frames of the clip; None for ``every * len(candidates)``.
+    """
+    config = config or PathConfig()
+    left = list(candidates)
+    total = every * len(left) if num_frames is None else num_frames
+    tracks: list[PersonTrack] = []
+    for _ in range(num_person):
+        search = _Search(left, img_shape, config, is_first=not tracks)
+        paths = search.best_paths()
+        if paths:
+            paths = search.best_paths(_Appearance.of(paths, left))
+        if not paths:
+            break
+        tracks.append(PersonTrack.from_scenes(paths, every, total))
+        boxes = {int(step): box for path in paths for step, box in zip(path.steps, path.bboxes)}
+        left = [frame.without_person(boxes.get(step)) for step, frame in enumerate(left)]
+    return tracks
 
 
 @dataclass(frozen=True, eq=False)
-class _Person:
+class _Appearance:
     """What a first path tells of a person.
 
     Attributes:
-        colors: (NUM_COLORS,) float32 root shares of colours over the clip.
-        sizes: Per frame, the median size of the boxes in its scene, pixels; 0 where the scene has
-            no path.
+        colors: (NUM_COLORS,) float32, square roots of the shares of colours over the clip.
+        sizes: (frames,) float32, the median size in pixels of the person's boxes in the frame's
+            scene; 0 where the scene has no path.
     """
 
     colors: np.ndarray
     sizes: np.ndarray
 
     @classmethod
-    def of(cls, scenes: Sequence[Path], candidates: Candidates) -> _Person:
+    def of(cls, paths: Sequence[ScenePath], candidates: Sequence[FrameCandidates]) -> _Appearance:
         shares = np.zeros(NUM_COLORS)
         sizes = np.zeros(len(candidates), np.float32)
-        spans = _scenes(candidates)
-        for path in scenes:
-            for step, bbox in zip(path.steps[path.found].tolist(), path.bboxes[path.found]):
-                row = int((candidates.bboxes[step] == bbox).all(axis=1).argmax())
-                shares += candidates.colors[step][row].astype(np.float64) ** 2
-            start, stop = next(span for span in spans if span[0] <= path.steps[0] < span[1])
-            sizes[start:stop] = np.median(_sizes(path.bboxes))
+        scenes = scene_ranges(candidates)
+        for path in paths:
+            for step, row in zip(path.steps.tolist(), path.rows.tolist()):
+                if row != INTERPOLATED:
+                    shares += candidates[step].colors[row].astype(np.float64) ** 2
+            scene = next(scene for scene in scenes if path.steps[0] in scene)
+            sizes[scene.start : scene.stop] = np.median(_sizes(path.bboxes))
         return cls(np.sqrt(shares / max(shares.sum(), 1e-9)).astype(np.float32), sizes)
 
-    def worth(self, candidates: Candidates, step: int, config: PathConfig) -> np.ndarray:
-        """Return (N,) how much more each box of a frame is worth for being like the person."""
-        likeness = candidates.colors[step].astype(np.float32) @ self.colors
-        worth: np.ndarray = config.known_color_weight * (likeness - config.typical_known_likeness)
+    def unary(self, frame: FrameCandidates, step: int, config: PathConfig) -> np.ndarray:
+        """Return (N,) what the appearance adds to the unary scores of a frame."""
+        similarity = frame.colors.astype(np.float32) @ self.colors
+        score: np.ndarray = config.identity_color_weight * (
+            similarity - config.neutral_identity_similarity
+        )
         if self.sizes[step] > 0:
-            growth = np.log(_sizes(candidates.bboxes[step]) / self.sizes[step])
-            worth = worth - config.known_size_weight * growth**2
-        return worth
+            growth = np.log(_sizes(frame.bboxes) / self.sizes[step])
+            score = score - config.identity_size_weight * growth**2
+        return score
 
 
-def follow(candidates: Candidates, num_person: int, config: PathConfig | None = None) -> list[Path]:
-    """Return the best paths, the athlete's first; each goes on in every scene after a cut.
+class _Search:
+    """The search for one person's path in each scene of a clip."""
 
-    Args:
-        candidates: All boxes of the clip.
-        num_person: At most this many people.
-        config: What a path is worth.
-    """
-    config = config or PathConfig()
-    paths: list[Path] = []
-    for _ in range(num_person):
-        scenes = _best_paths(candidates, config, is_first=not paths)
-        if scenes:
-            person = _Person.of(scenes, candidates)
-            scenes = _best_paths(candidates, config, is_first=not paths, person=person)
-        if not scenes:
-            break
-        paths.append(Path.join(scenes))
-        candidates = candidates.without(paths[-1])
-    return paths
-
-
-def _best_paths(
-    candidates: Candidates, config: PathConfig, is_first: bool, person: _Person | None = None
-) -> list[Path]:
-    """Return the best path of each scene that has somebody worth following."""
-    worths = [_worth(candidates, step, config) for step in range(len(candidates))]
-    if person is not None:
-        worths = [
-            worth + person.worth(candidates, step, config) for step, worth in enumerate(worths)
+    def __init__(
+        self,
+        candidates: Sequence[FrameCandidates],
+        img_shape: tuple[int, int],
+        config: PathConfig,
+        is_first: bool,
+    ) -> None:
+        self._candidates = candidates
+        self._config = config
+        self._is_first = is_first
+        self._unary = [
+            _unary_scores(frame, img_shape, config, is_start=step == 0)
+            for step, frame in enumerate(candidates)
         ]
-    best = [worth.copy() for worth in worths]
-    came_from: list[list[tuple[int, int]]] = [[(-1, -1)] * len(worth) for worth in worths]
-    for step in range(len(candidates)):
-        if not len(worths[step]):
-            continue
-        for before in _steps_before(candidates, step, config.max_gap):
-            if not len(worths[before]):
+
+    def best_paths(self, appearance: _Appearance | None = None) -> list[ScenePath]:
+        """Return the best path of each scene that shows a person worth tracking."""
+        config = self._config
+        unary = self._unary
+        if appearance is not None:
+            unary = [
+                score + appearance.unary(frame, step, config)
+                for step, (score, frame) in enumerate(zip(unary, self._candidates))
+            ]
+        totals, back_pointers = self._forward(unary)
+        found = []
+        for scene in scene_ranges(self._candidates):
+            path = self._backward(totals, back_pointers, scene)
+            if path is None or (config.box is not None and self._is_first and scene.start > 0):
                 continue
-            total = best[before][:, None] + _fit(candidates, before, step, config)
-            rows = total.argmax(axis=0)
-            values = total[rows, np.arange(total.shape[1])] + worths[step]
-            for column in np.flatnonzero(values > best[step]):
-                best[step][column] = values[column]
-                came_from[step][column] = (before, int(rows[column]))
-    found = []
-    for start, stop in _scenes(candidates):
-        path = _best_path(candidates, best, came_from, range(start, stop), config.min_detected)
-        if path is None or (config.box is not None and is_first and start > 0):
-            continue
-        if path.score < (config.min_score if is_first else config.min_other_score):
-            continue
-        if is_first or len(path.steps) >= config.min_share * (stop - start):
-            found.append(path)
-    # A scene may show nobody: besides the best one, a path has to be worth something.
-    most = max((path.worth for path in found), default=0.0)
-    return [path for path in found if path.worth > 0 or path.worth == most]
+            least = config.min_score if self._is_first else config.min_other_score
+            if path.detection_score < least:
+                continue
+            if self._is_first or len(path.steps) >= config.min_share * len(scene):
+                found.append(path)
+        # A scene may show no person: besides the best one, a path has to score above zero.
+        most = max((path.path_score for path in found), default=0.0)
+        return [path for path in found if path.path_score > 0 or path.path_score == most]
+
+    def _forward(
+        self, unary: Sequence[np.ndarray]
+    ) -> tuple[list[np.ndarray], list[list[tuple[int, int]]]]:
+        """Return per frame the best score (N,) of a path up to each candidate, and whence it came.
+
+        A back-pointer is (frame, row); (-1, -1) begins a path.
+        """
+        totals = [score.copy() for score in unary]
+        back_pointers = [[(-1, -1)] * len(score) for score in unary]
+        for step, score in enumerate(unary):
+            if not len(score):
+                continue
+            for before in self._frames_before(step):
+                if not len(unary[before]):
+                    continue
+                pairwise = _pairwise_scores(self._candidates, before, step, self._config)
+                scores = totals[before][:, None] + pairwise
+                rows = scores.argmax(axis=0)
+                best = scores[rows, np.arange(scores.shape[1])] + score
+                for column in np.flatnonzero(best > totals[step]):
+                    totals[step][column] = best[column]
+                    back_pointers[step][column] = (before, int(rows[column]))
+        return totals, back_pointers
+
+    def _frames_before(self, step: int) -> Sequence[int]:
+        """Return the frames from which a path may come: back to a cut, over at most a gap."""
+        steps = []
+        for before in range(step - 1, max(step - self._config.max_gap - 2, -1), -1):
+            if self._candidates[before + 1].is_cut:
+                break
+            steps.append(before)
+        return steps
+
+    def _backward(
+        self,
+        totals: Sequence[np.ndarray],
+        back_pointers: Sequence[Sequence[tuple[int, int]]],
+        scene: range,
+    ) -> ScenePath | None:
+        """Return the best path that ends in a scene, or None where it is hardly detected."""
+        ends = [(float(totals[step].max()), step) for step in scene if len(totals[step])]
+        if not ends:
+            return None
+        path_score, step = max(ends, key=lambda end: (end[0], -end[1]))
+        row = int(totals[step].argmax())
+        places: list[tuple[int, int]] = []
+        while step >= 0:
+            places.append((step, row))
+            step, row = back_pointers[step][row]
+        steps, rows = np.array(places[::-1]).T
+        frames = [self._candidates[step] for step in steps]
+        scores = np.array([frame.scores[row] for frame, row in zip(frames, rows)])
+        detected = scores > 0
+        if detected.mean() < self._config.min_detected:
+            return None
+        bboxes = np.stack([frame.bboxes[row] for frame, row in zip(frames, rows)])
+        whole = np.arange(steps[0], steps[-1] + 1)
+        filled = np.stack([np.interp(whole, steps, bboxes[:, i]) for i in range(4)], axis=1)
+        whole_rows = np.full(len(whole), INTERPOLATED)
+        whole_rows[steps - steps[0]] = rows
+        return ScenePath(
+            steps=whole,
+            rows=whole_rows,
+            bboxes=filled.astype(np.float32),
+            path_score=path_score,
+            detection_score=float(np.mean(scores[detected])),
+        )
 
 
-def _scenes(candidates: Candidates) -> list[tuple[int, int]]:
-    """Return where each scene starts and stops."""
-    starts = [step for step in range(len(candidates)) if step == 0 or candidates.cuts[step]]
-    return list(zip(starts, [*starts[1:], len(candidates)]))
-
-
-def _best_path(
-    candidates: Candidates,
-    best: Sequence[np.ndarray],
-    came_from: Sequence[Sequence[tuple[int, int]]],
-    scene: range,
-    min_detected: float,
-) -> Path | None:
-    ends = [(float(best[step].max()), step) for step in scene if len(best[step])]
-    if not ends:
-        return None
-    worth, step = max(ends, key=lambda end: (end[0], -end[1]))
-    row = int(best[step].argmax())
-    steps, bboxes, scores = [], [], []
-    while step >= 0:
-        steps.append(step)
-        bboxes.append(candidates.bboxes[step][row])
-        scores.append(candidates.scores[step][row])
-        step, row = came_from[step][row]
-    detected = np.array(scores) > 0
-    if detected.mean() < min_detected:
-        return None
-    score = float(np.mean(np.array(scores)[detected]))
-    return _fill(np.array(steps[::-1]), np.stack(bboxes[::-1]), score, worth)
-
-
-def _steps_before(candidates: Candidates, step: int, max_gap: int) -> Sequence[int]:
-    """Return the frames from which a path may come: back to a cut, over at most a gap."""
-    steps = []
-    for before in range(step - 1, max(step - max_gap - 2, -1), -1):
-        if candidates.cuts[before + 1]:
-            break
-        steps.append(before)
-    return steps
-
-
-def _worth(candidates: Candidates, step: int, config: PathConfig) -> np.ndarray:
-    """Return (N,) what each box of a frame is worth by itself."""
-    height, width = candidates.img_shape
-    bboxes, diagonal = candidates.bboxes[step], float(np.hypot(height, width))
-    scores = candidates.scores[step]
-    score = np.log(np.where(scores > 0, scores, _REGION_SCORE) / config.typical_score)
+def _unary_scores(
+    frame: FrameCandidates, img_shape: tuple[int, int], config: PathConfig, is_start: bool
+) -> np.ndarray:
+    """Return (N,) the unary score of each candidate of a frame; see ``PathConfig``."""
+    height, width = img_shape
+    bboxes, diagonal = frame.bboxes, float(np.hypot(height, width))
+    score = np.log(np.where(frame.scores > 0, frame.scores, _REGION_SCORE) / config.neutral_score)
     size = np.log(_sizes(bboxes) / (0.2 * diagonal))
-    motion = np.log(np.clip(candidates.motion[step], 0.2, 5.0))
+    motion = np.log(np.clip(frame.motion, 0.2, 5.0))
     inside = np.clip(bboxes, 0, (width, height, width, height))
     area = np.prod(inside[:, 2:] - inside[:, :2], axis=1) / (width * height)
-    share = np.log(np.clip(candidates.motion[step] * area, 1e-3, 1.0) / config.typical_share)
+    share = np.log(np.clip(frame.motion * area, 1e-3, 1.0) / config.neutral_share)
     off = np.linalg.norm(_centers(bboxes) - (width / 2, height / 2), axis=1) / (diagonal / 2)
     asked: np.ndarray | float = 0.0
-    if config.box is not None and step == 0 and len(bboxes):
+    if config.box is not None and is_start and len(bboxes):
         overlap = pairwise_iou(np.array([config.box], np.float32), bboxes)[0]
-        asked = _BOX_WORTH * overlap
-    worth: np.ndarray = (
+        asked = _ASKED_SCORE * overlap
+    unary: np.ndarray = (
         asked
         + config.presence_weight
         + config.score_weight * score
@@ -403,29 +409,31 @@ def _worth(candidates: Candidates, step: int, config: PathConfig) -> np.ndarray:
         + config.share_weight * share
         + config.centre_weight * (0.5 - np.minimum(off, 1.0))
     )
-    return worth
+    return unary
 
 
-def _fit(candidates: Candidates, before: int, step: int, config: PathConfig) -> np.ndarray:
-    """Return (N, M): how well each box of a later frame goes on from each of an earlier one."""
-    first, second = candidates.bboxes[before], candidates.bboxes[step]
+def _pairwise_scores(
+    candidates: Sequence[FrameCandidates], before: int, step: int, config: PathConfig
+) -> np.ndarray:
+    """Return (N, M) the pairwise score of each step from one frame to a later one."""
+    first, second = candidates[before], candidates[step]
     camera = np.eye(3)
     for between in range(before + 1, step + 1):
-        camera = np.vstack([candidates.from_previous[between], [0, 0, 1]]) @ camera
-    expected = _centers(first) @ camera[:2, :2].T + camera[:2, 2]
-    sizes, other_sizes = _sizes(first)[:, None], _sizes(second)[None]
-    way = np.linalg.norm(expected[:, None] - _centers(second)[None], axis=-1)
+        camera = np.vstack([candidates[between].from_previous, [0, 0, 1]]) @ camera
+    expected = _centers(first.bboxes) @ camera[:2, :2].T + camera[:2, 2]
+    sizes, other_sizes = _sizes(first.bboxes)[:, None], _sizes(second.bboxes)[None]
+    distance = np.linalg.norm(expected[:, None] - _centers(second.bboxes)[None], axis=-1)
     gap = step - before
-    way = way / np.maximum(sizes, other_sizes) / np.sqrt(gap)
+    distance = distance / np.maximum(sizes, other_sizes) / np.sqrt(gap)
     growth = np.log(sizes / other_sizes)
-    likeness = candidates.colors[before].astype(np.float32) @ candidates.colors[step].T
-    fit: np.ndarray = (
-        config.color_weight * (likeness - config.typical_likeness)
-        - config.step_weight * way**2
+    similarity = first.colors.astype(np.float32) @ second.colors.T
+    pairwise: np.ndarray = (
+        config.color_weight * (similarity - config.neutral_similarity)
+        - config.step_weight * distance**2
         - config.growth_weight * growth**2
         - config.gap_weight * (gap - 1)
     )
-    return fit
+    return pairwise
 
 
 def _parse_box(text: str) -> tuple[float, float, float, float]:
@@ -444,19 +452,6 @@ def _centers(bboxes: np.ndarray) -> np.ndarray:
 
 
 def _sizes(bboxes: np.ndarray) -> np.ndarray:
+    """Return (N,) the square roots of the boxes' areas, in pixels."""
     sizes: np.ndarray = np.sqrt(np.maximum(np.prod(bboxes[:, 2:] - bboxes[:, :2], axis=1), 1.0))
     return sizes
-
-
-def _fill(steps: np.ndarray, bboxes: np.ndarray, score: float, worth: float) -> Path:
-    """Fill the gaps of a path with boxes in between."""
-    whole = np.arange(steps[0], steps[-1] + 1)
-    filled = np.stack([np.interp(whole, steps, bboxes[:, i]) for i in range(4)], axis=1)
-    return Path(
-        whole,
-        filled.astype(np.float32),
-        np.isin(whole, steps),
-        whole == whole[0],
-        score,
-        worth,
-    )

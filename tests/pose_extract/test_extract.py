@@ -1,4 +1,4 @@
-"""The chain from video to skeletons, with a detector and a pose net whose answers are known."""
+"""The chain from video to skeletons, with a detector and a pose model whose answers are known."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,14 @@ from clips import BOX, FPS, BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
 from skelact.pose_extract.decode.frames import VideoError
-from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.effort import EFFORTS, EffortConfig, effort_table
+from skelact.pose_extract.extract import ExtractConfig, Extractor, candidate_detector
 from skelact.pose_extract.sources import ClipSource
 
 
 def run(clips, detector=None, pose=None, **config):
     extractor = Extractor(
-        ExtractConfig(effort="fast", **config),
+        ExtractConfig(**({"effort": "fast"} | config)),
         detector=detector or OneWalker(),
         pose=pose or BrightnessPose(),
     )
@@ -24,8 +25,17 @@ def clip(tmp_path):
     return ClipSource(write_clip(tmp_path / "walk.mp4"), "walk.mp4")
 
 
-def test_each_frame_gets_its_own_person(clip):
-    (result,) = run([clip])
+def moved(box, brightness, x):
+    """Return a box, moved by a fifth to its keypoints, which reach an eighth beyond themselves."""
+    low, high = np.array([brightness, x - 5]), np.array([brightness, x + 5])
+    reach = 0.125 * (high - low)
+    box = 0.8 * box + 0.2 * np.concatenate([low - reach, high + reach])
+    return box.clip(0, [128, 96, 128, 96])
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_each_frame_gets_its_own_person(clip, effort):
+    (result,) = run([clip], effort=effort)
     sequence = result.sequence
     assert result.error is None
     assert sequence.keypoints.shape == (1, 40, 17, 2)
@@ -33,16 +43,22 @@ def test_each_frame_gets_its_own_person(clip):
     assert sequence.img_shape == (96, 128)
     assert sequence.frame_inds.tolist() == list(range(40))
     np.testing.assert_allclose(sequence.keypoints[0, :, 0, 0], 5 * np.arange(40), atol=3)
-    np.testing.assert_allclose(sequence.keypoints[0, :, 0, 1], 20 + np.arange(40))
-    np.testing.assert_allclose(sequence.bboxes[0, 7], BOX + np.array([7, 0, 7, 0]))
+    # The middle of the box, which moves by a pixel a frame. Beyond the last candidate frame, 38, a
+    # box is held.
+    middles = 40 + np.minimum(np.arange(40), 38)
+    if effort != "thorough":  # which crops again along the body that it found
+        np.testing.assert_allclose(sequence.keypoints[0, :, 0, 1], middles, atol=1)
+        expected = moved(BOX + np.array([7, 0, 7, 0]), 35, 47)
+        np.testing.assert_allclose(sequence.bboxes[0, 7], expected, atol=1.5)
 
 
-def test_empty_frames_stay_in_their_place(clip):
-    absent = {0, 1, 10, 11, 12, 39}
+def test_frames_without_the_person_stay_in_their_place(clip):
+    absent = {0, 1, 2, 3, *range(32, 40)}
     (result,) = run([clip], OneWalker(absent))
     present = result.sequence.is_present()[0]
-    assert set(np.flatnonzero(~present).tolist()) == absent
-    assert (result.sequence.keypoints[0, sorted(absent)] == 0).all()
+    # Candidates come from every second frame; the box of frame 30 is held until 32.
+    assert np.flatnonzero(present).tolist() == list(range(4, 32))
+    assert (result.sequence.keypoints[0, ~present] == 0).all()
     np.testing.assert_allclose(result.sequence.keypoints[0, 13, 0, 0], 65, atol=3)
 
 
@@ -51,17 +67,7 @@ def test_a_clip_without_people_is_data(clip):
     (result,) = run([clip], OneWalker(range(40)), pose)
     assert result.error is None
     assert result.sequence.keypoints.shape == (0, 40, 17, 2)
-    assert pose.batch_sizes == []  # the pose net was never asked to invent anyone
-
-
-def test_batches_span_clips_and_keep_one_shape(tmp_path):
-    clips = [ClipSource(write_clip(tmp_path / f"{n}.mp4", n), f"{n}.mp4") for n in (5, 7, 9)]
-    pose = BrightnessPose()
-    results = run(clips, pose=pose, batch_size=16)
-    assert pose.batch_sizes == [16, 16]  # 21 people, the last batch filled up
-    assert [r.clip.clip_id for r in results] == ["5.mp4", "7.mp4", "9.mp4"]
-    for result, n in zip(results, (5, 7, 9)):
-        np.testing.assert_allclose(result.sequence.keypoints[0, :, 0, 0], 5 * np.arange(n), atol=3)
+    assert pose.batch_sizes == []  # the pose model was never asked to invent anyone
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -81,38 +87,87 @@ def test_a_broken_video_fails_alone(tmp_path, clip):
     assert results[1].sequence is None
 
 
-def test_a_pose_net_that_fails_fails_the_clips_in_its_batch(tmp_path):
-    clips = [ClipSource(write_clip(tmp_path / f"{n}.mp4", n), f"{n}.mp4") for n in (4, 40)]
-    # Frames 24 and later are brighter than 120: the second batch of clip 2 fails.
+def test_a_pose_model_that_fails_fails_its_clip_alone(tmp_path):
+    clips = [ClipSource(write_clip(tmp_path / f"{n}.mp4", n), f"{n}.mp4") for n in (40, 4)]
+    # Frames 24 and later are brighter than 120.
     results = run(clips, pose=BrightnessPose(fail_above=120), batch_size=16)
-    assert results[0].error is None
-    assert "out of memory" in str(results[1].error)
+    assert "out of memory" in str(results[0].error)
+    assert results[0].sequence is None
+    assert results[1].error is None
 
 
 def test_a_cut_keeps_the_frame_numbers_of_the_file(clip):
     cut = ClipSource(clip.path, "walk.mp4@f10-20", start_frame=10, end_frame=20)
     (whole,), (part,) = run([clip]), run([cut])
     assert part.sequence.frame_inds.tolist() == list(range(10, 20))
-    np.testing.assert_array_equal(part.sequence.keypoints, whole.sequence.keypoints[:, 10:20])
+    # The last box of the cut is held: no candidate frame follows.
+    np.testing.assert_array_equal(
+        part.sequence.keypoints[:, :9], whole.sequence.keypoints[:, 10:19]
+    )
 
 
-def test_progress_counts_frames_and_people(clip):
+def test_progress_counts_frames_and_crops(clip):
     seen = []
     extractor = Extractor(
         ExtractConfig(effort="fast", batch_size=8), detector=OneWalker(), pose=BrightnessPose()
     )
     list(extractor.run([clip], seen.append))
-    assert [p.frames_done for p in seen] == [16, 32, 40]
+    # Each frame is read twice and counts half each time.
+    assert [p.frames_done for p in seen] == [8, 16, 20, 28, 36, 40]
     assert {p.frames_total for p in seen} == {40}
-    assert seen[-1].people_done == 40
+    assert [p.people_done for p in seen] == [0, 0, 0, 16, 32, 40]
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("num_person", 0), ("det_score_thr", 1.5), ("batch_size", -1)]
+    ("option", "value"),
+    [("num_person", 0), ("max_det", 0), ("det_score_thr", 1.5), ("batch_size", -1)],
 )
 def test_options_that_cannot_be_are_refused(option, value):
     with pytest.raises(ValueError, match=option):
         ExtractConfig(**{option: value})
+
+
+@pytest.mark.parametrize("given", [{"detector": "whole-frame"}, {"boxes": "boxes.json"}])
+@pytest.mark.parametrize("option", [{"det_score_thr": 0.5}, {"max_det": 3}])
+def test_options_of_a_detector_without_one_are_refused(given, option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected a detector"):
+        ExtractConfig(**given, **option)
+
+
+def test_thresholds_of_candidates_reach_the_detector():
+    config = ExtractConfig(detector="skelact-detector-320", det_score_thr=0.4, max_det=3)
+    identity = candidate_detector(config).identity()
+    assert identity["max_candidates"] == 3
+    assert [part["score_thr"] for part in identity["detectors"]] == [0.4]
+
+
+def test_how_many_people_are_kept():
+    assert ExtractConfig().max_person == 2
+    assert ExtractConfig(subject="all").max_person == 16
+    assert ExtractConfig(subject="all", num_person=3).max_person == 3
+
+
+def test_what_shapes_no_result_is_no_part_of_the_identity():
+    def identity(**options):
+        return Extractor(ExtractConfig(**options)).identity()
+
+    assert identity() == identity(batch_size=3, num_threads=1, device="cpu")
+    assert identity(num_person=2) == identity()
+    assert identity(max_det=15, det_score_thr=0.08) == identity()
+    # No person comes after the athlete: how others are posed plays no part.
+    assert "others" not in identity(num_person=1)["tracker"]["orientation"]
+    changed = ({"subject": "centre"}, {"effort": "fast"}, {"smooth": True}, {"num_person": 1})
+    for options in changed:
+        assert identity(**options) != identity()
+
+
+def test_the_efforts_are_a_table_of_data():
+    header, *rows = effort_table()
+    assert header == ("setting", "fast", "balanced", "thorough")
+    assert {row[0] for row in rows} == set(EffortConfig.__dataclass_fields__)
+    cells = {row[0]: row[1:] for row in rows}
+    assert cells["rotations"] == ("0", "0, 90, 180, 270", "0, 90, 180, 270")
+    assert cells["views_per_second"] == ("12.5", "12.5", "all")
 
 
 def test_an_unknown_detector_is_an_error_before_any_video_is_read():

@@ -1,4 +1,4 @@
-"""A detector that sees upright people alone finds them at any angle through turned copies."""
+"""A detector that sees upright people alone finds them at any angle through rotated copies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skelact.pose_extract.detect.rotated_views import RotatedViewsDetector
 
 
 class UprightOnly:
-    """Finds the bright rectangle, surer the nearer it is to upright: its dark head must be up."""
+    """Finds the bright rectangle, with a higher score if upright: its dark head must be up."""
 
     def __init__(self, score=0.8):
         self.loaded = 0
@@ -42,27 +42,27 @@ def scene(quarter):
 
 
 @pytest.mark.parametrize("quarter", [0, 1, 2, 3])
-def test_boxes_come_back_to_the_frame_from_every_turn(quarter):
+def test_boxes_come_back_to_the_frame_from_every_rotation(quarter):
     frame = scene(quarter)
     batch = FrameBatch(frame[None], np.array([0]), np.zeros(1))
     found = RotatedViewsDetector([UprightOnly()]).detect(batch, "a")[0]
     rows, columns = np.nonzero(frame[..., 0])
     expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert np.allclose(found.bboxes, [expected])
-    # One view is sure, the three others are not.
+    # One view has a high score, the three others have not.
     assert found.scores[0] == pytest.approx((0.8 + 3 * 0.1) / 2)
 
 
-def test_fewer_turns_and_several_detectors():
+def test_fewer_rotations_and_several_detectors():
     batch = FrameBatch(scene(0)[None], np.array([0]), np.zeros(1))
     detectors = [UprightOnly(), UprightOnly(score=0.9)]
-    turned = RotatedViewsDetector(detectors, quarters=(0,))
-    turned.load()
+    rotated = RotatedViewsDetector(detectors, rotations=(0,))
+    rotated.load()
     assert [detector.loaded for detector in detectors] == [1, 1]
-    assert turned.detect(batch, "a")[0].scores[0] == pytest.approx(0.85)  # what the second adds
-    alone = RotatedViewsDetector(detectors[:1], quarters=(0,))
+    assert rotated.detect(batch, "a")[0].scores[0] == pytest.approx(0.85)  # what the second adds
+    alone = RotatedViewsDetector(detectors[:1], rotations=(0,))
     assert alone.detect(batch, "a")[0].scores[0] == pytest.approx(0.8)
-    assert turned.identity()["quarters"] == [0]
+    assert rotated.identity()["rotations"] == [0]
 
 
 def test_people_apart_stay_apart_and_the_best_are_kept():
@@ -73,16 +73,16 @@ def test_people_apart_stay_apart_and_the_best_are_kept():
             return [Detections(boxes, scores) for _ in batch.frames]
 
     batch = FrameBatch(np.zeros((1, 100, 700, 3), np.uint8), np.array([0]), np.zeros(1))
-    found = RotatedViewsDetector([Many()], quarters=(0,), max_candidates=5).detect(batch, "a")[0]
+    found = RotatedViewsDetector([Many()], rotations=(0,), max_candidates=5).detect(batch, "a")[0]
     assert found.bboxes[:, 0].tolist() == [570, 540, 510, 480, 450]
 
 
-def test_nobody():
-    class Nobody:
+def test_no_person():
+    class FindsNone:
         def detect(self, batch, clip_id):
             none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
             return [none for _ in batch.frames]
 
     batch = FrameBatch(np.zeros((2, 10, 20, 3), np.uint8), np.arange(2), np.zeros(2))
-    found = RotatedViewsDetector([Nobody()]).detect(batch, "a")
+    found = RotatedViewsDetector([FindsNone()]).detect(batch, "a")
     assert [len(f.bboxes) for f in found] == [0, 0]

@@ -1,4 +1,4 @@
-"""Poses at any angle: real people, turned."""
+"""Poses at any orientation: real people, rotated."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.pose.orientation import OrientationConfig, estimate_oriented
 
-# Upright: mean OKS .89. Turned by 180 degrees and looked at upright alone: about .3.
+# Upright: mean OKS .89. Rotated by 180 degrees, with an upright crop alone: about .3.
 LEAST_OKS = 0.86
-# With the aligner, one look each.
+# With the aligner, one crop each.
 OURS = "skelact-pose-256x192"
 LEAST_ALIGNED, LEAST_OURS = 0.78, 0.72
 
@@ -26,23 +26,23 @@ def estimator(shared):
     return pose
 
 
-def turned_people(people, degrees):
-    """Return (pictures, boxes, true keypoints, seen, areas), one row per person."""
+def rotated_people(people, degrees):
+    """Return (images, boxes, true keypoints, seen, areas), one row per person."""
     rows = []
-    for picture, anns in people:
-        height, width = picture.shape[:2]
+    for image, anns in people:
+        height, width = image.shape[:2]
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
         cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
         size = (int(height * sin + width * cos), int(height * cos + width * sin))
         matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-        turned = cv2.warpAffine(picture, matrix, size)
+        rotated = cv2.warpAffine(image, matrix, size)
         for ann in anns:
             outline = [np.reshape(part, (-1, 2)) for part in ann["segmentation"]]
             outline = np.concatenate(outline) @ matrix[:, :2].T + matrix[:, 2]
             points = np.reshape(ann["keypoints"], (17, 3)).astype(float)
             truth = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
             bbox = np.concatenate([outline.min(axis=0), outline.max(axis=0)])
-            rows.append((turned, bbox, truth, points[:, 2] > 0, ann["area"]))
+            rows.append((rotated, bbox, truth, points[:, 2] > 0, ann["area"]))
     return rows
 
 
@@ -50,8 +50,8 @@ def mean_oks(rows, keypoints):
     values = []
     for (_, _, truth, seen, area), points in zip(rows, keypoints):
         distance = ((points - truth) ** 2).sum(axis=1)
-        likeness = np.exp(-distance / (2 * area * (2 * COCO_SIGMAS) ** 2))
-        values.append(likeness[seen].mean())
+        similarity = np.exp(-distance / (2 * area * (2 * COCO_SIGMAS) ** 2))
+        values.append(similarity[seen].mean())
     return float(np.mean(values))
 
 
@@ -62,42 +62,42 @@ def estimate(estimator, rows, config=None):
 
 @pytest.mark.parametrize("degrees", [0, 45, 90, 180, 250])
 def test_people_are_found_at_any_angle(coco, estimator, degrees):
-    rows = turned_people(coco[1], degrees)
-    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=float("inf")))
+    rows = rotated_people(coco[1], degrees)
+    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(view_thr=float("inf")))
     assert mean_oks(rows, keypoints) >= LEAST_OKS
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 250])
 @pytest.mark.parametrize(("net", "least"), [(NET, LEAST_ALIGNED), (OURS, LEAST_OURS)])
-def test_with_an_aligner_one_look_is_enough(coco, net, least, degrees):
-    rows = turned_people(coco[1], degrees)
+def test_with_an_aligner_one_crop_is_enough(coco, net, least, degrees):
+    rows = rotated_people(coco[1], degrees)
     aligned = PoseEstimator(net, device="cpu", precision="fp32", aligner="skelact-aligner-96")
     found = [aligned.predict(aligned.crop(row[0], row[1][None]))[0][0] for row in rows]
     assert mean_oks(rows, found) >= least
-    # All at once, without a further look, is the same.
-    together, _, views = estimate(aligned, rows, OrientationConfig(sure_score=0.0, keep_share=99.0))
+    # All at once, without a further crop, is the same.
+    together, _, views = estimate(aligned, rows, OrientationConfig(view_thr=0.0, keep_share=99.0))
     assert len(rows) <= views <= 2 * len(rows)
     assert np.abs(together - np.stack(found)).max() < 1.0
 
 
-def test_upright_alone_loses_who_stands_on_the_hands(coco, estimator):
+def test_an_upright_crop_alone_loses_people_upside_down(coco, estimator):
     """What the other views are for."""
-    rows = turned_people(coco[1], 180)
-    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(sure_score=0.0, keep_share=99.0))
+    rows = rotated_people(coco[1], 180)
+    keypoints, _, _ = estimate(estimator, rows, OrientationConfig(view_thr=0.0, keep_share=99.0))
     assert mean_oks(rows, keypoints) < 0.5
 
 
-def test_sure_people_cost_one_view_and_others_more(coco, estimator):
-    rows = turned_people(coco[1], 0)
+def test_confident_poses_cost_one_view_and_others_more(coco, estimator):
+    rows = rotated_people(coco[1], 0)
     upright = estimate(estimator, rows)[2]
-    turned = estimate(estimator, turned_people(coco[1], 180))[2]
-    everything = estimate(estimator, rows, OrientationConfig(sure_score=float("inf")))[2]
+    rotated = estimate(estimator, rotated_people(coco[1], 180))[2]
+    everything = estimate(estimator, rows, OrientationConfig(view_thr=float("inf")))[2]
     assert upright < 2 * len(rows)
-    assert upright < turned <= everything == 5 * len(rows)
+    assert upright < rotated <= everything == 5 * len(rows)
 
 
 def test_the_batch_changes_nothing_but_rounding(coco, estimator):
-    rows = turned_people(coco[1], 120)
+    rows = rotated_people(coco[1], 120)
     together, scores, _ = estimate(estimator, rows)
     for i in (0, 5):
         alone, alone_scores, _ = estimate(estimator, rows[i : i + 1])

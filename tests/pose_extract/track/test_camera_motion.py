@@ -8,7 +8,8 @@ import pytest
 
 from skelact.pose_extract.common.geometry import pairwise_iou
 from skelact.pose_extract.track.camera_motion import CueReader
-from skelact.pose_extract.track.path_search import Candidates, follow
+from skelact.pose_extract.track.candidates import FrameCandidates
+from skelact.pose_extract.track.path_search import find_tracks
 
 _RNG = np.random.default_rng(0)
 # A hall: smooth texture with corners everywhere.
@@ -76,34 +77,35 @@ def test_what_moves_most_is_a_region_of_its_own():
     assert read([view(50)] * 3)[1].moving_region().shape == (0, 4)
 
 
-def follow_detected(detected, use_motion=True):
+def track_detected(detected, use_motion=True):
     """Return the paths of an athlete who is detected in some of 14 frames, and the truth."""
     cues = read([view(50 + 6 * i, athlete=60 + 12 * i) for i in range(14)])
-    candidates = Candidates((240, 320), use_motion=use_motion)
+    candidates = []
     truth = np.array([[60 + 12 * i, 100, 90 + 12 * i, 170] for i in range(14)], np.float32)
     for i, cue in enumerate(cues):
         boxes = truth[i : i + 1] if i in detected else np.zeros((0, 4), np.float32)
-        candidates.add(boxes, np.full(len(boxes), 0.3, np.float32), cue)
-    return follow(candidates, 1), truth
+        scores = np.full(len(boxes), 0.3, np.float32)
+        candidates.append(FrameCandidates.from_cues(boxes, scores, cue, use_motion=use_motion))
+    return find_tracks(candidates, (240, 320), 1), truth
 
 
 @pytest.mark.parametrize("use_motion", [True, False])
 def test_who_moves_is_held_where_no_detector_sees_them(use_motion):
-    (path,), truth = follow_detected([*range(4), *range(10, 14)], use_motion)
+    (path,), truth = track_detected([*range(4), *range(10, 14)], use_motion)
     assert path.steps.tolist() == list(range(14))
-    assert path.found[4:10].all() == use_motion
+    assert path.is_found[4:10].all() == use_motion
     assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.5
 
 
 def test_who_is_detected_seldom_is_held_and_keeps_the_detections_score():
-    (path,), truth = follow_detected([0, 1])
+    (path,), truth = track_detected([0, 1])
     assert path.steps.tolist() == list(range(14))
     assert path.score == pytest.approx(0.3)
     assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.4  # the last frame has one neighbour
 
 
 def test_nobody_is_made_of_motion_alone():
-    assert not follow_detected([])[0]
+    assert not track_detected([])[0]
 
 
 def test_a_cut_is_found_and_a_pan_is_none():
