@@ -1,1 +1,1 @@
-"""SkeletonMAE and the SSL classifier: torch modules that know no files, videos or devices."""
+"""Networks over skeletons: masked autoencoders and classifiers, free of files and devices."""

@@ -1,4 +1,4 @@
-"""What all classifiers of skeleton clips share: people are pooled one by one, then together."""
+"""The base of all classifiers of skeleton clips: a vector per person, then their mean."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..pose_extract.layout import KeypointLayout
 class SkeletonClassifier(nn.Module):
     """Clips of skeletons to logits.
 
-    A person who is absent, all zeros, is left out: of the batch statistics while training, and of
-    the pooling always. A subclass says how one person becomes a vector.
+    A person who is absent, all zeros, is left out of the mean over people and, while training, of
+    the batch statistics. Subclasses define :meth:`pool_person` and ``head``, (N, D') to logits.
 
     Args:
         layout: Keypoints and bones.
         input_shape: (M, T, V, C) of one clip.
-        feature_dim: D', width of a person's vector.
+        feature_dim: D', width of the vector of a person.
     """
 
     head: nn.Module
@@ -40,10 +40,10 @@ class SkeletonClassifier(nn.Module):
         raise NotImplementedError
 
     def load_pretrained(self, mae: nn.Module) -> None:
-        """Take the weights of a pre-trained masked autoencoder.
+        """Copy the weights of a pre-trained masked autoencoder.
 
         Raises:
-            SkelactError: if it is of another kind or shape.
+            SkelactError: if its type or its shapes are not those of this classifier.
         """
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class SkeletonClassifier(nn.Module):
         """Pool one person: (N, T, V, C) to (N, D'); zeros where absent."""
         if not self.training:
             return self.pool_person(x, person) * present.unsqueeze(-1)
-        # Absent persons would bend the batch statistics: only those present go through.
+        # Zeros of absent people would bias the batch statistics.
         out = x.new_zeros(len(x), self.feature_dim)
         if not present.any():
             return out
@@ -82,23 +82,23 @@ class SkeletonClassifier(nn.Module):
             x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
 
         Returns:
-            (N, num_classes) logits; finite also where nobody is present.
+            (N, num_classes) logits; finite also for clips without a person.
         """
         logits: Tensor = self.head(self.pool_clip(x))
         return logits
 
 
 def bones_and_motion(points: Tensor, parents: Tensor) -> tuple[Tensor, Tensor]:
-    """Return bones and motion, each (B, T, V, 2): the ways from the parent and the frame before.
-
-    Zero where either end is missing, that is (0, 0).
+    """Return bones and motion: vectors from the parent joint and from the frame before.
 
     Args:
-        points: (B, T, V, 2) coordinates.
-        parents: (V,) parent of each joint; a root is its own.
+        points: (B, T, V, 2) coordinates; (0, 0) is a missing joint.
+        parents: (V,) int64, the parent of each joint; a root is its own parent.
+
+    Returns:
+        Two tensors (B, T, V, 2); zero where either end is missing, and the motion of frame 0.
     """
-    seen = (points != 0).any(-1, keepdim=True)
-    bone = (points - points[:, :, parents]) * (seen & seen[:, :, parents])
-    motion = (points[:, 1:] - points[:, :-1]) * (seen[:, 1:] & seen[:, :-1])
-    # The first frame has none before it.
+    present = (points != 0).any(-1, keepdim=True)
+    bone = (points - points[:, :, parents]) * (present & present[:, :, parents])
+    motion = (points[:, 1:] - points[:, :-1]) * (present[:, 1:] & present[:, :-1])
     return bone, torch.cat([torch.zeros_like(points[:, :1]), motion], dim=1)

@@ -1,6 +1,7 @@
 """Graph layers over the joints of one skeleton, with a dense adjacency.
 
-GIN is the paper's layer; GCN and attention of the same width are there for its comparison.
+GIN is the layer of SkeletonMAE (Yan et al. 2023); GCN and attention (GAT) of the same width are
+its comparison (docs/ablations.md, "Graph layer").
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x.reshape(-1, x.shape[-1])).reshape_as(x)
 
 
-class _LearntSlope(torch.autograd.Function):
-    """PReLU of one slope out of the kernels of leaky ReLU, which are vectorised on CPUs."""
+class _SharedSlopePReLU(torch.autograd.Function):
+    """PReLU with one slope by the kernels of leaky ReLU, which are vectorised on CPUs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
@@ -38,28 +39,28 @@ class _LearntSlope(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
         grad = grads[0]
-        # The sum is taken in float32 whatever it is of; asking for that costs a copy.
-        of_slope = (grad * x.clamp_max(0)).sum().float().reshape(1)
-        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), of_slope
+        # torch accumulates the sum in float32 for bfloat16 too; dtype=float32 would cost a copy.
+        slope_grad = (grad * x.clamp_max(0)).sum().float().reshape(1)
+        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), slope_grad
 
 
 class _PReLU(nn.PReLU):
-    """PReLU whose backward pass on CPUs does without torch's own, which is slow in bfloat16."""
+    """PReLU with another backward pass on CPUs, where torch's own is slow in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.device.type == "cpu" and not torch.compiler.is_compiling():
-            out: Tensor = _LearntSlope.apply(x, self.weight)
+            out: Tensor = _SharedSlopePReLU.apply(x, self.weight)
             return out
         return super().forward(x)
 
 
 class GINLayer(nn.Module):
-    """Graph isomorphism layer: MLP((1 + eps) h + A h) (Xu et al. 2019, Eq. 4.1), eps learnt.
+    """Graph isomorphism layer: MLP((1 + eps) h + A h) (Xu et al. 2019, Eq. 4.1) with a learnt eps.
 
     Args:
-        layout: Gives A, the bones.
+        layout: Its bones are the adjacency A.
         in_dim: D_in.
-        out_dim: D_out, also the width inside the MLP.
+        out_dim: D_out, also the hidden width of the MLP.
     """
 
     adjacency: Tensor
@@ -80,7 +81,8 @@ class GINLayer(nn.Module):
         # (1 + eps) h + A h as one product with A + (1 + eps) I over the joints.
         identity = torch.eye(len(self.adjacency), dtype=h.dtype, device=h.device)
         mix = self.adjacency.to(h.dtype) + (1 + self.eps) * identity
-        if self.training:  # a product per skeleton, whose backward pass need not move the joints
+        # One product per skeleton while training: its backward pass needs no transposed copy.
+        if self.training:
             mix = mix.expand(*h.shape[:-2], -1, -1)
         mixed = torch.matmul(mix, h)
         out: Tensor = self.mlp(mixed)
@@ -126,9 +128,10 @@ class GATLayer(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Map (..., V, D_in) to (..., V, D_out)."""
         value = self.linear(h).unflatten(-1, (self.num_heads, -1))  # (..., V, K, D/K)
-        to = (value * self.target).sum(-1).transpose(-1, -2)  # (..., K, V)
-        of = (value * self.source).sum(-1).transpose(-1, -2)
-        score = F.leaky_relu(to.unsqueeze(-1) + of.unsqueeze(-2), 0.2)  # (..., K, V, V)
+        target = (value * self.target).sum(-1).transpose(-1, -2)  # (..., K, V)
+        source = (value * self.source).sum(-1).transpose(-1, -2)
+        # 0.2 is the slope of the paper, Sec. 2.1.
+        score = F.leaky_relu(target.unsqueeze(-1) + source.unsqueeze(-2), 0.2)  # (..., K, V, V)
         weight = score.masked_fill(self.blocked, float("-inf")).softmax(dim=-1)
         mixed = torch.matmul(weight, value.transpose(-2, -3))  # (..., K, V, D/K)
         return mixed.transpose(-2, -3).flatten(-2)
@@ -138,21 +141,21 @@ _LAYERS: dict[str, type[nn.Module]] = {"gin": GINLayer, "gcn": GCNLayer, "gat": 
 
 
 class GraphStack(nn.Module):
-    """Layers of one kind, each followed by batch norm and PReLU.
+    """Graph layers of one type, each followed by batch norm and PReLU.
 
-    The encoder G_E is a stack of L_D layers; the decoder G_D one layer whose output is left free.
+    The encoder G_E is a stack of L_D layers, the decoder G_D one layer without norm and activation.
 
     Args:
-        layout: Gives the bones.
+        layout: Keypoints and bones.
         in_dim: Width of the input.
         hidden_dim: Width between the layers.
         out_dim: Width of the output.
         depth: Number of layers.
-        gnn: Kind of layer.
+        gnn: Type of the layers.
         last_activation: Whether batch norm and PReLU follow the last layer too.
 
     Raises:
-        ValueError: for another kind of layer, or a depth under 1.
+        ValueError: for an unknown type of layer, or a depth below 1.
     """
 
     def __init__(

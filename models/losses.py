@@ -1,4 +1,4 @@
-"""The reconstruction error of SkeletonMAE (Eq. 2), in both of its written forms."""
+"""Reconstruction losses: of SkeletonMAE (Yan et al. 2023, Eq. 2) and of tubes."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ def reconstruction_loss(
 
     Args:
         reconstruction: (B, V, D) decoder output y.
-        target: (B, V, D) features x to be rebuilt.
+        target: (B, V, D) features x to reconstruct.
         mask: (B, V) bool, True where hidden; each sample has at least one.
-        beta: Power; above 1 it lowers the weight of joints that are nearly right.
+        beta: Power; above 1 it lowers the weight of joints with a small error.
         form: "paper" or "mean".
 
     Raises:
-        ValueError: if a sample hides no joint, or ``form`` is another.
+        ValueError: if a sample hides no joint, or for another ``form``.
     """
     if form not in ("paper", "mean"):
         raise ValueError(f"form: expected 'paper' or 'mean', got {form!r}")
     hidden = mask.sum(dim=1)  # (B,)
     if bool((hidden == 0).any()):
         raise ValueError("mask: expected at least one hidden joint per sample, got a sample with 0")
-    # Only the hidden joints, a third of all, are compared.
     cosine = F.cosine_similarity(reconstruction[mask].float(), target[mask].float(), dim=-1)
     # Rounding can put the cosine above 1; a negative base has no real power.
     error = (1.0 - cosine).clamp(min=0.0) ** beta
@@ -50,25 +49,26 @@ def reconstruction_loss(
 def tube_loss(
     positions: Tensor, motion: Tensor, target: Tensor, hidden: Tensor, *, motion_weight: float = 1.0
 ) -> Tensor:
-    """Return the error of rebuilt tubes: squared distance of positions plus that of motion.
+    """Return the reconstruction loss of tubes: mean squared distance of positions and of motion.
 
-    Motion is judged in units of the clip's own, so that slow and fast clips count alike. What was
-    not seen cannot be judged.
+    Motion is divided by its root mean square over the clip, so that slow and fast clips weigh
+    alike. Missing joints do not count.
 
     Args:
-        positions: (B, T, V, 2) rebuilt coordinates.
-        motion: (B, T, V, 2) rebuilt motion from the frame before.
-        target: (B, T, V, 2) true coordinates; (0, 0) where not seen.
+        positions: (B, T, V, 2) reconstructed coordinates.
+        motion: (B, T, V, 2) reconstructed motion from the frame before, in units of that root mean
+            square.
+        target: (B, T, V, 2) true coordinates; (0, 0) is a missing joint.
         hidden: (B, T, V) bool, True where hidden.
-        motion_weight: Weight of the motion's error.
+        motion_weight: Weight of the motion's loss.
 
     Returns:
-        The loss; 0 where nothing hidden was seen.
+        The loss; 0 if all hidden joints are missing.
     """
     positions, motion, target = positions.float(), motion.float(), target.float()
-    seen = (target != 0).any(dim=-1)
-    moved = seen.clone()
-    moved[:, 1:] &= seen[:, :-1]
+    present = (target != 0).any(dim=-1)
+    moved = present.clone()
+    moved[:, 1:] &= present[:, :-1]
     moved[:, 0] = False
     true_motion = (target - target.roll(1, dims=1)) * moved.unsqueeze(-1)
     count = moved.sum(dim=(1, 2), keepdim=True).clamp(min=1)
@@ -79,4 +79,4 @@ def tube_loss(
     def mean(values: Tensor, where: Tensor) -> Tensor:
         return (values * where).sum() / where.sum().clamp(min=1)
 
-    return mean(distance, hidden & seen) + motion_weight * mean(motion_error, hidden & moved)
+    return mean(distance, hidden & present) + motion_weight * mean(motion_error, hidden & moved)

@@ -1,4 +1,4 @@
-"""Which joints a masked autoencoder hides: whole body parts (the paper's way) or random joints."""
+"""Masks of masked autoencoders: body parts (Yan et al. 2023), random joints, tubes over time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..pose_extract.layout import KeypointLayout
 
 
 def _part_matrix(layout: KeypointLayout, device: torch.device | str) -> Tensor:
-    """Return (R, V) bool: which keypoints each body part holds."""
+    """Return (R, V) bool: the keypoints of each of the R body parts."""
     matrix = torch.zeros(len(layout.parts), layout.num_keypoints, dtype=torch.bool, device=device)
     for row, inds in enumerate(layout.parts.values()):
         matrix[row, list(inds)] = True
@@ -45,15 +45,15 @@ def part_mask(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Hide whole body parts; never all of them.
+    """Hide body parts; never all of them.
 
     Args:
         batch_size: B, number of masks.
-        layout: Whose ``parts`` are V0..V5 of the paper.
+        layout: Its ``parts`` are V0..V5 of the paper.
         parts: Names of the parts to hide in every sample; empty draws them at random.
-        num_parts: Least and greatest number of parts drawn per sample, where ``parts`` is empty.
-        generator: Random state; on ``device``.
-        device: Where the mask lies.
+        num_parts: Minimum and maximum number of parts drawn per sample, if ``parts`` is empty.
+        generator: Random state on ``device``.
+        device: Device of the mask.
 
     Returns:
         (B, V) bool, True where hidden.
@@ -66,14 +66,14 @@ def part_mask(
     if parts:
         hidden = matrix[_part_rows(layout, parts)].any(dim=0)
         return hidden.expand(batch_size, -1).clone()
-    least, greatest = num_parts
-    if not 1 <= least <= greatest < total:
+    low, high = num_parts
+    if not 1 <= low <= high < total:
         raise SkelactError(
-            f"num_parts: expected 1 <= least <= greatest < {total}, got {least} to {greatest}"
+            f"num_parts: expected 1 <= minimum <= maximum < {total}, got {low} to {high}"
         )
-    count = torch.randint(least, greatest + 1, (batch_size, 1), generator=generator, device=device)
+    count = torch.randint(low, high + 1, (batch_size, 1), generator=generator, device=device)
     order = torch.rand(batch_size, total, generator=generator, device=device).argsort(dim=1)
-    chosen = order.argsort(dim=1) < count  # (B, R): the parts whose rank is under the count
+    chosen = order.argsort(dim=1) < count  # (B, R): ranks below the count
     return (chosen.float() @ matrix.float()) > 0
 
 
@@ -111,17 +111,17 @@ def tube_mask(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Hide body parts, or joints, for spans of time.
+    """Hide body parts, or joints, over spans of frames.
 
     Args:
         batch_size: B, number of masks.
         num_frames: T.
-        layout: Gives the parts.
-        ratio: Chance that a part (or joint) is hidden in a span.
+        layout: Keypoints and body parts.
+        ratio: Probability that a part (or joint) is hidden in a span.
         tube_frames: Frames of a span; the first span may begin before the clip.
-        kind: What is hidden together.
-        generator: Random state; on ``device``.
-        device: Where the mask lies.
+        kind: Whether body parts or joints are hidden.
+        generator: Random state on ``device``.
+        device: Device of the mask.
 
     Returns:
         (B, T, V) bool, True where hidden.

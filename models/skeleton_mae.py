@@ -10,7 +10,7 @@ from .gnn import GNNName, GraphStack
 
 
 class SkeletonMAE(nn.Module):
-    """Hides joints of a skeleton and rebuilds their embedded features.
+    """Masks joints of a skeleton and reconstructs their embedded features.
 
     Args:
         layout: Keypoints, bones and body parts.
@@ -20,9 +20,9 @@ class SkeletonMAE(nn.Module):
         encoder_depth: L_D, number of encoder layers; 3 is the paper's best.
         decoder_depth: Number of decoder layers; the paper has 1.
         gnn: Kind of graph layer; the paper has "gin".
-        detach_target: Take no gradient through the target. The embedding is both input and target:
-            with a gradient through both, making all joints' features alike lowers the loss. The
-            paper does not say.
+        detach_target: Stop the gradient at the target. The embedding is both input and target:
+            with a gradient through both, the loss falls when the features of all joints become
+            equal. The paper does not say.
         remask: Set hidden joints to zero again between encoder and decoder, as GraphMAE does; the
             paper does not mention it.
     """
@@ -67,7 +67,7 @@ class SkeletonMAE(nn.Module):
         return out
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Rebuild the hidden joints' features.
+        """Reconstruct the features of the hidden joints.
 
         Args:
             x: (B, V, C) coordinates of single-frame skeletons.

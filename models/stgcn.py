@@ -1,8 +1,8 @@
-"""ST-GCN++ (Duan et al. 2022, "PYSKL", Sec. 3): the supervised peer that ours is measured against.
+"""ST-GCN++ (Duan et al. 2022, "PYSKL", Sec. 3): the supervised baseline.
 
 Written from the paper: ten blocks, three partitions of the bones with a learnt adjacency, a
-residual around the spatial part, and six branches over time. What is the same is done at once:
-neighbours are summed before the convolution, and the branches share their first one.
+residual around the spatial part, and six branches over time. Equal operations are joined:
+neighbours are summed before the convolution, and the branches share their first convolution.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def _partitions(layout: KeypointLayout) -> Tensor:
     return torch.stack([kind / kind.sum(dim=0, keepdim=True).clamp(min=1) for kind in kinds])
 
 
-def _every(stride: int, x: Tensor) -> Tensor:
-    """Keep every so many frames of (B, D, T, V).
+def _subsample(x: Tensor, stride: int) -> Tensor:
+    """Keep every ``stride``-th frame of (B, D, T, V).
 
-    In place of a stride: torch 2.13 writes past its memory when it differentiates a 1x1
-    convolution with a stride, channels last, on a CPU.
+    In place of a strided convolution: torch 2.13 writes past its memory in the backward pass of a
+    1x1 convolution with a stride, channels last, on a CPU.
     """
     return x[:, :, ::stride] if stride > 1 else x
 
@@ -53,8 +53,8 @@ class _SpatialGraph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T, V)."""
         rows = x.permute(0, 2, 3, 1)  # (B, T, V, D_in)
-        # Three sums over neighbours for each joint, side by side. Four axes on both sides, or the
-        # product would turn the larger one.
+        # The sums over neighbours of the three partitions. Both sides have four axes: otherwise
+        # matmul would transpose the larger one, which costs a copy.
         adjacency = self.adjacency.permute(2, 0, 1).flatten(0, 1).to(x.dtype)
         sums = adjacency[None, None] @ rows  # (1, 1, 3V, V) @ (B, T, V, D_in)
         sums = sums.unflatten(2, (-1, 3)).flatten(3).permute(0, 3, 1, 2)  # (B, 3 D_in, T, V)
@@ -62,9 +62,9 @@ class _SpatialGraph(nn.Module):
 
 
 class _TemporalBranches(nn.Module):
-    """Six branches over time: kernel 3 at dilations 1 to 4, a maximum, and the frame itself.
+    """Six branches over time: kernel 3 at dilations 1 to 4, max pooling, and a 1x1 convolution.
 
-    The five that look at other frames share the convolution that makes them narrow.
+    The first five share the 1x1 convolution that reduces their width.
     """
 
     def __init__(self, dim: int, stride: int) -> None:
@@ -90,7 +90,7 @@ class _TemporalBranches(nn.Module):
         """Map (B, D, T, V) to (B, D, T / stride, V)."""
         parts = self.narrow(x).split(self.widths, dim=1)
         branches = [layer(part) for layer, part in zip(self.over_time, parts)]
-        branches.append(self.frame(_every(self.stride, x)))
+        branches.append(self.frame(_subsample(x, self.stride)))
         out: Tensor = self.norm(self.transform(torch.cat(branches, dim=1)))
         return out
 
@@ -115,7 +115,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T / stride, V)."""
         out: Tensor = self.time(self.graph(x))
-        return F.relu(out + self.residual(_every(self.stride, x)) if self.has_residual else out)
+        return F.relu(out + self.residual(_subsample(x, self.stride)) if self.has_residual else out)
 
 
 class STGCNClassifier(SkeletonClassifier):
@@ -127,8 +127,8 @@ class STGCNClassifier(SkeletonClassifier):
         in_channels: C.
         num_person: M; people share the network.
         clip_len: T.
-        base_width: Channels of the first four blocks; the next three have twice, the last three
-            four times as many, at half and a quarter of the frames.
+        base_width: Channels of the first four blocks; the next three have twice as many at half of
+            the frames, the last three four times as many at a quarter of the frames.
     """
 
     def __init__(
@@ -154,17 +154,17 @@ class STGCNClassifier(SkeletonClassifier):
         self.head = nn.Linear(width_in, num_classes)
 
     def load_pretrained(self, mae: nn.Module) -> None:
-        """Refuse: this peer is supervised alone.
+        """Refuse: ST-GCN++ is trained with labels alone.
 
         Raises:
             SkelactError: always.
         """
-        raise SkelactError("model 'stgcn' has no pre-training; leave --pretrained away")
+        raise SkelactError("model 'stgcn' has no pre-training; leave --pretrained out")
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
         flat = self.norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)  # over each (V, C) channel
-        # (B, C, T, V) with C last in memory, which processors are faster with.
+        # (B, C, T, V) in channels-last memory, which is faster on CPUs.
         h = flat.unflatten(2, x.shape[2:]).contiguous().permute(0, 3, 1, 2)
         pooled: Tensor = self.blocks(h).mean(dim=(2, 3))
         return pooled

@@ -22,17 +22,16 @@ from .temporal import MultiScaleTemporalConv
 class STRLLayer(nn.Module):
     """One layer of STRL: H' = ReLU(SM(H) W) (Eq. 4), with SM of Eq. 3.
 
-    SM pools the encoded joints by a sum and joins the result, the same for every joint, to the
-    layer's input; the output is tied to the input by a residual, a 1x1 convolution where widths
-    differ. Persons have encoders of their own and share W.
+    SM sums the encoded joints and joins the sum, repeated for every joint, to the layer's input;
+    the input is added to the output as a residual. Each person has an encoder; W is shared.
 
     Args:
-        layout: Gives the bones.
+        layout: Keypoints and bones.
         dim: D, width of input and output.
         hidden_dim: D_h, width inside the encoders.
         encoder_depth: L_D.
         num_person: P, number of encoders.
-        gnn: Kind of graph layer.
+        gnn: Type of the graph layers.
         combine: How Eq. 3 joins the pooled encoding to the input: "concat" along the channels, or
             "add" after a 1x1 convolution of the input. The paper leaves it open.
     """
@@ -64,10 +63,10 @@ class STRLLayer(nn.Module):
 
         Args:
             h: Features of the joints.
-            person: Index of the person, 0 to P - 1: whose encoder to use.
+            person: Index of the person, 0 to P - 1, which selects the encoder.
         """
-        # A mean over the joints is the paper's sum, over the number of joints: the same up to a
-        # constant that W takes up, and of the size of the input it is joined to.
+        # A mean in place of the paper's sum: the same up to the constant 1/V, which W can absorb,
+        # and of the scale of the input that it is joined to.
         pooled = self.encoders[person](h).mean(dim=-2, keepdim=True)  # (B, 1, D)
         if self.combine == "concat":
             # [H, Repeat(S)] W, without writing the repetition out: H W_1 + S W_2.
@@ -86,18 +85,18 @@ class SSLClassifier(SkeletonClassifier):
         in_channels: C, 2 for x and y, 3 with the score.
         embed_dim: D, width of the embedding and of all STRL layers.
         hidden_dim: D_h, width inside the encoders.
-        num_person: P, persons per clip, each with encoders of its own.
-        clip_len: T, frames per clip; the temporal position embedding has one vector each.
+        num_person: P, people per clip, each with encoders of their own.
+        clip_len: T, frames per clip; each has a vector in the temporal position embedding.
         num_layers: M, number of STRL layers; 3 is the paper's best.
         encoder_depth: L_D, layers of each encoder.
-        gnn: Kind of graph layer.
+        gnn: Type of the graph layers.
         combine: See :class:`STRLLayer`.
-        temporal: "last" has multi-scale temporal convolution after the last layer (the paper's
-            text); "every" has one after each layer.
+        temporal: "last" puts a multi-scale temporal convolution after the last layer (the text of
+            the paper), "every" after each layer.
         temporal_dim: Width of the last temporal convolution (the paper does not give it).
         dropout: Share of pooled features dropped while training.
-        streams: What is embedded beside the coordinates, the paper's only input: "bone", the way
-            from the parent joint, and "motion", the way from the frame before.
+        streams: Further inputs, embedded and added to the coordinates, the paper's only input:
+            "bone", the vector from the parent joint, and "motion", the one from the frame before.
 
     Raises:
         ValueError: for an unknown stream.
@@ -142,7 +141,7 @@ class SSLClassifier(SkeletonClassifier):
             STRLLayer(layout, embed_dim, hidden_dim, encoder_depth, num_person, gnn, combine)
             for _ in range(num_layers)
         )
-        # After layer i; the last one widens.
+        # temporal[i] follows layer i; the last one maps D to the temporal width.
         self.temporal = nn.ModuleList(
             MultiScaleTemporalConv(embed_dim, temporal_dim if i == num_layers - 1 else embed_dim)
             if temporal == "every" or i == num_layers - 1
@@ -160,7 +159,7 @@ class SSLClassifier(SkeletonClassifier):
         """Copy a SkeletonMAE's embedding, and its encoder into every layer and person.
 
         Raises:
-            SkelactError: if the shapes differ: the two were configured differently.
+            SkelactError: if it is no SkeletonMAE, or its shapes differ.
         """
         if not isinstance(mae, SkeletonMAE):
             raise SkelactError(f"expected a pre-trained SkeletonMAE, got {type(mae).__name__}")
@@ -168,9 +167,9 @@ class SSLClassifier(SkeletonClassifier):
         for layer in self.layers:
             assert isinstance(layer, STRLLayer)
             pairs += [(encoder, mae.encoder) for encoder in layer.encoders]
-        for mine, theirs in pairs:
+        for module, source in pairs:
             try:
-                mine.load_state_dict(theirs.state_dict())
+                module.load_state_dict(source.state_dict())
             except RuntimeError as error:
                 raise SkelactError(
                     "the pre-trained encoder does not fit this classifier: expected the same "
@@ -188,6 +187,6 @@ class SSLClassifier(SkeletonClassifier):
         for layer, temporal in zip(self.layers, self.temporal):
             h = layer(h.flatten(0, 1), person).unflatten(0, (-1, h.shape[1]))
             if not isinstance(temporal, nn.Identity):
-                # (B, T, V, D) -> (B, D, T, V) and back; channels-last memory, so nothing moves.
+                # (B, T, V, D) -> (B, D, T, V) and back; channels-last memory, so no copy is made.
                 h = temporal(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return h.mean(dim=(1, 2))

@@ -15,19 +15,19 @@ def _reduce(in_dim: int, out_dim: int) -> nn.Sequential:
 
 
 class MultiScaleTemporalConv(nn.Module):
-    """Branches that look at different spans of time, joined along the channels.
+    """Branches with different receptive fields in time, concatenated along the channels.
 
-    One branch per dilation, one max-pooling branch and one 1x1 branch share the output width; the
-    input is added through a 1x1 convolution where the widths differ.
+    One branch per dilation, one max-pooling branch and one 1x1 branch have equal shares of the
+    output width; the input is added as a residual, through a 1x1 convolution if the widths differ.
 
     Args:
         in_dim: D_in.
         out_dim: D_out, a multiple of the number of branches.
-        kernel_size: Frames a dilated branch looks at.
-        dilations: Step between these frames, one branch each.
+        kernel_size: Kernel over time of the dilated branches.
+        dilations: Dilations, one branch each.
 
     Raises:
-        ValueError: if ``out_dim`` cannot be shared equally by the branches.
+        ValueError: if ``out_dim`` is no multiple of the number of branches.
     """
 
     def __init__(

@@ -1,10 +1,9 @@
-"""Masked autoencoding over time: body parts are hidden for spans of time and rebuilt.
+"""Masked autoencoding over time: body parts are hidden over spans of frames and reconstructed.
 
-SkeletonMAE hides parts of single frames, so nothing moves in what it learns from. Here the hidden
-thing is a tube, a body part over a span of frames, and the whole encoder, over joints and time, is
-pre-trained. Rebuilt are the positions, and the motion from frame to frame (as in Mao et al. 2023,
-"Masked motion predictors"). Tubes are those of Tong et al. 2022 (VideoMAE), of body parts instead
-of patches.
+SkeletonMAE masks single frames, so that it learns nothing of motion. Here the mask is a set of
+tubes, body parts over spans of frames (VideoMAE's tubes, Tong et al. 2022, of body parts instead of
+patches), and the encoder over joints and time is pre-trained. Targets are the positions, and the
+motion from frame to frame (as in Mao et al. 2023, "Masked motion predictors").
 """
 
 from __future__ import annotations
@@ -21,21 +20,22 @@ from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier, bones_and_motion
 from .gnn import BatchNorm
 
-# Motion from frame to frame is some tenth of the positions' size; this brings it near.
+# Motion from frame to frame is about a tenth of the positions in size; this scale brings the two
+# closer. Set when the network was designed; no measurement of it is recorded.
 _MOTION_SCALE = 4.0
 
 
 class GraphMixing(nn.Module):
-    """Mixes the joints by learnt weights that start as the bones: ReLU(BN(W mix(W' h)) + h).
+    """Mixes the joints by learnt weights initialised as the bones: ReLU(BN(W mix(W' h)) + h).
 
-    Heads share the channels; each has a (V, V) matrix, started in turn as itself, the parent, the
-    children and the mean of the neighbours.
+    Each head has an equal share of the channels and a (V, V) matrix, initialised in turn as the
+    joint itself, its parent, its children, and the mean of its neighbours.
 
     Args:
-        layout: Gives the bones.
+        layout: Keypoints and bones.
         in_dim: D_in.
         out_dim: D_out, a multiple of ``num_heads``.
-        num_heads: Number of matrices.
+        num_heads: Number of heads.
 
     Raises:
         ValueError: if ``out_dim`` is no multiple of ``num_heads``.
@@ -77,12 +77,13 @@ class GraphMixing(nn.Module):
 
 
 class TemporalMixing(nn.Module):
-    """Looks along time at several spans: a quarter of the channels each for two dilations, a
-    maximum and the frame itself (after MS-G3D, Liu et al. 2020).
+    """Mixes frames at several receptive fields (after MS-G3D, Liu et al. 2020).
+
+    Two dilated convolutions, max pooling and the identity each have a quarter of the channels.
 
     Args:
         dim: D, a multiple of 4.
-        stride: Step between output frames.
+        stride: Stride over time.
     """
 
     def __init__(self, dim: int, stride: int) -> None:
@@ -108,7 +109,7 @@ class TemporalMixing(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Map (B, T, V, D) to (B, ceil(T / stride), V, D)."""
-        # (B, D, T, V); channels-last memory, so nothing moves.
+        # (B, D, T, V); channels-last memory, so no copy is made.
         value = F.relu(self.value_norm(self.value(h))).permute(0, 3, 1, 2)
         near, far, peak, same = value.chunk(4, dim=1)
         parts = [
@@ -122,16 +123,16 @@ class TemporalMixing(nn.Module):
 
 
 class TubeEncoder(nn.Module):
-    """Encodes one person over time; missing joints are told as such, by the vector [MASK].
+    """Encodes one person over time; the vector [MASK] is added to missing joints.
 
-    A joint comes in as its position, its bone, its motion and whether it is seen; (0, 0) is not.
+    The input of a joint is its position, bone, motion and presence; a joint at (0, 0) is missing.
 
     Args:
         layout: Keypoints and bones.
-        in_channels: C; 3 takes the keypoint score in, too.
+        in_channels: C, 2 for x and y, 3 with the score.
         widths: D of each layer.
-        strides: Step in time of each layer.
-        num_heads: Heads of each layer.
+        strides: Stride over time of each layer.
+        num_heads: Number of heads of each layer.
 
     Raises:
         ValueError: if there are not as many strides as widths.
@@ -167,17 +168,17 @@ class TubeEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, V, C) to (B, T / time_step, V, D)."""
         points = x[..., :2]
-        seen = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
+        present = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
         bone, motion = bones_and_motion(points, self.parents)
-        told = torch.cat([points, bone, _MOTION_SCALE * motion, seen, x[..., 2:]], dim=-1)
-        h = self.embed(told) + self.joint_token + (1 - seen) * self.mask_token
+        inputs = torch.cat([points, bone, _MOTION_SCALE * motion, present, x[..., 2:]], dim=-1)
+        h = self.embed(inputs) + self.joint_token + (1 - present) * self.mask_token
         for layer in self.layers:
             h = layer(h)
         return h
 
 
 class TubeMAE(nn.Module):
-    """Rebuilds hidden tubes: positions, and motion in units of the clip's own.
+    """Reconstructs hidden tubes: positions, and motion in units of its root mean square.
 
     Args:
         layout: Keypoints, bones and body parts.
@@ -205,7 +206,7 @@ class TubeMAE(nn.Module):
         )
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Rebuild a person's clip from what is not hidden.
+        """Reconstruct the clip of a person from its visible joints.
 
         Args:
             x: (B, T, V, C) normalised coordinates, T a multiple of the encoder's time step.
@@ -214,14 +215,14 @@ class TubeMAE(nn.Module):
         Returns:
             Positions and motion from the frame before, each (B, T, V, 2).
         """
-        rebuilt = self.decoder(self.encoder(x * ~hidden.unsqueeze(-1)))
-        # (B, T/r, V, 4r): each output frame stands for r frames.
-        frames = rebuilt.unflatten(-1, (self.encoder.time_step, 4)).transpose(2, 3).flatten(1, 2)
+        out = self.decoder(self.encoder(x * ~hidden.unsqueeze(-1)))
+        # (B, T/r, V, 4r): each output frame holds r frames of positions and motion.
+        frames = out.unflatten(-1, (self.encoder.time_step, 4)).transpose(2, 3).flatten(1, 2)
         return frames[..., :2], frames[..., 2:]
 
 
 class TubeClassifier(SkeletonClassifier):
-    """The encoder, pooled over joints and time, and a linear classifier.
+    """The encoder, mean pooling over joints and time, and a linear classifier.
 
     Args:
         layout: Keypoints and bones.

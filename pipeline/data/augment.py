@@ -1,4 +1,4 @@
-"""Changes to training clips, made to a whole batch at once on its device."""
+"""Augmentation of training clips, of a batch at once on its device."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from ...pose_extract.layout import KeypointLayout
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How training clips are changed; 0 is off everywhere. Lengths are in normalised units.
+    """How training clips are augmented; 0 is off. Lengths are in normalised units.
 
     Attributes:
         noise_std: Standard deviation of the noise added to each joint in each frame. The paper adds
             pixel noise and does not give its size.
-        noise_max: If above ``noise_std``, each clip's deviation is drawn between the two.
-        flip_prob: Chance of mirroring a clip, left and right joints exchanged.
-        rotate_degrees: Greatest rotation in the picture, to either side.
-        scale: Greatest relative change of size, to either side.
-        shear: Greatest shear of either axis.
-        shift: Greatest shift along either axis.
-        drop_prob: Chance that a joint is missing in a whole clip.
-        frame_drop_prob: Chance that a joint is missing in one frame.
-        lost_frames: Greatest share of frames without a skeleton; each clip's share is drawn.
-        tube_prob: Chance that body parts are missing for spans of time in a clip, as in
-            pre-training with tubes.
-        tube_ratio: Chance of each part and span, in such a clip.
+        noise_max: If above ``noise_std``, the standard deviation of each clip is drawn uniformly
+            between the two.
+        flip_prob: Probability of mirroring a clip, with left and right joints swapped.
+        rotate_degrees: Maximum rotation in the image plane, in either direction.
+        scale: Maximum relative change of size, up or down.
+        shear: Maximum shear of either axis.
+        shift: Maximum shift along either axis.
+        drop_prob: Probability that a joint is missing in all frames of a clip.
+        frame_drop_prob: Probability that a joint is missing in one frame.
+        lost_frames: Maximum share of frames without a skeleton; drawn uniformly for each clip.
+        tube_prob: Probability that tubes are missing in a clip, as in pre-training with tubes: body
+            parts over spans of frames.
+        tube_ratio: Probability of each body part and span, in such a clip.
         tube_frames: Frames of a span.
-        random_steps: Take a random frame from each span rather than its middle one.
-        min_length: Least share of a clip's length that is shown; which part is drawn.
+        random_steps: Sample a random frame from each span instead of its middle one.
+        min_length: Minimum share of a clip's length that is used; length and start are drawn.
     """
 
     noise_std: float = 0.01
@@ -67,13 +68,16 @@ class AugmentConfig:
 def augment(
     x: Tensor, layout: KeypointLayout, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
-    """Return a changed copy of a batch; what was missing stays missing.
+    """Return an augmented copy of a batch; missing joints stay missing.
 
     Args:
         x: (N, M, T, V, C) normalised clips; the first two channels are x and y.
-        layout: Gives the mirror pairs.
-        config: What to do.
+        layout: Gives the pairs of left and right joints.
+        config: The augmentations.
         generator: Random state on the device of ``x``.
+
+    Returns:
+        The same shape and dtype as ``x``.
     """
 
     def uniform(*shape: int) -> Tensor:
@@ -117,7 +121,7 @@ def augment(
 
 
 def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:
-    """Return clips (..., V, C) as a mirror shows them: x negated, left and right exchanged."""
+    """Return clips (..., V, C) mirrored: x negated, left and right joints swapped."""
     sides = x[..., torch.as_tensor(layout.flip_inds(), device=x.device), :]
     return torch.cat([-sides[..., :1], sides[..., 1:]], dim=-1)
 
@@ -125,12 +129,12 @@ def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:
 def draw_positions(
     count: int, clip_len: int, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor | float:
-    """Return where in its span each frame of a training clip is taken; see ``sample_steps``.
+    """Return the position of each frame of a training clip in its span; see ``sample_steps``.
 
     Args:
         count: N, number of clips.
         clip_len: T.
-        config: What is random.
+        config: Which positions are random.
         generator: Random state of the CPU.
 
     Returns:
@@ -147,7 +151,7 @@ def draw_positions(
     length, start = torch.rand((2, count, 1), generator=generator)
     length = config.min_length + (1 - config.min_length) * length
     start = start * (1 - length) * clip_len
-    # From the spans of the part shown to those of the whole clip.
+    # Positions in spans of the part that is used, as positions in spans of the clip.
     return start + length * (steps + within) - steps
 
 

@@ -1,7 +1,7 @@
 """From the skeletons of a clip to the tensor a model sees; the same for training and prediction.
 
-Two steps: :func:`normalize` works on the whole clip once, :func:`sample_steps` picks the frames.
-The config is frozen into each checkpoint, and prediction reads it from there.
+Two steps: :func:`normalize` works on all frames of a clip once, :func:`sample_steps` samples from
+them. The config is saved in each checkpoint, and prediction reads it from there.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ class PreprocessConfig:
 
     Attributes:
         layout: Keypoint layout that the skeletons must have.
-        clip_len: T, frames a model sees; picked evenly over the clip (PYSKL's uniform sampling).
-        num_person: M, persons a model sees; the first ones, the athlete first.
+        clip_len: T, frames of the model's input, sampled evenly over the clip (PYSKL's uniform
+            sampling).
+        num_person: M, people of the model's input: the first M, the athlete first.
         in_channels: 2 for x and y, the paper's; 3 adds the keypoint score.
-        normalization: "clip_box" puts the origin at the middle of the people's box over the whole
-            clip and takes half its longer side as 1: free of where and how large they are seen.
-            "image" maps the picture to -1..1 on both axes, as PYSKL does.
+        normalization: "clip_box" puts the origin at the centre of the box around all people over
+            all frames and takes half its longer side as 1, so that position and size in the image
+            do not matter. "image" maps the image to -1..1 on both axes, as PYSKL does.
         score_thr: A joint with a score at or below it counts as missing.
-        fill_missing: What stands for a missing joint: "zero", or "interpolate" over time between
-            the frames where it was seen; a joint that is never seen stays zero.
-        ignore_keypoints: Names of joints that are always missing, because the training data lacks
-            them.
+        fill_missing: Coordinates of a missing joint: "zero", or "interpolate" over time between
+            the frames in which it is present; a joint that is never present stays zero.
+        ignore_keypoints: Names of joints that always count as missing, because the training data
+            lacks them.
     """
 
     layout: str = "coco_17"
@@ -45,14 +46,14 @@ class PreprocessConfig:
     ignore_keypoints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least, most in (
+        for name, low, high in (
             ("clip_len", 1, 4096),
             ("num_person", 1, 64),
             ("in_channels", 2, 3),
         ):
-            if not least <= getattr(self, name) <= most:
+            if not low <= getattr(self, name) <= high:
                 raise SkelactError(
-                    f"preprocess.{name}: expected {least} to {most}, got {getattr(self, name)}"
+                    f"preprocess.{name}: expected {low} to {high}, got {getattr(self, name)}"
                 )
         for keypoint in self.ignore_keypoints:
             self.keypoint_layout.index(keypoint)
@@ -70,13 +71,13 @@ class PreprocessConfig:
 
 
 def normalize(annotation: Annotation, config: PreprocessConfig) -> np.ndarray:
-    """Return all frames of a clip as (M, T', V, C) float32, T' as long as the clip.
+    """Return all T' frames of a clip as (M, T', V, C) float32, normalised coordinates.
 
-    Absent persons and missing joints are zeros, and so is a whole clip without people.
+    Absent people and missing joints are zeros; a clip without people is all zeros.
 
     Raises:
-        SkelactError: if the skeletons have another layout, or "image" normalization is asked for
-            and the picture's size is not known.
+        SkelactError: if the skeletons have another layout, or normalization is "image" and the
+            annotation has no ``img_shape``.
     """
     num_keypoints = config.keypoint_layout.num_keypoints
     if annotation.keypoints.shape[2] != num_keypoints:
@@ -86,21 +87,21 @@ def normalize(annotation: Annotation, config: PreprocessConfig) -> np.ndarray:
         )
     keypoints = annotation.keypoints[: config.num_person].astype(np.float32)
     scores = annotation.keypoint_scores[: config.num_person].astype(np.float32)
-    # NTU's 2D files, for one, do not hold a score for what is absent but zero coordinates.
-    seen = (scores > config.score_thr) & (keypoints != 0).any(axis=-1)
+    # PYSKL's files of NTU mark an absent person by zero coordinates and not by the score.
+    present = (scores > config.score_thr) & (keypoints != 0).any(axis=-1)
     for keypoint in config.ignore_keypoints:
-        seen[:, :, config.keypoint_layout.index(keypoint)] = False
+        present[:, :, config.keypoint_layout.index(keypoint)] = False
 
     out = np.zeros((config.num_person, *keypoints.shape[1:3], config.in_channels), np.float32)
-    if not seen.any():
+    if not present.any():
         return out
-    center, scale = _frame_of_reference(annotation, keypoints[seen], config)
-    points = np.where(seen[..., None], (keypoints - center) / scale, 0).astype(np.float32)
+    center, scale = _frame_of_reference(annotation, keypoints[present], config)
+    points = np.where(present[..., None], (keypoints - center) / scale, 0).astype(np.float32)
     if config.fill_missing == "interpolate":
-        points = _interpolate(points, seen)
+        points = _interpolate(points, present)
     out[: len(points), ..., :2] = points
     if config.in_channels == 3:
-        out[: len(points), ..., 2] = np.where(seen, scores, 0)
+        out[: len(points), ..., 2] = np.where(present, scores, 0)
     return out
 
 
@@ -111,24 +112,24 @@ def _frame_of_reference(
     if config.normalization == "image":
         if annotation.img_shape is None:
             raise SkelactError(
-                f"{annotation.frame_dir} does not say its picture's size, which normalization "
-                "'image' needs; use 'clip_box'"
+                f"{annotation.frame_dir} has no img_shape, which normalization 'image' needs; use "
+                "'clip_box'"
             )
         half = np.array(annotation.img_shape[::-1], np.float32) / 2
         return half, half
-    # The outermost hundredth is left out: one wild keypoint must not set the scale of a clip.
+    # Quantiles and not the extremes: one outlier must not set the scale of a clip.
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     side = max(float((high - low).max()), 1e-6)
     return (low + high) / 2, np.full(2, side / 2, np.float32)
 
 
-def _interpolate(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _interpolate(points: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Fill missing joints (M, T, V, 2) linearly over time; ends are held."""
     out = points.copy()
     steps = np.arange(points.shape[1])
-    gaps = seen.any(axis=1) & ~seen.all(axis=1)  # (M, V): seen somewhere but not everywhere
+    gaps = present.any(axis=1) & ~present.all(axis=1)  # (M, V): in some frames
     for person, joint in np.argwhere(gaps):
-        known = seen[person, :, joint]
+        known = present[person, :, joint]
         for axis in range(2):
             out[person, ~known, joint, axis] = np.interp(
                 steps[~known], steps[known], points[person, known, joint, axis]
@@ -139,19 +140,19 @@ def _interpolate(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def sample_steps(
     num_frames: np.ndarray, clip_len: int, position: np.ndarray | float = 0.5
 ) -> np.ndarray:
-    """Pick ``clip_len`` frames: the clip is cut into as many equal spans, one frame from each.
+    """Sample ``clip_len`` frames: the clip is cut into as many equal spans, one frame from each.
 
     Frame i is ``floor((i + position) * num_frames / clip_len)``. A clip shorter than ``clip_len``
-    repeats frames in place, so time is stretched and never runs round (PYSKL loops such clips).
+    repeats frames in place: time is stretched, where PYSKL loops such clips.
 
     Args:
         num_frames: (N,) int, frames of each clip, at least 1.
         clip_len: T.
-        position: Where in its span a frame is taken, in [0, 1): a number, or (N, T) values. Random
-            values give PYSKL's training samples, 0.5 the one used for prediction.
+        position: Position of a frame in its span, in [0, 1): a number, or (N, T) values. Random
+            values give PYSKL's training samples, 0.5 is used for prediction.
 
     Returns:
-        (N, T) int64 frame numbers, not falling.
+        (N, T) int64 frame numbers, non-decreasing.
     """
     num_frames = np.asarray(num_frames)
     spans = np.arange(clip_len) + position
@@ -161,22 +162,22 @@ def sample_steps(
 
 
 def clip_positions(num_clips: int) -> list[float]:
-    """Return where in each span the frames of test clip 0..num_clips-1 are taken."""
+    """Return the position in its span at which each of the test clips takes its frames."""
     return [(i + 0.5) / num_clips for i in range(num_clips)]
 
 
 def preprocess(annotation: Annotation, config: PreprocessConfig, num_clips: int = 1) -> np.ndarray:
-    """Return what a model sees of a clip when it predicts.
+    """Return the input of a model for one clip at prediction.
 
     Returns:
         (num_clips, M, T, V, C) float32; zeros where the clip has no frame or no people.
     """
-    whole = normalize(annotation, config)
-    if whole.shape[1] == 0:
+    frames = normalize(annotation, config)
+    if frames.shape[1] == 0:
         return np.zeros((num_clips, *config.tensor_shape), np.float32)
-    length = np.array([whole.shape[1]])
+    length = np.array([frames.shape[1]])
     clips = [
-        whole[:, sample_steps(length, config.clip_len, position)[0]]
+        frames[:, sample_steps(length, config.clip_len, position)[0]]
         for position in clip_positions(num_clips)
     ]
     return np.stack(clips)

@@ -1,4 +1,4 @@
-"""What a classifier costs: parameters, and multiply-adds per clip."""
+"""Cost of a classifier: parameters, and multiply-adds per clip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..config import FinetuneConfig
 
 @dataclass(frozen=True)
 class Cost:
-    """Size and work of a classifier.
+    """Cost of a classifier.
 
     Attributes:
-        parameters: Number of weights.
-        gflops: Billions of multiply-adds for one clip, as the field counts its GFLOPs (products of
-            matrices and convolutions).
+        parameters: Number of parameters.
+        gflops: Billions of multiply-adds of matrix products and convolutions for one clip: what
+            papers of skeleton-based action recognition call GFLOPs.
     """
 
     parameters: int
@@ -26,12 +26,12 @@ class Cost:
 
 
 def measure_cost(config: FinetuneConfig, num_classes: int, num_person: int = 2) -> Cost:
-    """Build a classifier and count.
+    """Build a classifier with random weights and count.
 
     Args:
-        config: Which; the clip has its number of frames.
+        config: The classifier, and the number of frames of a clip.
         num_classes: Number of classes.
-        num_person: People in the clip.
+        num_person: Number of people in the clip.
     """
     preprocess = replace(config.preprocess, num_person=num_person)
     model = build_classifier(preprocess, config.network, config.classifier, num_classes).eval()

@@ -1,4 +1,4 @@
-"""How well a classifier does on labelled skeletons."""
+"""Accuracy of a classifier on labelled skeletons, exact or degraded."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 def corrupt(
     clips: Sequence[Annotation], joint_noise: float, lost_frames: float, seed: int
 ) -> list[Annotation]:
-    """Return clips with worse skeletons, to see how much a classifier bears.
+    """Return clips with degraded skeletons, to measure the robustness of a classifier.
 
     Args:
         clips: The clips.
-        joint_noise: Standard deviation of noise on each joint and frame, as a share of the longer
-            side of the box around all people of the clip.
-        lost_frames: Share of frames without a skeleton, drawn at random.
-        seed: Seed; a clip's draws do not depend on the others.
+        joint_noise: Standard deviation of Gaussian noise on each joint and frame, as a share of the
+            longer side of the box around all people and frames of the clip.
+        lost_frames: Probability that a frame loses its skeletons.
+        seed: Seed; the draws of a clip depend on its number and not on the other clips.
+
+    Returns:
+        Copies; a lost joint has score 0 and coordinates (0, 0).
 
     Raises:
-        SkelactError: for negative noise, or a share that is not from 0 to below 1.
+        SkelactError: for negative noise, or a share outside [0, 1).
     """
     if joint_noise < 0 or not 0 <= lost_frames < 1:
         raise SkelactError(
@@ -58,8 +61,8 @@ def corrupt(
 
 
 def evaluate_checkpoint(
-    checkpoint: Path | None,
-    ann_file: Path,
+    checkpoint: str | Path | None,
+    ann_file: str | Path,
     split: str,
     *,
     device: str = "auto",
@@ -75,17 +78,17 @@ def evaluate_checkpoint(
         ann_file: PYSKL annotation file.
         split: Split of it.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        num_clips: Test clips per video; None takes what the classifier was measured with.
+        num_clips: Test clips per video; None takes the number in the checkpoint.
         joint_noise: See :func:`corrupt`.
         lost_frames: See :func:`corrupt`.
-        seed: Seed of the noise and the losses.
+        seed: Seed of the noise and the lost frames.
 
     Raises:
         SkelactError: if the checkpoint, the file or the split cannot be used.
     """
     from ...pose_extract.common.device import choose_device
 
-    model, meta = load_classifier(checkpoint)
+    model, meta = load_classifier(Path(checkpoint) if checkpoint is not None else None)
     annotations = load_annotations(ann_file).select(split)
     annotations = corrupt(annotations, joint_noise, lost_frames, seed)
     chosen = choose_device(device)

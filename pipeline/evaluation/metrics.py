@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a classifier on a set of clips.
+    """Accuracy of a classifier on a set of clips.
 
     Attributes:
-        num_clips: Clips measured.
-        top1: Share of clips whose label scores highest, in per cent.
-        top5: Share of clips whose label is among the five highest, in per cent.
-        mean_class_accuracy: Mean over the classes that occur of their share of right answers, in
-            per cent: FineGym's figure.
+        num_clips: Number of clips.
+        top1: Share of clips whose label has the highest score, in per cent.
+        top5: Share of clips whose label is among the five highest scores, in per cent.
+        mean_class_accuracy: Mean of the recalls of the classes that occur, in per cent: the figure
+            of FineGym (Shao et al., CVPR 2020).
         confusion_matrix: Clips by true class (row) and predicted class (column).
     """
 
@@ -37,19 +37,20 @@ class Evaluation:
     confusion_matrix: list[list[int]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the figures as values that JSON can hold."""
         return asdict(self)
 
 
 def measure(scores: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """Compute the figures.
+    """Compute the accuracy of scores.
 
     Args:
-        scores: (N, num_classes), higher is likelier; ties go to the lower class.
+        scores: (N, num_classes) float, a higher score is a more likely class; of equal scores the
+            lower class comes first.
         labels: (N,) int, class indices.
 
     Raises:
-        SkelactError: if there is no clip, or a label is none of the classes.
+        SkelactError: if there is no clip, or a label outside 0 to num_classes - 1.
     """
     num_classes = scores.shape[1]
     if len(labels) == 0:

@@ -1,4 +1,4 @@
-"""How good features are before any fine-tuning: linear probe and nearest neighbour."""
+"""Quality of features without fine-tuning: linear probe and nearest neighbour."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class ProbeResult:
 
     Attributes:
         linear: Of a linear classifier on the features.
-        knn: Of the label of the nearest training clip, by cosine.
-        num_train: Labelled training clips.
-        num_val: Clips measured.
+        knn: Of the label of the nearest training clip by cosine similarity (1-NN).
+        num_train: Number of labelled training clips.
+        num_val: Number of clips of the val split.
     """
 
     linear: float
@@ -39,8 +39,8 @@ class ProbeResult:
 
 
 def probe(
-    checkpoint: Path,
-    ann_file: Path,
+    checkpoint: str | Path,
+    ann_file: str | Path,
     train_split: str,
     val_split: str,
     *,
@@ -48,36 +48,37 @@ def probe(
     seed: int = 0,
     device: str = "auto",
 ) -> ProbeResult:
-    """Measure the features of a pre-trained or fine-tuned network; its weights stay as they are.
+    """Measure the features of a pre-trained or fine-tuned network, whose weights are frozen.
 
     Args:
         checkpoint: A pre-training or classifier checkpoint.
         ann_file: PYSKL annotation file.
-        train_split: Split that the linear classifier learns from.
+        train_split: Split that the linear classifier is fitted on.
         val_split: Split to measure on.
-        share: Share of the training labels that are used, as in fine-tuning.
-        seed: Which labels these are.
+        share: Share of the training labels that is used, as in fine-tuning.
+        seed: Seed of the draw of these labels.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         SkelactError: if the checkpoint, the file or a split cannot be used.
     """
+    checkpoint = Path(checkpoint)
     data = load_annotations(ann_file)
     train = label_fraction(data.select(train_split), share, seed)
     val = data.select(val_split)
-    one, labels = clip_features(checkpoint, train, choose_device(device))
-    two, wanted = clip_features(checkpoint, val, choose_device(device))
-    # As the training clips lie, so that no feature counts by its unit.
-    mean, std = one.mean(dim=0), one.std(dim=0).clamp(min=1e-6)
-    one, two = (one - mean) / std, (two - mean) / std
+    fitted, labels = clip_features(checkpoint, train, choose_device(device))
+    measured, true_labels = clip_features(checkpoint, val, choose_device(device))
+    # Standardised by the training clips, so that no feature counts by its scale.
+    mean, std = fitted.mean(dim=0), fitted.std(dim=0).clamp(min=1e-6)
+    fitted, measured = (fitted - mean) / std, (measured - mean) / std
 
     def top1(predicted: Tensor) -> float:
-        return 100 * float((predicted == wanted).float().mean())
+        return 100 * float((predicted == true_labels).float().mean())
 
-    likeness = nn.functional.normalize(two) @ nn.functional.normalize(one).T
+    cosine = nn.functional.normalize(measured) @ nn.functional.normalize(fitted).T
     return ProbeResult(
-        linear=top1(_fit_linear(one, labels)(two).argmax(dim=1)),
-        knn=top1(labels[likeness.argmax(dim=1)]),
+        linear=top1(_fit_linear(fitted, labels)(measured).argmax(dim=1)),
+        knn=top1(labels[cosine.argmax(dim=1)]),
         num_train=len(train),
         num_val=len(val),
     )
@@ -88,29 +89,37 @@ def clip_features(
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, D) and labels (N,) on the CPU.
 
-    A pre-trained network gives its encoding, averaged over joints, as mean and standard deviation
-    over time, averaged over people. A classifier gives what its last layers see.
+    Features of a pre-trained network are its encoding, averaged over joints, as mean and standard
+    deviation over time, averaged over people. Those of a classifier are the input of its head.
+
+    Raises:
+        SkelactError: for an exported classifier, whose features cannot be read.
     """
     meta = load_meta(checkpoint)
     if meta.kind == "pretrain":
-        model: nn.Module = _Pooled(load_mae(checkpoint)[0])
+        model: nn.Module = _MaeFeatures(load_mae(checkpoint)[0])
     else:
         classifier, _ = load_classifier(checkpoint)
         if isinstance(classifier, OnnxClassifier):
-            raise SkelactError(f"{checkpoint}: an exported classifier gives no features")
-        model = _Clip(classifier)
+            raise SkelactError(
+                f"{checkpoint}: an ONNX classifier gives logits alone; probe the checkpoint that "
+                "it was exported from"
+            )
+        model = _ClipFeatures(classifier)
     model = model.to(device).eval()
     store = ClipStore(clips, meta.preprocess)
-    found = []
+    features = []
     with torch.inference_mode():
         for start in range(0, len(store), _BATCH):
             inds = torch.arange(start, min(start + _BATCH, len(store)))
-            found.append(model(store.batch(inds, device)).float().cpu())
-    # Copied out of inference mode: a linear classifier is fitted to them.
-    return torch.cat(found).clone(), store.labels
+            features.append(model(store.batch(inds, device)).float().cpu())
+    # A copy, because tensors of inference mode cannot be saved for a backward pass.
+    return torch.cat(features).clone(), store.labels
 
 
-class _Clip(nn.Module):
+class _ClipFeatures(nn.Module):
+    """A classifier without its head: clips (N, M, T, V, C) to (N, D)."""
+
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
@@ -120,8 +129,8 @@ class _Clip(nn.Module):
         return out
 
 
-class _Pooled(nn.Module):
-    """A masked autoencoder's encoding of clips (N, M, T, V, C) as (N, 2 D)."""
+class _MaeFeatures(nn.Module):
+    """A masked autoencoder's encoding: clips (N, M, T, V, C) to (N, 2 D)."""
 
     def __init__(self, mae: SkeletonMAE | TubeMAE) -> None:
         super().__init__()
@@ -144,7 +153,7 @@ class _Pooled(nn.Module):
 
 
 def _fit_linear(features: Tensor, labels: Tensor, penalty: float = 1e-3) -> nn.Linear:
-    """Fit multinomial logistic regression with an L2 penalty; no randomness in it."""
+    """Fit multinomial logistic regression with an L2 penalty; deterministic."""
     linear = nn.Linear(features.shape[1], int(labels.max()) + 1)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -1,4 +1,4 @@
-"""Write a classifier as ONNX, and check that it computes what torch does."""
+"""Write a classifier as ONNX, and check its logits against torch."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ from ..data.annotations import Annotation
 from ..data.clip_store import ClipStore
 
 _OPSET = 17
+# Largest difference of a logit between torch and ONNX Runtime, both in fp32.
 TOLERANCE = 1e-4
 
 
-def export_onnx(checkpoint: Path | None, out: Path, clips: Sequence[Annotation]) -> float:
+def export_onnx(
+    checkpoint: str | Path | None, out: str | Path, clips: Sequence[Annotation]
+) -> float:
     """Write a classifier as ONNX with a dynamic batch, and check it against torch.
 
     Args:
         checkpoint: The classifier; None for the shipped one.
         out: Target, ending in .onnx.
-        clips: Sequences to check on; they go through as one batch and one by one.
+        clips: Clips to check on, as one batch and as batches of one.
 
     Returns:
-        The greatest difference of a logit.
+        The largest absolute difference of a logit.
 
     Raises:
         SkelactError: if the checkpoint cannot be used, the package onnx is missing, or the two
             differ by more than 1e-4; then nothing is written.
     """
+    out = Path(out)
     if out.suffix != ".onnx" or not clips:
         raise SkelactError(f"expected a target ending in .onnx and clips to check on, got {out}")
-    model, meta = load_classifier(checkpoint)
+    model, meta = load_classifier(Path(checkpoint) if checkpoint is not None else None)
     if isinstance(model, OnnxClassifier):
         raise SkelactError(f"{checkpoint} is an ONNX file already")
     store = ClipStore(clips, meta.preprocess)
@@ -48,9 +52,9 @@ def export_onnx(checkpoint: Path | None, out: Path, clips: Sequence[Annotation])
         _write(model, meta, x[:2], temporary)
         exported = OnnxClassifier(temporary)
         with torch.inference_mode():
-            wanted = model(x)
-            alone = torch.cat([exported(clip[None]) for clip in x])
-        differences = [(exported(x) - wanted).abs().max(), (alone - wanted).abs().max()]
+            expected = model(x)
+            singly = torch.cat([exported(clip[None]) for clip in x])
+        differences = [(logits - expected).abs().max() for logits in (exported(x), singly)]
         worst = float(torch.stack(differences).max())
         if not worst <= TOLERANCE:
             raise SkelactError(
@@ -68,7 +72,7 @@ def _write(model: nn.Module, meta: CheckpointMeta, x: Tensor, path: Path) -> Non
             "writing ONNX needs the package onnx: pip install onnx (reading does not)"
         ) from None
     with warnings.catch_warnings():
-        # The exporter by tracing warns of its age; the newer one needs more packages.
+        # The tracing exporter warns that it is deprecated; the newer one needs onnxscript.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,

@@ -1,4 +1,4 @@
-"""What a masked autoencoder hides."""
+"""Masks of masked autoencoders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skelact.pose_extract.layout import COCO_17
 
 
 def parts_hidden(mask):
-    """Return the names of the parts that are hidden whole; a part hidden in part fails."""
+    """Return the names of the hidden parts; a part of which some joints are visible fails."""
     names = []
     for name, inds in COCO_17.parts.items():
         hidden = mask[list(inds)]

@@ -1,4 +1,4 @@
-"""SkeletonMAE: what is hidden stays hidden, and training rebuilds it."""
+"""SkeletonMAE: what is hidden stays hidden, and training reconstructs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skelact.pose_extract.layout import COCO_17
 
 
 def walkers(count, seed=0):
-    """Return (count, 17, 2) bodies: one figure, turned any way, its hands and feet swung."""
+    """Return (count, 17, 2) bodies: one figure at any rotation, its hands and feet swung."""
     generator = torch.Generator().manual_seed(seed)
     body = torch.tensor(
         [[0, -9], [-0.3, -9.3], [0.3, -9.3], [-0.7, -9], [0.7, -9], [-2, -7], [2, -7], [-2.6, -5],
@@ -56,8 +56,8 @@ def test_hidden_joints_do_not_leak_into_the_encoding(gnn, training):
     other = torch.where(mask.unsqueeze(-1), torch.randn(6, 17, 2) * 50, x)
     encoded = [model.encode(model.embed(points), mask) for points in (x, other)]
     assert torch.equal(*encoded)
-    rebuilt = [model(points, mask)[0] for points in (x, other)]
-    assert torch.equal(*rebuilt)
+    reconstructed = [model(points, mask)[0] for points in (x, other)]
+    assert torch.equal(*reconstructed)
 
 
 def test_visible_joints_do_matter():
@@ -72,9 +72,9 @@ def test_visible_joints_do_matter():
 
 def test_shapes_and_the_free_output_of_the_decoder():
     model = SkeletonMAE(COCO_17, in_channels=3, embed_dim=16, hidden_dim=24).eval()
-    rebuilt, target = model(torch.randn(5, 17, 3), part_mask(5, COCO_17))
-    assert rebuilt.shape == target.shape == (5, 17, 16)
-    assert (rebuilt < 0).any()
+    reconstructed, target = model(torch.randn(5, 17, 3), part_mask(5, COCO_17))
+    assert reconstructed.shape == target.shape == (5, 17, 16)
+    assert (reconstructed < 0).any()
 
 
 @pytest.mark.parametrize("detach", [True, False])
@@ -95,7 +95,7 @@ def test_remasking_hides_the_encoding_of_hidden_joints_from_the_decoder():
     assert (seen[0][~mask] != 0).any()
 
 
-def test_training_rebuilds_hidden_parts_better_than_the_mean_body():
+def test_training_reconstructs_hidden_parts_better_than_the_mean_body():
     torch.manual_seed(0)
     model = SkeletonMAE(COCO_17, embed_dim=32, hidden_dim=32)
     losses = train(model, 250, lr=4e-3)
@@ -103,9 +103,9 @@ def test_training_rebuilds_hidden_parts_better_than_the_mean_body():
     x = walkers(256, seed=9)
     mask = part_mask(256, COCO_17, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        rebuilt, target = model.eval()(x, mask)
+        reconstructed, target = model.eval()(x, mask)
     mean_target = model.embed(walkers(256)).detach().mean(dim=0).expand_as(target)
-    ours = reconstruction_loss(rebuilt, target, mask, form="mean")
+    ours = reconstruction_loss(reconstructed, target, mask, form="mean")
     theirs = reconstruction_loss(mean_target, target, mask, form="mean")
     assert ours < 0.5 * theirs
 

@@ -33,7 +33,7 @@ def test_the_pooled_encoding_reaches_every_joint():
     layer = STRLLayer(COCO_17, 8, 8, 1, 1, "gin", "concat").eval()
     h = torch.randn(1, 17, 8)
     moved = h.clone()
-    moved[0, 9] += 1  # one bone away is the elbow alone, so the rest learns of it by the pooling
+    moved[0, 9] += 1  # one bone away is the elbow alone, so the others change by the pooling
     changed = (layer(h, 0) - layer(moved, 0)).abs().sum(dim=-1)[0] > 1e-7
     assert changed.all()
 
@@ -57,7 +57,7 @@ def test_in_training_absent_people_stay_out_of_the_batch_statistics():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_nobody_at_all_gives_finite_logits(training):
+def test_a_clip_without_a_person_gives_finite_logits(training):
     model = SSLClassifier(COCO_17, 5, **SMALL).train(training)
     assert torch.isfinite(model(torch.zeros(3, 2, 16, 17, 2))).all()
 

@@ -19,7 +19,7 @@ def clips(count=4, num_person=2, seed=0):
     return torch.randn(count, num_person, 16, 17, 2, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_joint_hears_of_its_neighbours_alone_at_first():
+def test_a_joint_depends_on_its_neighbours_alone_at_first():
     torch.manual_seed(0)
     mixing = GraphMixing(COCO_17, 8, 8, 4).eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_what_is_hidden_does_not_reach_the_encoder():
 
 
 def test_a_joint_at_zero_counts_as_missing():
-    """So the mask of pre-training and a joint that a pose net lost look the same."""
+    """So the mask of pre-training and a joint that a pose model lost look the same."""
     torch.manual_seed(0)
     encoder = TubeEncoder(COCO_17, 2, **SMALL).eval()
     x = clips()[:, 0]
@@ -62,7 +62,7 @@ def test_a_joint_at_zero_counts_as_missing():
     assert not torch.allclose(before, encoder(x))
 
 
-def test_it_learns_to_rebuild_a_swing():
+def test_it_learns_to_reconstruct_a_swing():
     """A forearm that swings with its hidden partner: after training the tube is filled in."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
@@ -92,7 +92,7 @@ def test_a_logit_per_class_and_absent_people_change_nothing():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_nobody_at_all_gives_finite_logits(training):
+def test_a_clip_without_a_person_gives_finite_logits(training):
     model = TubeClassifier(COCO_17, 5, clip_len=16, **SMALL).train(training)
     assert torch.isfinite(model(torch.zeros(3, 2, 16, 17, 2))).all()
 
@@ -100,8 +100,8 @@ def test_nobody_at_all_gives_finite_logits(training):
 def test_scores_as_a_third_channel():
     model = TubeClassifier(COCO_17, 5, in_channels=3, clip_len=16, **SMALL).eval()
     x = torch.cat([clips(), torch.rand(4, 2, 16, 17, 1)], dim=-1)
-    less_sure = x * x.new_tensor([1, 1, 0.5])
-    assert not torch.allclose(model(x), model(less_sure))
+    lower_scores = x * x.new_tensor([1, 1, 0.5])
+    assert not torch.allclose(model(x), model(lower_scores))
 
 
 def test_pretrained_weights_are_taken():

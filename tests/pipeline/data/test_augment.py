@@ -20,7 +20,7 @@ def run(x=X, seed=1, **options):
     return augment(x, COCO_17, AugmentConfig(**(OFF | options)), generator)
 
 
-def test_nothing_asked_nothing_done():
+def test_without_options_a_clip_stays_the_same():
     assert torch.allclose(run(), X)
 
 
@@ -30,7 +30,7 @@ def test_same_seed_same_clip():
     assert not torch.equal(run(**options), run(seed=2, **options))
 
 
-def test_a_mirrored_clip_has_left_and_right_exchanged():
+def test_a_mirrored_clip_has_left_and_right_swapped():
     out = run(flip_prob=0.5)
     flipped = (out != X).flatten(1).any(dim=1)
     assert 10 < flipped.sum() < 54
@@ -102,10 +102,10 @@ def test_tubes_drop_whole_parts_in_some_clips():
 
 
 def test_a_part_of_a_clip_is_shown():
-    """Frames come from a stretch of at least half the clip, in order."""
+    """Frames come from a span of at least half the clip, in order."""
     config = AugmentConfig(min_length=0.5)
     where = draw_positions(200, 10, config, torch.Generator().manual_seed(0))
-    share = (where + torch.arange(10)) / 10  # of the whole clip
+    share = (where + torch.arange(10)) / 10  # of the clip
     assert ((share >= 0) & (share < 1)).all()
     assert (share.diff(dim=1) > 0).all()
     length = (share[:, -1] - share[:, 0]) / 0.9

@@ -33,7 +33,7 @@ def test_the_clips_box_becomes_minus_one_to_one():
     assert np.allclose(out[0, 0, :4], [[-1, -1], [1, -1], [-1, 1], [1, 1]])
 
 
-def test_place_and_size_in_the_picture_do_not_matter():
+def test_place_and_size_in_the_image_do_not_matter():
     config = PreprocessConfig(num_person=1)
     other = square(side=37.0, corner=(5.0, 300.0))
     assert np.allclose(normalize(square(), config), normalize(other, config), atol=1e-5)
@@ -47,7 +47,7 @@ def test_image_normalization_is_pyskls():
 def test_image_normalization_needs_the_size():
     clip = square()
     clip = Annotation("a", 0, clip.keypoints, clip.keypoint_scores, None)
-    with pytest.raises(SkelactError, match="does not say its picture's size"):
+    with pytest.raises(SkelactError, match="has no img_shape"):
         normalize(clip, PreprocessConfig(normalization="image"))
 
 
@@ -79,7 +79,7 @@ def test_absent_people_are_zero_and_surplus_ones_left_out():
     assert normalize(two, PreprocessConfig(num_person=1)).shape[0] == 1
 
 
-def test_one_wild_keypoint_does_not_set_the_scale():
+def test_one_outlier_does_not_set_the_scale():
     clip = make_annotations(1)[0]
     config = PreprocessConfig(num_person=1)
     before = normalize(clip, config)
@@ -90,7 +90,7 @@ def test_one_wild_keypoint_does_not_set_the_scale():
 
 
 @pytest.mark.parametrize("num_frames", [0, 5])
-def test_nobody_is_zeros(num_frames):
+def test_no_person_is_zeros(num_frames):
     empty = Annotation(
         "a", 0, np.zeros((0, num_frames, 17, 2)), np.zeros((0, num_frames, 17)), (9, 9)
     )
