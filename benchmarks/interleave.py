@@ -1,7 +1,7 @@
 """Time several ways of doing the same work against each other.
 
-The ways take turns in one run, so that a noisy machine disturbs them alike; what counts is the
-ratio, not the time.
+The ways run alternately in one process, so that a noisy machine disturbs them alike; what counts is
+the ratio, not the time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rich.table import Table
 
 
 def interleave(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Run each way once to warm up, then in turns; return the seconds of each round.
+    """Run each way once to warm up, then alternately; return the seconds of each round.
 
-    The order turns from round to round, so that none always follows the same one.
+    The order rotates from round to round, so that none always follows the same one.
     """
     for work in ways.values():
         work()

@@ -1,4 +1,4 @@
-"""Find the people in each frame: the protocol of a detector, and the simple ones."""
+"""Detect the people in each frame: the protocol of a detector, and the simple ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..decode.frames import FrameBatch
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The people found in one frame.
+    """The people detected in one frame.
 
     Attributes:
         bboxes: (N, 4) float32, xyxy in pixels, inside the frame; best score first.
@@ -37,7 +37,16 @@ class Detections:
         score_thr: float = 0.0,
         max_det: int | None = None,
     ) -> Detections:
-        """Clip boxes to the frame, drop empty and weak ones, sort by score."""
+        """Return boxes clipped to the frame, without narrow and low-scoring ones, best score first.
+
+        Args:
+            bboxes: (N, 4) xyxy in pixels.
+            scores: (N,).
+            img_shape: (height, width) of the frame in pixels.
+            score_thr: Leave out boxes with a lower score; also left out are those that are narrower
+                than a pixel inside the frame.
+            max_det: At most this many boxes; None keeps all.
+        """
         height, width = img_shape
         bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
         scores = np.asarray(scores, np.float32).reshape(-1)
@@ -49,18 +58,23 @@ class Detections:
 
 
 class PersonDetector(Protocol):
-    """What the chain asks of a detector; write your own to plug it in."""
+    """What the chain asks of a detector; any object with these methods can be plugged in."""
 
     def identity(self) -> dict[str, Any]:
         """Return all that shapes the boxes, JSON-able, without loading a network."""
         ...
 
     def load(self) -> None:
-        """Get ready; called once before the first clip."""
+        """Load what is needed; called before the first clip, and free when called again."""
         ...
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
-        """Return the people of each frame of the batch."""
+        """Return the people of each frame of the batch.
+
+        Args:
+            batch: Successive frames of a clip.
+            clip_id: What the clip is called.
+        """
         ...
 
 
@@ -87,14 +101,14 @@ class BoxesFromFile:
     Args:
         path: Either JSON, ``{clip: {frame: [[x1, y1, x2, y2, score?], ...]}}`` with frames counted
             from the file's start, or PYSKL's ``gym_gt_bboxes`` pickle, ``{clip: (T, 4) array}``,
-            a box of zeros where the athlete is not seen. A clip goes by its id, or by its file name
-            with or without suffix.
+            a box of zeros where the athlete is not seen. A clip is looked up by its id, then by its
+            file name with and without suffix.
 
     Raises:
-        SkelactError: if the file cannot be read or has another form.
+        SkelactError: if the file cannot be read or has another structure.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         data = self._read()
         if not isinstance(data, Mapping):

@@ -22,8 +22,8 @@ class FasterRCNN:
     Its config and published weights come from MMDetection's own model index.
 
     Args:
-        score_thr: Leave out people with a lower score.
-        max_det: At most this many people per frame.
+        score_thr: Leave out boxes with a lower score.
+        max_det: At most this many boxes per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -64,8 +64,8 @@ class FasterRCNN:
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
         self.load()
-        pictures = [np.ascontiguousarray(frame[..., ::-1]) for frame in batch.frames]
-        found = self._inferencer(pictures, batch_size=len(pictures))["predictions"]
+        images = [np.ascontiguousarray(frame[..., ::-1]) for frame in batch.frames]
+        found = self._inferencer(images, batch_size=len(images))["predictions"]
         shape: tuple[int, int] = batch.frames.shape[1:3]
         result = []
         for prediction in found:

@@ -27,13 +27,13 @@ class ONNXDetector:
     """A person detector with non-maximum suppression inside its ONNX file.
 
     The file has one input (B, 3, H, W) and gives "dets" (B, n, 5), xyxy and score in input pixels,
-    and, for more than one class, "labels" (B, n) with 0 for a person. YOLOX is told from RTMDet by
-    the word in the file's name.
+    and, for more than one class, "labels" (B, n) with 0 for a person. A file with "yolox" in its
+    name is read as YOLOX, any other as RTMDet.
 
     Args:
         name: Name in the weights table, a path, or an address (.onnx, or a .zip that holds one).
-        score_thr: Leave out people with a lower score.
-        max_det: At most this many people per frame.
+        score_thr: Leave out boxes with a lower score.
+        max_det: At most this many boxes per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads; 0 takes the free cores.
         size_factor: Enlarges the network's input, where the file takes any size.
@@ -41,14 +41,14 @@ class ONNXDetector:
 
     def __init__(
         self,
-        name: str,
+        name: str | Path,
         score_thr: float,
         max_det: int,
         device: str,
         num_threads: int,
         size_factor: float = 1.0,
     ) -> None:
-        self._name = name
+        self._name = str(name)
         self._score_thr = score_thr
         self._max_det = max_det
         self._device = device
@@ -80,7 +80,7 @@ class ONNXDetector:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._num_threads or default_threads()
         options.inter_op_num_threads = 1
-        # Failures come as exceptions.
+        # Failures come as exceptions; the log would repeat them.
         options.log_severity_level = 4
         path = fetch_weights(self._name)
         providers = ["CPUExecutionProvider"]
@@ -90,9 +90,9 @@ class ONNXDetector:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
             raise SkelactError(f"{path}: ONNX Runtime cannot load it: {error}") from None
-        self._read_form(path)
+        self._read_shapes(path)
 
-    def _read_form(self, path: Path) -> None:
+    def _read_shapes(self, path: Path) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = [output.name for output in outputs]
         shape = inputs[0].shape
@@ -109,15 +109,15 @@ class ONNXDetector:
             for side in _DEFAULT_SIZE_WH[self._family]
         )
         self._size_wh = (shape[3], shape[2]) if fixed else (width, height)
-        self._many = not isinstance(shape[0], int) and self._takes_two()
+        self._takes_batches = not isinstance(shape[0], int) and self._runs_on_two()
 
-    def _takes_two(self) -> bool:
-        """Return whether a batch runs: some files say they take any batch, and take one picture."""
+    def _runs_on_two(self) -> bool:
+        """Return whether a batch runs: some files announce any batch size and take one image."""
         width, height = self._size_wh
         try:
             self._session.run(None, {self._input: np.zeros((2, 3, height, width), np.float32)})
         except Exception:
-            # ONNX Runtime raises classes of its own for what a graph does not bear.
+            # ONNX Runtime raises classes of its own for shapes that a graph does not take.
             return False
         return True
 
@@ -126,7 +126,7 @@ class ONNXDetector:
         self.load()
         boxed = [self._letterbox(frame) for frame in batch.frames]
         tensors = np.stack([tensor for tensor, _ in boxed])
-        if self._many:
+        if self._takes_batches:
             outputs = self._session.run(None, {self._input: tensors})
         else:
             parts = [self._session.run(None, {self._input: tensor[None]}) for tensor in tensors]

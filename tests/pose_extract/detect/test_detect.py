@@ -19,7 +19,7 @@ from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.base import Detections
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.detect.rotated_views import RotatedViewsDetector
-from skelact.pose_extract.extract import ExtractConfig, detector_for
+from skelact.pose_extract.extract import ExtractConfig, candidate_detector
 
 
 def batch_of(*frames):
@@ -44,89 +44,91 @@ def test_the_whole_frame_is_one_person():
 
 
 def coco_figures(detector, shared, degrees=0):
-    """Return how many of 12 people are found from score .3, and how many boxes are nobody's."""
+    """Return the true positives, of 12 people, and the false positives from score .3."""
     folder = shared / "data" / "pose_gt" / "coco"
     index = COCO(str(folder / "test_coco.json"))
     detector.load()
-    found_people, false_boxes = 0, 0
+    true_positives, false_positives = 0, 0
     for image in index.loadImgs(index.getImgIds()):
         annotated = [a for a in index.loadAnns(index.getAnnIds(image["id"])) if a["num_keypoints"]]
-        picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
-        height, width = picture.shape[:2]
+        frame = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
+        height, width = frame.shape[:2]
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
         cos, sin = np.abs(matrix[0, :2])
         size = (int(height * sin + width * cos), int(height * cos + width * sin))
         matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-        found = detector.detect(batch_of(cv2.warpAffine(picture, matrix, size)), "a.mp4")[0]
+        found = detector.detect(batch_of(cv2.warpAffine(frame, matrix, size)), "a.mp4")[0]
         truth = []
         for person in annotated:
             parts = [np.reshape(part, (-1, 2)) for part in person["segmentation"]]
             outline = np.concatenate(parts) @ matrix[:, :2].T + matrix[:, 2]
             truth.append([*outline.min(axis=0), *outline.max(axis=0)])
         overlap = pairwise_iou(np.array(truth, np.float32), found.bboxes[found.scores >= 0.3])
-        found_people += int((overlap.max(axis=1, initial=0.0) >= 0.5).sum())
-        false_boxes += int((overlap.max(axis=0, initial=0.0) < 0.5).sum())
-    return found_people, false_boxes
+        true_positives += int((overlap.max(axis=1, initial=0.0) >= 0.5).sum())
+        false_positives += int((overlap.max(axis=0, initial=0.0) < 0.5).sum())
+    return true_positives, false_positives
 
 
 @pytest.mark.parametrize(
     ("name", "people", "false"), [("rtmdet-nano", 12, 2), ("skelact-detector-320", 11, 1)]
 )
 def test_annotated_people_are_found(shared, name, people, false):
-    found_people, false_boxes = coco_figures(build_detector(name), shared)
+    found_people, false_positives = coco_figures(build_detector(name), shared)
     assert people <= found_people <= 12
-    assert false_boxes <= false
+    assert false_positives <= false
 
 
-def test_our_finder_finds_turned_people_as_upright_ones(shared):
+def test_our_detector_finds_rotated_people_better_than_its_teacher(shared):
     figures = {}
     for name in ("rtmdet-nano", "skelact-detector-320"):
         detector = build_detector(name)
-        looks = [coco_figures(RotatedViewsDetector([detector], (quarter,)), shared)[0]
-                 for quarter in (1, 2, 3)]  # fmt: skip
-        balanced = detector_for(ExtractConfig(detector=name))
+        one_view = [coco_figures(RotatedViewsDetector([detector], (rotation,)), shared)[0]
+                    for rotation in (90, 180, 270)]  # fmt: skip
+        balanced = candidate_detector(ExtractConfig(detector=name))
         tilted = [coco_figures(balanced, shared, degrees) for degrees in (30, 60, 135, 240, 330)]
-        figures[name] = (sum(looks), *np.sum(tilted, axis=0))
+        figures[name] = (sum(one_view), *np.sum(tilted, axis=0))
     teacher, ours = figures["rtmdet-nano"], figures["skelact-detector-320"]
-    # Of 36 with one look; the teacher finds 10.
+    # Of 36 people with one view; the teacher finds 10.
     assert ours[0] >= 20
     assert ours[0] >= 1.4 * teacher[0]
-    # Of 60 with four.
+    # Of 60 people with four views.
     assert ours[1] >= 48
     assert ours[1] >= 1.05 * teacher[1]
     assert ours[2] <= 0.6 * teacher[2]
 
 
-def test_our_finder_sees_no_more_than_the_frame():
-    finder = build_detector("skelact-detector-320", device="cpu", size_factor=1.3)
-    finder.load()
-    network, shapes = finder._net, []
-    finder._net = lambda pictures: shapes.append(pictures.shape[1:3]) or network(pictures)
+def test_the_input_of_our_detector_is_no_larger_than_the_frame():
+    detector = build_detector("skelact-detector-320", device="cpu", size_factor=1.3)
+    detector.load()
+    network, shapes = detector._net, []
+    detector._net = lambda images: shapes.append(images.shape[1:3]) or network(images)
     for shape in ((90, 640, 3), (640, 480, 3)):
-        finder.detect(FrameBatch(np.zeros((2, *shape), np.uint8), np.arange(2), np.arange(2)), "a")
+        detector.detect(
+            FrameBatch(np.zeros((2, *shape), np.uint8), np.arange(2), np.arange(2)), "a"
+        )
     # A wide frame of 416 x 58.5, and a high one of 312 x 416.
     assert shapes == [(64, 416), (416, 320)]
 
 
 @pytest.mark.parametrize("has_it", [True, False])
-def test_our_finder_runs_in_bfloat16_only_where_the_processor_has_it(monkeypatch, has_it):
+def test_our_detector_runs_in_bfloat16_only_where_the_processor_has_it(monkeypatch, has_it):
     monkeypatch.setattr("skelact.pose_extract.common.device.has_bf16", lambda: has_it)
-    finder = build_detector("skelact-detector-320", device="cpu")
-    finder.load()
+    detector = build_detector("skelact-detector-320", device="cpu")
+    detector.load()
     kinds = []
-    network = finder._net._net
+    network = detector._net._net
     network.stem[0][0].register_forward_hook(lambda *answer: kinds.append(answer[2].dtype))
-    finder.detect(batch_of(BLANK), "a")
+    detector.detect(batch_of(BLANK), "a")
     assert kinds == [torch.bfloat16 if has_it else torch.float32]
 
 
-def test_rtmdet_does_not_mind_the_batch(shared):
+def test_rtmdet_gives_the_same_boxes_whatever_the_batch(shared):
     folder = shared / "data" / "pose_gt" / "coco"
-    picture = cv2.imread(str(folder / "000000000785.jpg"))[..., ::-1]
-    other = np.ascontiguousarray(picture[:, ::-1])
+    image = cv2.imread(str(folder / "000000000785.jpg"))[..., ::-1]
+    other = np.ascontiguousarray(image[:, ::-1])
     detector = build_detector("rtmdet-nano")
-    together = detector.detect(batch_of(picture, other), "a.mp4")
-    alone = [detector.detect(batch_of(p), "a.mp4")[0] for p in (picture, other)]
+    together = detector.detect(batch_of(image, other), "a.mp4")
+    alone = [detector.detect(batch_of(i), "a.mp4")[0] for i in (image, other)]
     for one, two in zip(together, alone):
         assert np.allclose(one.bboxes, two.bboxes, atol=0.01)
 
@@ -168,7 +170,7 @@ def test_files_that_hold_no_boxes(tmp_path, content, message):
 def write_net(path, batch="B"):
     """Write a detector that finds one box where the input's mean says: two classes, person first.
 
-    It stands for files of OpenMMLab's zoo that cannot be had here: same inputs and outputs.
+    It stands for files of OpenMMLab's zoo that are not available here: same inputs and outputs.
     """
     dets = np.array([[[8, 16, 24, 32, 0.9], [0, 0, 4, 4, 0.8]]], np.float32)
     labels = np.array([[0, 7]], np.int64)
@@ -216,7 +218,7 @@ def test_an_onnx_file_that_is_no_detector(tmp_path):
     onnx.save(model, str(tmp_path / "relu.onnx"))
     with pytest.raises(SkelactError, match="with non-maximum suppression inside"):
         build_detector(str(tmp_path / "relu.onnx")).load()
-    (tmp_path / "text.onnx").write_text("not a net")
+    (tmp_path / "text.onnx").write_text("not a network")
     with pytest.raises(SkelactError, match="ONNX Runtime cannot load it"):
         build_detector(str(tmp_path / "text.onnx")).load()
 
