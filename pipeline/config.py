@@ -1,13 +1,15 @@
-"""Training configs: YAML read by MMEngine's Config, then checked against frozen dataclasses.
+"""Training configs: YAML files, checked against frozen dataclasses.
 
-Defaults are written once, in the dataclasses. A key that no dataclass knows is an error that names
-the closest one.
+Defaults are written once, in the dataclasses, and so are the checks of values and of their
+combinations: each dataclass raises a ValueError that names the field. A key that no dataclass knows
+is an error that names the closest one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,40 @@ from .. import SkelactError
 from ..pose_extract.common.files import PACKAGE_FOLDER
 from .data.augment import AugmentConfig
 from .data.preprocess import PreprocessConfig
+from .network_config import (
+    NETWORKS,
+    ClassifierConfig,
+    EncoderConfig,
+    MaskConfig,
+    ModelName,
+    NetworkConfig,
+    StgcnConfig,
+    TubeConfig,
+    expect,
+    expect_at_least,
+)
+from .yaml_file import merge, parse_override, read_yaml
+
+__all__ = [
+    "NETWORKS",
+    "ClassifierConfig",
+    "ConfigKind",
+    "DataConfig",
+    "EncoderConfig",
+    "FinetuneConfig",
+    "MaskConfig",
+    "ModelName",
+    "NetworkConfig",
+    "OptimConfig",
+    "PretrainConfig",
+    "RuntimeConfig",
+    "StgcnConfig",
+    "TubeConfig",
+    "build_config",
+    "load_config",
+    "load_label_names",
+    "shipped_configs",
+]
 
 _CONFIG_FOLDER = PACKAGE_FOLDER / "configs"
 
@@ -50,90 +86,13 @@ class DataConfig:
     label_fraction: float = 1.0
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
 
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Model "ssl": the encoder that pre-training and classifier share; see ``SkeletonMAE``."""
-
-    embed_dim: int = 64
-    hidden_dim: int = 64
-    encoder_depth: int = 3
-    gnn: Literal["gin", "gcn", "gat"] = "gin"
-
-
-@dataclass(frozen=True)
-class TubeConfig:
-    """Model "tube": the encoder that pre-training and classifier share; see ``TubeEncoder``."""
-
-    widths: tuple[int, ...] = (64, 64, 96, 96, 128, 128)
-    strides: tuple[int, ...] = (2, 1, 2, 1, 1, 1)
-    num_heads: int = 8
-
-
-@dataclass(frozen=True)
-class StgcnConfig:
-    """Model "stgcn", the supervised peer; see ``STGCNClassifier``."""
-
-    base_width: int = 64
-
-
-ModelName = Literal["ssl", "tube", "stgcn"]
-NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig
-NETWORKS: dict[str, type[EncoderConfig] | type[TubeConfig] | type[StgcnConfig]] = {
-    "ssl": EncoderConfig,
-    "tube": TubeConfig,
-    "stgcn": StgcnConfig,
-}
-
-
-@dataclass(frozen=True)
-class MaskConfig:
-    """What pre-training hides and how it is judged; see ``masking`` and ``losses`` in models.
-
-    Attributes:
-        kind: "part" hides whole body parts, "joint" random joints.
-        tube_ratio: For model "tube": chance that a part (or joint) is hidden in a span of time.
-        tube_frames: For model "tube": frames of a span.
-        motion_weight: For model "tube": weight of the motion's error beside the positions'.
-        parts: Parts hidden in every skeleton; empty draws them at random.
-        min_parts: Least number of parts drawn.
-        max_parts: Greatest number of parts drawn.
-        joint_ratio: Share of joints hidden, for kind "joint".
-        beta: Power of the loss.
-        loss_form: "paper" or "mean".
-        detach_target: No gradient through the target.
-        remask: Hide the joints again before the decoder.
-        decoder_depth: Layers of the decoder.
-    """
-
-    kind: Literal["part", "joint"] = "part"
-    tube_ratio: float = 0.6
-    tube_frames: int = 16
-    motion_weight: float = 1.0
-    parts: tuple[str, ...] = ()
-    min_parts: int = 1
-    max_parts: int = 3
-    joint_ratio: float = 0.5
-    beta: float = 2.0
-    loss_form: Literal["paper", "mean"] = "paper"
-    detach_target: bool = True
-    remask: bool = False
-    decoder_depth: int = 1
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """What the classifier adds to the encoder; see ``SSLClassifier``.
-
-    Model "tube" takes ``dropout`` of it, "stgcn" nothing.
-    """
-
-    num_layers: int = 3
-    combine: Literal["concat", "add"] = "concat"
-    temporal: Literal["last", "every"] = "last"
-    temporal_dim: int = 128
-    dropout: float = 0.0
-    streams: tuple[Literal["bone", "motion"], ...] = ()
+    def __post_init__(self) -> None:
+        for name in ("dataset", "ann_file", "train_split"):
+            expect(self, name, bool(getattr(self, name)), "a name")
+        if self.labels:
+            _labels_file(self.labels)
+        expect_at_least(self, 0, "num_classes")
+        expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -168,6 +127,16 @@ class OptimConfig:
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0
 
+    def __post_init__(self) -> None:
+        expect(self, "lr", 0 < self.lr < math.inf, "above 0")
+        expect_at_least(self, 1, "batch_size", "epochs")
+        expect_at_least(self, 0, "weight_decay", "warmup_epochs", "clip_grad_norm")
+        if self.schedule == "step":
+            fits = bool(self.milestones) and min(self.milestones) >= 1
+            expect(self, "milestones", fits, "epochs from 1 on for schedule 'step'")
+        for name in ("label_smoothing", "ema_momentum"):
+            expect(self, name, 0 <= getattr(self, name) < 1, "0 to below 1")
+
 
 @dataclass(frozen=True)
 class RuntimeConfig:
@@ -180,7 +149,7 @@ class RuntimeConfig:
         save_every: Epochs between the states that a stopped run resumes from.
         val_every: Epochs between measurements on the val split; the last epoch is always measured.
         num_test_clips: Clips per video whose scores are averaged when measuring.
-        flip_test: Average each clip's scores with those of its mirror picture. Not for classes that
+        flip_test: Average each clip's scores with those of its mirror image. Not for classes that
             tell left from right.
         tensorboard: Write TensorBoard events.
     """
@@ -192,6 +161,9 @@ class RuntimeConfig:
     num_test_clips: int = 1
     flip_test: bool = False
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 1, "save_every", "val_every", "num_test_clips")
 
 
 @dataclass(frozen=True)
@@ -212,6 +184,27 @@ class PretrainConfig:
     stgcn: StgcnConfig = field(default_factory=StgcnConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        if self.model == "stgcn":
+            raise ValueError("model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'")
+        parts = self.preprocess.keypoint_layout.parts
+        if not set(self.mask.parts) < set(parts):
+            raise ValueError(
+                f"mask.parts: expected some of {', '.join(parts)}, not all, got "
+                f"{', '.join(self.mask.parts)}"
+            )
+        if self.mask.max_parts >= len(parts):
+            raise ValueError(
+                f"mask.max_parts: expected at most {len(parts) - 1}, of {len(parts)} parts one "
+                f"stays, got {self.mask.max_parts}"
+            )
+        step = math.prod(self.tube.strides)
+        if self.model == "tube" and self.preprocess.clip_len % step:
+            raise ValueError(
+                f"preprocess.clip_len: expected a multiple of {step}, the product of tube.strides, "
+                f"got {self.preprocess.clip_len}"
+            )
 
     @property
     def network(self) -> NetworkConfig:
@@ -263,7 +256,7 @@ def shipped_configs(kind: ConfigKind) -> dict[str, Path]:
 
 def load_config(
     cls: type[C],
-    name: str,
+    name: str | Path,
     kind: ConfigKind,
     overrides: Sequence[str] = (),
 ) -> C:
@@ -278,31 +271,16 @@ def load_config(
     Raises:
         SkelactError: for an unknown name, key or value.
     """
-    from mmengine.config import Config
-
     shipped = shipped_configs(kind)
-    path = shipped.get(name, Path(name))
+    path = shipped.get(str(name), Path(name))
     if not path.is_file():
         raise SkelactError(
-            f"no {kind} config {name!r}: expected a YAML file or one of {', '.join(shipped)}"
+            f"no {kind} config {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}"
         )
-    try:
-        config = Config.fromfile(path)
-        config.merge_from_dict(dict(_parse_override(text) for text in overrides))
-    except SkelactError:
-        raise
-    except Exception as error:
-        raise SkelactError(f"{path}: cannot read it as YAML config: {error}") from None
-    return build_config(cls, config.to_dict(), str(path))
-
-
-def _parse_override(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise SkelactError(f"--set: expected key=value such as optim.epochs=20, got {text!r}")
-    return key, yaml.safe_load(value)
+    values = read_yaml(path)
+    for text in overrides:
+        values = merge(values, parse_override(text))
+    return build_config(cls, values, str(path))
 
 
 def build_config(cls: type[C], values: Any, where: str) -> C:
@@ -329,9 +307,11 @@ def build_config(cls: type[C], values: Any, where: str) -> C:
     ]
     if missing:
         raise SkelactError(f"{where}: missing key(s) {', '.join(missing)}")
-    return cls(
-        **{key: _check(hints[key], value, f"{where}: {key}") for key, value in values.items()}
-    )
+    checked = {key: _check(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return cls(**checked)
+    except ValueError as error:  # of the dataclass's own checks
+        raise SkelactError(f"{where}: {error}") from None
 
 
 def _check(hint: Any, value: Any, where: str) -> Any:
@@ -374,11 +354,12 @@ def load_label_names(name: str) -> tuple[str, ...]:
     Raises:
         SkelactError: for an unknown list.
     """
-    import yaml
+    return tuple(map(str, read_yaml(_labels_file(name))["names"]))
 
+
+def _labels_file(name: str) -> Path:
     path = _CONFIG_FOLDER / "labels" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise SkelactError(f"no list of labels called {name!r}; known: {known}")
-    names = yaml.safe_load(path.read_text(encoding="utf-8"))["names"]
-    return tuple(map(str, names))
+    return path

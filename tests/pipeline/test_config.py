@@ -8,6 +8,7 @@ from skelact import SkelactError
 from skelact.pipeline.checkpoints.networks import build_classifier, build_mae
 from skelact.pipeline.config import (
     FinetuneConfig,
+    OptimConfig,
     PretrainConfig,
     load_config,
     load_label_names,
@@ -101,11 +102,45 @@ def test_overrides_win(tmp_path):
     assert config.preprocess.num_person == 1
 
 
-def test_a_base_is_read(tmp_path):
-    write(tmp_path / "base.yaml", MINIMAL)
-    path = write(tmp_path / "mine.yaml", "_base_: base.yaml\noptim: {epochs: 9}\n")
-    config = load_config(FinetuneConfig, str(path), "finetune")
-    assert (config.optim.epochs, config.optim.lr) == (9, 0.1)
+def test_bases_lie_below_the_file_and_later_ones_win(tmp_path):
+    folder = tmp_path / "common"
+    folder.mkdir()
+    write(folder / "all.yaml", MINIMAL)
+    write(folder / "slow.yaml", "_base_: all.yaml\noptim: {lr: 0.01, epochs: 5}\n")
+    write(tmp_path / "large.yml", "optim: {batch_size: 64, epochs: 6, milestones: [1, 2]}\n")
+    text = "_base_: [common/slow.yaml, large.yml]\noptim: {milestones: [3]}\n"
+    path = write(tmp_path / "mine.yaml", text)
+    optim = load_config(FinetuneConfig, path, "finetune").optim
+    assert (optim.kind, optim.lr, optim.batch_size, optim.epochs) == ("sgd", 0.01, 64, 6)
+    assert optim.milestones == (3,)  # a list is replaced
+
+
+def test_a_file_that_is_its_own_base(tmp_path):
+    write(tmp_path / "one.yaml", "_base_: two.yaml\n")
+    path = write(tmp_path / "two.yaml", "_base_: one.yaml\n")
+    with pytest.raises(SkelactError, match=r"two.yaml -> one.yaml -> two.yaml"):
+        load_config(FinetuneConfig, path, "finetune")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("!!python/object/apply:pathlib.Path.touch [{mark}]", "cannot read it as a YAML config"),
+        ("_base_: code.py", "code.py: expected a YAML file"),
+        ("_base_: {{a: 1}}", "_base_: expected a file name"),
+        ("_base_: nowhere.yaml", "nowhere.yaml: cannot read it"),
+        ("a: [", "cannot read it as a YAML config"),
+        ("- 1", "expected a mapping"),
+        ("", "expected a mapping, got None"),
+    ],
+)
+def test_nothing_that_a_config_names_is_executed(tmp_path, text, message):
+    mark = tmp_path / "executed"
+    write(tmp_path / "code.py", f"open({str(mark)!r}, 'w')\n")
+    path = write(tmp_path / "mine.yaml", text.format(mark=mark))
+    with pytest.raises(SkelactError, match=message):
+        load_config(FinetuneConfig, path, "finetune")
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
@@ -119,12 +154,63 @@ def test_a_base_is_read(tmp_path):
         ("optim.milestones=5", "milestones: expected a list"),
         ("optim=3", "expected a mapping"),
         ("optim.epochs", "expected key=value"),
+        ("optim..epochs=2", "expected key=value"),
+        ("optim.lr=[", "--set optim.lr: cannot read"),
+        ("optim.lr.most=1", "lr: expected a number"),
+        ("optim.lr=0", "optim: lr: expected above 0, got 0.0"),
+        ("optim.lr=.nan", "optim: lr: expected above 0, got nan"),
+        ("optim.epochs=0", "optim: epochs: expected at least 1, got 0"),
+        ("optim.batch_size=0", "optim: batch_size: expected at least 1"),
+        ("optim.weight_decay=-1", "optim: weight_decay: expected at least 0"),
+        ("optim.warmup_epochs=-1", "optim: warmup_epochs: expected at least 0"),
+        ("optim.schedule=step", "optim: milestones: expected epochs from 1 on"),
+        ("optim.ema_momentum=1", "optim: ema_momentum: expected 0 to below 1"),
+        ("optim.label_smoothing=1.5", "optim: label_smoothing: expected 0 to below 1"),
+        ("data.label_fraction=0", "data: label_fraction: expected above 0 to 1, got 0.0"),
+        ("data.num_classes=-1", "data: num_classes: expected at least 0"),
+        ("data.train_split=", "data: train_split: expected text"),
+        ("data.train_split=''", "data: train_split: expected a name"),
+        ("data.labels=gym98", "no list of labels called 'gym98'"),
+        ("encoder.embed_dim=0", "encoder: embed_dim: expected at least 1"),
+        ("encoder={gnn: gat, embed_dim: 18}", "embed_dim: expected a multiple of 4 for gnn 'gat'"),
+        ("tube.widths=[20]", "tube: widths: expected multiples of 4 and of num_heads=8"),
+        ("tube.strides=[2]", "tube: strides: expected 6 whole numbers"),
+        ("stgcn.base_width=5", "stgcn: base_width: expected at least 6"),
+        ("classifier.dropout=1", "classifier: dropout: expected 0 to below 1"),
+        ("classifier.temporal_dim=30", "classifier: temporal_dim: expected a multiple of 4"),
+        ("runtime.save_every=0", "runtime: save_every: expected at least 1"),
+        ("runtime.val_every=0", "runtime: val_every: expected at least 1"),
     ],
 )
 def test_mistakes_name_themselves(tmp_path, override, message):
     path = write(tmp_path / "mine.yaml", MINIMAL)
     with pytest.raises(SkelactError, match=message):
         load_config(FinetuneConfig, str(path), "finetune", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=stgcn", "model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'"),
+        ("mask.joint_ratio=1", "mask: joint_ratio: expected a share between 0 and 1"),
+        ("mask.tube_ratio=0", "mask: tube_ratio: expected a share between 0 and 1"),
+        ("mask.tube_frames=0", "mask: tube_frames: expected at least 1"),
+        ("mask={min_parts: 3, max_parts: 2}", "mask: max_parts: expected at least 3, got 2"),
+        ("mask.max_parts=6", "mask.max_parts: expected at most 5, of 6 parts one stays"),
+        ("mask.parts=[haed]", "mask.parts: expected some of head, torso,.* got haed"),
+        ("mask.beta=0", "mask: beta: expected above 0"),
+        ("preprocess.clip_len=30", "preprocess.clip_len: expected a multiple of 4, .*got 30"),
+    ],
+)
+def test_pretraining_that_cannot_be_names_its_key(tmp_path, override, message):
+    path = write(tmp_path / "mine.yaml", MINIMAL + "model: tube\n")
+    with pytest.raises(SkelactError, match=message):
+        load_config(PretrainConfig, path, "pretrain", [override])
+
+
+def test_checks_hold_for_configs_made_in_python():
+    with pytest.raises(ValueError, match="epochs: expected at least 1, got 0"):
+        OptimConfig("sgd", 0.1, batch_size=4, epochs=0)
 
 
 def test_a_missing_key(tmp_path):

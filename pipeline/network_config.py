@@ -1,0 +1,136 @@
+"""What a training config says of networks and masks; each section checks its own values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+def expect(config: Any, name: str, holds: bool, expected: str) -> None:
+    """Raise a ValueError that names a field of a config, unless something holds."""
+    if not holds:
+        raise ValueError(f"{name}: expected {expected}, got {getattr(config, name)!r}")
+
+
+def expect_at_least(config: Any, least: int, *names: str) -> None:
+    """Raise a ValueError unless the fields are finite numbers and at least ``least``."""
+    for name in names:
+        expect(config, name, least <= getattr(config, name) < math.inf, f"at least {least}")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Model "ssl": the encoder that pre-training and classifier share; see ``SkeletonMAE``."""
+
+    embed_dim: int = 64
+    hidden_dim: int = 64
+    encoder_depth: int = 3
+    gnn: Literal["gin", "gcn", "gat"] = "gin"
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 1, "embed_dim", "hidden_dim", "encoder_depth")
+        if self.gnn == "gat":  # a layer has four heads, see ``GATLayer``
+            for name in ("embed_dim", "hidden_dim"):
+                expect(self, name, getattr(self, name) % 4 == 0, "a multiple of 4 for gnn 'gat'")
+
+
+@dataclass(frozen=True)
+class TubeConfig:
+    """Model "tube": the encoder that pre-training and classifier share; see ``TubeEncoder``."""
+
+    widths: tuple[int, ...] = (64, 64, 96, 96, 128, 128)
+    strides: tuple[int, ...] = (2, 1, 2, 1, 1, 1)
+    num_heads: int = 8
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 1, "num_heads")
+        # Four branches over time and the heads share the channels.
+        unit = math.lcm(4, self.num_heads)
+        fits = bool(self.widths) and all(width > 0 and width % unit == 0 for width in self.widths)
+        expect(self, "widths", fits, f"multiples of 4 and of num_heads={self.num_heads}")
+        fits = len(self.strides) == len(self.widths) and min(self.strides) >= 1
+        expect(self, "strides", fits, f"{len(self.widths)} whole numbers, one per width")
+
+
+@dataclass(frozen=True)
+class StgcnConfig:
+    """Model "stgcn", the supervised peer; see ``STGCNClassifier``."""
+
+    base_width: int = 64
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 6, "base_width")  # six branches over time share the channels
+
+
+ModelName = Literal["ssl", "tube", "stgcn"]
+NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig
+NETWORKS: dict[str, type[EncoderConfig] | type[TubeConfig] | type[StgcnConfig]] = {
+    "ssl": EncoderConfig,
+    "tube": TubeConfig,
+    "stgcn": StgcnConfig,
+}
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """What pre-training hides and how it is judged; see ``masking`` and ``losses`` in models.
+
+    Attributes:
+        kind: "part" hides whole body parts, "joint" random joints.
+        tube_ratio: For model "tube": chance that a part (or joint) is hidden in a span of time.
+        tube_frames: For model "tube": frames of a span.
+        motion_weight: For model "tube": weight of the motion's error beside the positions'.
+        parts: Parts hidden in every skeleton; empty draws them at random.
+        min_parts: Least number of parts drawn.
+        max_parts: Greatest number of parts drawn.
+        joint_ratio: Share of joints hidden, for kind "joint".
+        beta: Power of the loss.
+        loss_form: "paper" or "mean".
+        detach_target: No gradient through the target.
+        remask: Hide the joints again before the decoder.
+        decoder_depth: Layers of the decoder.
+    """
+
+    kind: Literal["part", "joint"] = "part"
+    tube_ratio: float = 0.6
+    tube_frames: int = 16
+    motion_weight: float = 1.0
+    parts: tuple[str, ...] = ()
+    min_parts: int = 1
+    max_parts: int = 3
+    joint_ratio: float = 0.5
+    beta: float = 2.0
+    loss_form: Literal["paper", "mean"] = "paper"
+    detach_target: bool = True
+    remask: bool = False
+    decoder_depth: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("tube_ratio", "joint_ratio"):
+            expect(self, name, 0 < getattr(self, name) < 1, "a share between 0 and 1")
+        expect_at_least(self, 1, "tube_frames", "min_parts", "decoder_depth")
+        expect_at_least(self, self.min_parts, "max_parts")
+        expect_at_least(self, 0, "motion_weight")
+        expect(self, "beta", 0 < self.beta < math.inf, "above 0")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What the classifier adds to the encoder; see ``SSLClassifier``.
+
+    Model "tube" takes ``dropout`` of it, "stgcn" nothing.
+    """
+
+    num_layers: int = 3
+    combine: Literal["concat", "add"] = "concat"
+    temporal: Literal["last", "every"] = "last"
+    temporal_dim: int = 128
+    dropout: float = 0.0
+    streams: tuple[Literal["bone", "motion"], ...] = ()
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 1, "num_layers", "temporal_dim")
+        # Four branches over time share the channels, see ``MultiScaleTemporalConv``.
+        expect(self, "temporal_dim", self.temporal_dim % 4 == 0, "a multiple of 4")
+        expect(self, "dropout", 0 <= self.dropout < 1, "0 to below 1")
