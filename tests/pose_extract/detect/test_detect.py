@@ -237,9 +237,3 @@ def test_faster_rcnn_without_mmdet_says_how_to_install_it():
         pytest.skip("mmdet is installed here")
     with pytest.raises(SkelactError, match="mim install mmcv mmdet"):
         build_detector("mmdet-faster-rcnn")
-
-
-def test_iou_by_hand():
-    first = np.array([[0, 0, 10, 10]], np.float32)
-    second = np.array([[5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 10, 10]], np.float32)
-    assert pairwise_iou(first, second)[0].tolist() == pytest.approx([1 / 3, 0, 1])

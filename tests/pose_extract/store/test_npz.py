@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scenes import make_sequence
 
-from skelact.pose_extract.common.files import atomic_write
 from skelact.pose_extract.store.npz import (
     CacheError,
     cache_path,
@@ -81,21 +80,6 @@ def test_other_format_version_is_refused(tmp_path):
     rewrite(path, format_version=np.array(99))
     with pytest.raises(CacheError, match="expected format_version 1, got 99"):
         load_sequence(path)
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "x.bin"
-    path.write_bytes(b"old")
-
-    def fail():
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(b"half of the n")
-            raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        fail()
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 CONFIG = {
