@@ -24,6 +24,9 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
     Two pose nets look at each person along the body's own axis, mirrored too; people on whom they
     agree are kept with the frame. What has its labels is not done again.
     """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
     from rich.progress import track
 
     from ...pose_extract.common.device import free_cores
@@ -75,6 +78,9 @@ def train(
 
     It writes a pair of files that --pose, --detector or --aligner of `skelact extract` takes.
     """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
     from ..config import load_config
     from ..distill.modules import DistillConfig
     from ..distill.train import distill as run
@@ -105,6 +111,9 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
     knows: teachers are measured as students are, on people who stand and on the same people
     turned in steps of 30 degrees.
     """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
     import json
 
     from rich.console import Console

@@ -162,6 +162,9 @@ def extract(
     A run that was stopped goes on where it was; what is there and unchanged is not done again.
     Broken videos are listed and make the exit code 1.
     """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
     from ...pose_extract.batch import Shard, extract_clips
     from ...pose_extract.sources import find_sources
 

@@ -47,6 +47,9 @@ def predict(
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
     cannot be read gets an entry with its error, and makes the exit code 1.
     """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
     from ... import SkelactError
     from ...pose_extract.sources import find_sources
     from ..inference.predict import Predictor

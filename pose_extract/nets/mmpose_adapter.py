@@ -1,10 +1,10 @@
 """Import MMPose from pure-Python wheels.
 
 MMPose asks for compiled packages (mmcv's operators, mmdet, torchvision, chumpy, xtcocotools) that
-its top-down heatmap models never call. While MMPose is imported, a finder behind all others offers
-empty stand-ins for those that are missing; a package that is there is left alone. The stand-ins are
-taken out of ``sys.modules`` again afterwards, so the rest of the process still sees the packages as
-missing.
+its top-down heatmap models never call, and MMEngine for the ``pkg_resources`` of old setuptools.
+While MMPose is imported, a finder in front of all others offers stand-ins for those that are
+missing; a package that is there is left alone. The stand-ins are taken out of ``sys.modules`` again
+afterwards, so the rest of the process still sees the packages as missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,15 @@ from ... import SkelactError
 if TYPE_CHECKING:
     from torch import Tensor
 
-MMPOSE_INSTALL = "pip install --no-deps mmpose==1.3.2"
+# The distributions that skelact does not depend on, because their own requirements would change an
+# environment that exists; import name -> what pip installs. See docs/install.md.
+_NO_DEPS = {
+    "mmengine": "mmengine==0.10.7",
+    "mmcv": "mmcv-lite==2.2.0",
+    "mmpose": "mmpose==1.3.2",
+}
+MMPOSE_INSTALL = f"pip install --no-deps {' '.join(_NO_DEPS.values())}"
+OPENCV_INSTALL = "pip install opencv-python (or opencv-python-headless, without a display)"
 
 # What may be missing, and how to install it where something truly needs it.
 _INSTALL = {
@@ -36,6 +45,9 @@ _INSTALL = {
     "chumpy": "pip install --no-build-isolation chumpy",
     "xtcocotools": "pip install --no-build-isolation xtcocotools",
 }
+
+# Our own file in the place of a package that setuptools no longer has.
+_PKG_RESOURCES = str(Path(__file__).with_name("pkg_resources_stand_in.py"))
 
 _lock = threading.RLock()
 
@@ -86,6 +98,8 @@ class _StandInFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == "pkg_resources" and fullname in self._packages:
+            return importlib.util.spec_from_file_location(fullname, _PKG_RESOURCES)
         for package in self._packages:
             if fullname == package or fullname.startswith(f"{package}."):
                 loader = _StandInLoader(package)
@@ -116,7 +130,9 @@ def _imports(package: str) -> bool:
 
 @contextmanager
 def _stand_ins(packages: Sequence[str]) -> Iterator[None]:
-    """Offer stand-ins for ``packages`` inside the block."""
+    """Offer stand-ins for ``packages``, and for a missing pkg_resources, inside the block."""
+    if importlib.util.find_spec("pkg_resources") is None:
+        packages = [*packages, "pkg_resources"]
     finder = _StandInFinder(packages)
     # In front, since mmcv-lite's own mmcv.ops is found but cannot be imported; nothing that is
     # installed is in the list.
@@ -126,12 +142,44 @@ def _stand_ins(packages: Sequence[str]) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         for name, module in list(sys.modules.items()):
-            if isinstance(module, _StandInModule):
+            if isinstance(module, _StandInModule) or _is_our_pkg_resources(module):
                 del sys.modules[name]
                 # "import mmcv" must not find the stand-in as an attribute either.
                 parent, _, child = name.rpartition(".")
                 if parent in sys.modules and sys.modules[parent].__dict__.get(child) is module:
                     delattr(sys.modules[parent], child)
+
+
+def _is_our_pkg_resources(module: ModuleType) -> bool:
+    return getattr(getattr(module, "__spec__", None), "origin", None) == _PKG_RESOURCES
+
+
+@contextmanager
+def pkg_resources_offered() -> Iterator[None]:
+    """Let MMEngine find ``pkg_resources`` inside the block, whatever setuptools is there.
+
+    MMEngine imports it when it looks for the folder of a package by name, as in a config whose
+    base is "mmpose::_base_/default_runtime.py".
+    """
+    with _lock, _stand_ins([]):
+        yield
+
+
+def require_mmpose() -> None:
+    """Check that OpenCV, MMPose, MMEngine and mmcv are there, without importing anything.
+
+    Commands that need the networks call it first: what is missing is said at once and not after
+    torch and the weights were loaded.
+
+    Raises:
+        SkelactError: if one is missing; the message has the command that installs it.
+    """
+    absent = [name for name in _NO_DEPS if importlib.util.find_spec(name) is None]
+    if absent:
+        command = f"pip install --no-deps {' '.join(_NO_DEPS[name] for name in absent)}"
+        raise SkelactError(f"not installed: {', '.join(absent)}; install with: {command}")
+    if importlib.util.find_spec("cv2") is None:
+        raise SkelactError(f"OpenCV is not installed; install it with: {OPENCV_INSTALL}")
 
 
 def import_mmpose(*modules: str) -> ModuleType:
@@ -141,11 +189,11 @@ def import_mmpose(*modules: str) -> ModuleType:
         modules: Modules of MMPose to import besides, such as "mmpose.models".
 
     Raises:
-        SkelactError: if MMPose is missing, is of another major version, or cannot be imported.
+        SkelactError: if MMPose or what it imports is missing, or MMPose is of another major version
+            or cannot be imported.
     """
     with _lock:
-        if importlib.util.find_spec("mmpose") is None:
-            raise SkelactError(f"MMPose is not installed; install it with: {MMPOSE_INSTALL}")
+        require_mmpose()
         try:
             with _stand_ins(missing_packages()):
                 mmpose = importlib.import_module("mmpose")

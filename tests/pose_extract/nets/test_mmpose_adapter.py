@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
-from skelact.pose_extract.nets.mmpose_adapter import build_pose_model
+from skelact.pose_extract.nets.mmpose_adapter import MMPOSE_INSTALL, build_pose_model
 
 
 def run(code, *path):
@@ -148,21 +148,111 @@ def test_a_package_that_is_there_and_broken_counts_as_missing(tmp_path):
     assert out.startswith("1.")
 
 
-def test_without_mmpose_the_error_says_how_to_install_it(tmp_path):
-    out = run(
-        """
-        import importlib.util
-        find = importlib.util.find_spec
-        importlib.util.find_spec = lambda name, *a: None if name == "mmpose" else find(name, *a)
-        from skelact import SkelactError
-        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose
-        try:
-            import_mmpose()
-        except SkelactError as error:
-            print(error)
+def hidden(*names):
+    """Return code after which the packages ``names`` are as if they were not installed."""
+    return textwrap.dedent(
+        f"""
+        import importlib.machinery
+        class Hiding(importlib.machinery.PathFinder):
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                if name.partition(".")[0] not in {names!r}:
+                    return super().find_spec(name, path, target)
+        at = sys.meta_path.index(importlib.machinery.PathFinder)
+        sys.meta_path[at] = Hiding
         """
     )
-    assert "pip install --no-deps mmpose==1.3.2" in out
+
+
+ALL_THREE = "pip install --no-deps mmengine==0.10.7 mmcv-lite==2.2.0 mmpose==1.3.2"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("mmpose", "mmengine", "mmcv"), ALL_THREE),
+        (("mmpose", "mmengine"), "pip install --no-deps mmengine==0.10.7 mmpose==1.3.2"),
+        (("cv2",), "pip install opencv-python"),
+    ],
+)
+def test_the_error_has_the_command_that_installs_what_is_missing(names, said):
+    """A compiled mmcv that is there is not written over by mmcv-lite."""
+    out = run(
+        hidden(*names)
+        + textwrap.dedent(
+            """
+            from skelact import SkelactError
+            from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, require_mmpose
+            for check in (require_mmpose, import_mmpose):
+                try:
+                    check()
+                except SkelactError as error:
+                    print(error)
+            """
+        )
+    )
+    assert len(out.splitlines()) == 2
+    assert all(said in line for line in out.splitlines())
+    assert MMPOSE_INSTALL == ALL_THREE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "clip.mp4"],
+        ["extract", "clip.mp4", "--out", "out"],
+        ["distill", "label", ".", "--out", "out"],
+        ["distill", "train", "pose_128x96", "--labels", "labels"],
+        ["distill", "measure", "skelact-pose-256x192", "--labels", "labels"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_commands_say_what_is_missing_before_they_load_anything(tmp_path, arguments):
+    out = run(
+        f"import os; os.chdir({str(tmp_path)!r})\n"
+        + hidden("mmpose", "mmengine", "mmcv")
+        + textwrap.dedent(
+            f"""
+            from click.testing import CliRunner
+            from skelact.pipeline.cli.main import main
+            result = CliRunner().invoke(main, {arguments!r})
+            print(result.exit_code, result.output.strip())
+            print(sorted({{"torch", "cv2", "numpy", "onnxruntime"}} & set(sys.modules)))
+            """
+        )
+    )
+    said, loaded = out.splitlines()
+    assert said.startswith("1 skelact: not installed: mmengine, mmcv, mmpose")
+    assert ALL_THREE in said
+    assert loaded == "[]"
+
+
+def test_mmengine_finds_packages_whatever_setuptools_is_there():
+    """MMEngine asks pkg_resources for it, which newer setuptools have no more."""
+    out = run(
+        hidden("pkg_resources")
+        + textwrap.dedent(
+            """
+            import importlib.util
+            from skelact.pose_extract.nets.mmpose_adapter import (
+                import_mmpose, pkg_resources_offered,
+            )
+            import_mmpose("mmpose.apis")  # looks for its own folder when it is imported
+            import mmengine.utils, mmpose
+            with pkg_resources_offered():
+                import pkg_resources
+                assert mmengine.utils.is_installed("mmpose")
+                assert mmengine.utils.is_installed("json")  # no distribution, but a module
+                assert not mmengine.utils.is_installed("nothing-of-that-name")
+                assert mmengine.utils.get_installed_path("mmpose") == mmpose.__path__[0]
+                mmcv = pkg_resources.get_distribution("mmcv-lite")
+                print(mmcv.version, mmcv.has_metadata("no"), mmcv.get_metadata("top_level.txt"))
+            assert "pkg_resources" not in sys.modules
+            assert importlib.util.find_spec("pkg_resources") is None
+            """
+        )
+    )
+    assert out.split() == ["2.2.0", "False", "mmcv"]
 
 
 @pytest.mark.parametrize(("stride", "channels"), [(1, 12), (2, 10)])
