@@ -13,7 +13,8 @@ from .frames import Frame, VideoError, VideoInfo
 
 # A file that lost its frame rate plays at this one in common players.
 _FALLBACK_FPS = Fraction(25)
-# A decoder may still hold this many earlier frames when it meets a damaged packet.
+# A decoder may still hold this many earlier frames when it meets a damaged packet: the largest
+# reorder buffer of H.264 and H.265.
 _MOST_REORDERED = 16
 
 

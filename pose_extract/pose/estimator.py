@@ -54,7 +54,7 @@ class PoseEstimator:
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: Number format of the pose network: "fp32", "bf16", "fp16", or "auto", which takes
             fp16 on CUDA, bf16 on processors that have it, else fp32. It concerns the pose network
-            alone: an aligner, like the detector, always runs in the format of "auto".
+            alone: an aligner always runs in the format of "auto", and detectors choose their own.
         flip_test: Average the heatmaps with those of the mirrored crop.
         num_threads: Threads on the CPU; 0 takes the free cores.
         aligner: Rotates people upright before the pose network: an ``Aligner``'s name or file,
