@@ -1,4 +1,4 @@
-"""Scores of a finder that mean what its teacher's mean."""
+"""Scores of a distilled detector that mean what its teacher's scores mean."""
 
 from __future__ import annotations
 
@@ -13,38 +13,42 @@ from ...pose_extract.nets.rtmdet import RTMDetNano
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import normalised
 
-# From this score on a box counts, unless told otherwise.
-_SCORE = 0.3
-_LEAST_SCORE = 0.01
-_SAME_IOU = 0.5
-_FRAMES = 600
-_BATCH = 32
+# Score from which a detection counts, here, in measure.py and in the benchmark of detectors.
+_SCORE_THR = 0.3
+# Detections below this score cannot reach the threshold and are not compared.
+_MIN_SCORE = 0.01
+# COCO's IoU from which a detection is that person.
+_MATCH_IOU = 0.5
+# Enough frames for a steady count of false positives; no benchmark chose the number.
+_MAX_FRAMES = 600
+_BATCH_SIZE = 32
 
 
 def calibrate_scores(net: RTMDetNano, teacher: Any, samples: DetectorSamples, side: int) -> float:
-    """Lower a finder's logits until no more of its boxes are nobody's than of its teacher's.
+    """Lower a detector's logits until it gives no more false positives than its teacher.
 
-    Taught to be sure of turned people, it is surer of everything. Counted are boxes from score .3
-    on around nobody whom the labels hold, in upright frames.
+    A detector that learned to give rotated people a high score gives everything a higher one.
+    A false positive is a detection with a score of at least .3 in an upright frame that overlaps
+    neither a person of the labels nor a box to ignore.
 
     Args:
-        net: The finder, on the CPU, shifted in place.
-        teacher: Network with the answers of one; comes to the CPU, as do the samples.
-        samples: Frames that it learned from.
-        side: Pixels of a side of its input.
+        net: The detector, on the CPU; the biases of its scores are changed in place.
+        teacher: Network with the same output; it is moved to the CPU, as are the samples.
+        samples: Frames that the detector learned from.
+        side: Side of its input in pixels.
 
     Returns:
         What was added to the logits, at most 0.
     """
     teacher.cpu()
     samples.to(torch.device("cpu"))
-    allowed = int((_nobody_scores(teacher, samples, side) >= _SCORE).sum())
-    scores = np.sort(_nobody_scores(net, samples, side))[::-1]
+    allowed = int((_false_positive_scores(teacher, samples, side) >= _SCORE_THR).sum())
+    scores = np.sort(_false_positive_scores(net, samples, side))[::-1]
     if len(scores) <= allowed:
         return 0.0
-    # Between the last that counts and the first that does not.
+    # Midway between the last false positive that is allowed and the first that is not.
     limit = float(scores[max(allowed - 1, 0) : allowed + 1].mean())
-    shift = min(0.0, float(np.log(_SCORE / (1 - _SCORE)) - np.log(limit / (1 - limit))))
+    shift = min(0.0, float(np.log(_SCORE_THR / (1 - _SCORE_THR)) - np.log(limit / (1 - limit))))
     heads: Any = net.heads
     with torch.no_grad():
         for head in heads:
@@ -53,18 +57,19 @@ def calibrate_scores(net: RTMDetNano, teacher: Any, samples: DetectorSamples, si
 
 
 @torch.inference_mode()
-def _nobody_scores(net: Any, samples: DetectorSamples, side: int) -> np.ndarray:
-    """Return the scores of boxes that are around nobody, of upright frames evenly chosen."""
+def _false_positive_scores(net: Any, samples: DetectorSamples, side: int) -> np.ndarray:
+    """Return the scores (K,) of false positives in upright frames, evenly chosen."""
     found: list[np.ndarray] = []
-    chosen = torch.linspace(0, len(samples) - 1, min(_FRAMES, len(samples))).round().long()
-    for inds in chosen.split(_BATCH):
-        pictures, people, ignored = samples.batch(
+    count = min(_MAX_FRAMES, len(samples))
+    chosen = torch.linspace(0, len(samples) - 1, count).round().long()
+    for inds in chosen.split(_BATCH_SIZE):
+        images, people, ignored = samples.batch(
             inds, side, DetectorSampling(), torch.Generator(), 0.0
         )
-        boxes, scores = RTMDetNano.people(net(normalised(pictures)))
+        bboxes, scores = RTMDetNano.people(net(normalised(images)))
         known = torch.cat([people, ignored], dim=1)
-        for mine, sure, truth in zip(boxes.numpy(), scores.numpy(), known.numpy()):
-            keep = suppress(mine, sure, _LEAST_SCORE)
-            overlap = pairwise_iou(truth[truth.any(axis=-1)], mine[keep])
-            found.append(sure[keep][overlap.max(axis=0, initial=0.0) < _SAME_IOU])
+        for frame_bboxes, frame_scores, truth in zip(bboxes.numpy(), scores.numpy(), known.numpy()):
+            keep = suppress(frame_bboxes, frame_scores, _MIN_SCORE)
+            overlap = pairwise_iou(truth[truth.any(axis=-1)], frame_bboxes[keep])
+            found.append(frame_scores[keep][overlap.max(axis=0, initial=0.0) < _MATCH_IOU])
     return np.concatenate(found)

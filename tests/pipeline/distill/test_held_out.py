@@ -16,10 +16,10 @@ from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
 
 
-def test_students_and_teachers_are_measured_on_sources_kept_back(shared, tmp_path):
-    picture = cv2.imread(str(sorted((shared / "data/pose_gt/coco").glob("**/*.jpg"))[0]))[..., ::-1]
+def test_distilled_networks_and_teachers_are_measured_on_held_out_sources(shared, tmp_path):
+    image = cv2.imread(str(sorted((shared / "data/pose_gt/coco").glob("**/*.jpg"))[0]))[..., ::-1]
     found = build_detector("rtmdet-nano", device="cpu").detect(
-        FrameBatch(picture[None].copy(), np.zeros(1, np.int64), np.zeros(1)), "a"
+        FrameBatch(image[None].copy(), np.zeros(1, np.int64), np.zeros(1)), "a"
     )[0]
     people = []
     for box in found.bboxes:
@@ -30,23 +30,23 @@ def test_students_and_teachers_are_measured_on_sources_kept_back(shared, tmp_pat
     names = [f"clip_{i}.mp4#0" for i in range(40)]
     assert split_sources(names)[1]
     for name in names:
-        builder.add(name, picture, people, np.zeros((0, 4), np.float32))
+        builder.add(name, image, people, np.zeros((0, 4), np.float32))
     builder.build().save(tmp_path / "labels" / "a.npz")
-    nets = {
+    networks = {
         "rtmdet-nano": "recall", "skelact-detector-320": "recall",
         "litehrnet18-coco-128x96": "oks", "skelact-aligner-96": "axis",
     }  # fmt: skip
     labels, out = str(tmp_path / "labels"), str(tmp_path / "a.json")
     options = ["--labels", labels, "--json", out]
-    result = CliRunner().invoke(main, ["distill", "measure", *nets, *options])
+    result = CliRunner().invoke(main, ["distill", "measure", *networks, *options])
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "a.json").read_text())
-    for name, figure in nets.items():
+    for name, figure in networks.items():
         values = [
             figures[name][f"{figure}_{where}"] for where in ("upright", "all_angles", "least")
         ]
         assert 0 <= values[2] <= values[1] <= 1
-        if figure == "recall":  # whom RTMDet-nano finds
+        if figure == "recall":  # the labels are what RTMDet-nano finds
             assert values[0] == 1
     result = CliRunner().invoke(main, ["distill", "measure", "no-such-net", "--labels", labels])
     assert result.exit_code == 1
