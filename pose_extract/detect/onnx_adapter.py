@@ -17,7 +17,7 @@ from .base import Detections
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
 _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 _RTMDET_STD = np.array([57.375, 57.12, 58.395], np.float32)
-# Gray of the letterbox's bars and the coarsest stride, as in MMDetection's RTMDet and YOLOX configs.
+# Gray of the letterbox's bars, and the stride below: as in MMDetection's RTMDet and YOLOX configs.
 _PADDING = 114
 _DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
 _STRIDE = 32
