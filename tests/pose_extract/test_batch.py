@@ -12,6 +12,7 @@ from skelact.pose_extract.batch import Shard, extract_clips, load_done
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.export import write_coco
+from skelact.pose_extract.store.npz import load_sequence, read_config, save_sequence
 
 
 @pytest.fixture
@@ -118,6 +119,43 @@ def test_another_chain_does_all_again(videos, tmp_path):
     assert extract(videos, out, make_extractor(num_person=1)).num_new == 4
 
 
+def test_one_line_says_why_old_results_are_made_again(videos, tmp_path):
+    out = tmp_path / "out"
+    plans = []
+    extract(videos, out, on_plan=plans.append)
+    extract(videos, out, make_extractor(effort="balanced"), on_plan=plans.append)
+    write_clip(videos / "day1" / "vault.mp4", 7)
+    extract(videos, out, make_extractor(effort="balanced"), on_plan=plans.append)
+    first, other_effort, other_video = plans
+    assert first.why_again() is None
+    assert other_effort.num_todo == 4
+    assert other_effort.why_again() == (
+        "3 of 4 clips are made again: made with other settings: "
+        "tracker.orientation.athlete.view_thr was 0.0, is now 0.65"
+    )
+    assert other_video.why_again() == (
+        "1 of 4 clips are made again: made from another version of the video"
+    )
+
+
+def test_a_cache_of_the_first_chain_is_made_again(videos, tmp_path):
+    """Entries whose config has the sections of the tracker that there was before."""
+    out = tmp_path / "out"
+    extract(videos, out)
+    path = out / "day1" / "vault.mp4.npz"
+    config = read_config(path)
+    tracker = config["extraction"].pop("tracker")
+    config["extraction"] |= {"follow": tracker["path"], "track": {"match_thr": 0.25}}
+    save_sequence(path, load_sequence(path), config)
+    (out / "manifest.jsonl").unlink()
+    plans = []
+    summary = extract(videos, out, on_plan=plans.append)
+    assert summary.num_new == 2  # and the broken one, which no manifest knows any more
+    assert "1 of 4 clips are made again: made with other settings: tracker is new" in (
+        plans[0].why_again()
+    )
+
+
 def test_a_mended_video_is_tried_again_and_a_broken_one_on_request(videos, tmp_path):
     out = tmp_path / "out"
     extract(videos, out)
@@ -164,5 +202,7 @@ def test_coco_json(videos, tmp_path):
     annotation = coco.loadAnns(1)[0]
     assert annotation["num_keypoints"] == 17
     assert np.array(annotation["keypoints"]).reshape(17, 3)[:, 2].tolist() == [2] * 17
-    assert annotation["bbox"] == [22.0, 10.0, 40.0, 80.0]
+    # The box (22, 10, 62, 90), moved by a fifth to keypoints at x = 10, y = 37 to 47.
+    low, high = np.array([19.6, 15.15]), np.array([51.6, 81.65])
+    assert annotation["bbox"] == pytest.approx([*low, *(high - low)], abs=1e-3)
     assert coco.loadImgs(1)[0]["frame_id"] == 2

@@ -9,7 +9,7 @@ import pytest
 from skelact.pose_extract.common.geometry import pairwise_iou
 from skelact.pose_extract.track.camera_motion import CueReader
 from skelact.pose_extract.track.candidates import FrameCandidates
-from skelact.pose_extract.track.path_search import find_tracks
+from skelact.pose_extract.track.path_search import PathConfig, find_tracks
 
 _RNG = np.random.default_rng(0)
 # A hall: smooth texture with corners everywhere.
@@ -77,7 +77,7 @@ def test_what_moves_most_is_a_region_of_its_own():
     assert read([view(50)] * 3)[1].moving_region().shape == (0, 4)
 
 
-def track_detected(detected, use_motion=True):
+def track_detected(detected, use_motion=True, config=None):
     """Return the paths of an athlete who is detected in some of 14 frames, and the truth."""
     cues = read([view(50 + 6 * i, athlete=60 + 12 * i) for i in range(14)])
     candidates = []
@@ -86,7 +86,7 @@ def track_detected(detected, use_motion=True):
         boxes = truth[i : i + 1] if i in detected else np.zeros((0, 4), np.float32)
         scores = np.full(len(boxes), 0.3, np.float32)
         candidates.append(FrameCandidates.from_cues(boxes, scores, cue, use_motion=use_motion))
-    return find_tracks(candidates, (240, 320), 1), truth
+    return find_tracks(candidates, (240, 320), 1, config), truth
 
 
 @pytest.mark.parametrize("use_motion", [True, False])
@@ -100,11 +100,13 @@ def test_who_moves_is_held_where_no_detector_sees_them(use_motion):
 def test_who_is_detected_seldom_is_held_and_keeps_the_detections_score():
     (path,), truth = track_detected([0, 1])
     assert path.steps.tolist() == list(range(14))
-    assert path.score == pytest.approx(0.3)
+    # Regions that only move have no score of their own: the mean is that of the detections.
+    too_much, _ = track_detected([0, 1], config=PathConfig(min_score=0.31))
+    assert too_much == []
     assert np.diag(pairwise_iou(path.bboxes, truth)).min() > 0.4  # the last frame has one neighbour
 
 
-def test_nobody_is_made_of_motion_alone():
+def test_no_person_is_made_of_motion_alone():
     assert not track_detected([])[0]
 
 
