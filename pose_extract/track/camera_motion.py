@@ -1,6 +1,7 @@
-"""What moves: the camera from frame to frame, and, once it is taken out, the people.
+"""Motion cues: the camera's motion from frame to frame and, with it taken out, the people's.
 
-Works on reduced pictures, so its cost does not depend on the size of the video.
+Works on downscaled frames, so its cost hardly depends on the size of the video. The numbers were
+chosen with ``benchmarks/athlete.py`` (docs/design.md).
 """
 
 from __future__ import annotations
@@ -10,37 +11,37 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Longer side of the reduced picture, pixels.
+# Longer side of a downscaled frame, pixels.
 _SIDE = 320
 _MAX_CORNERS = 300
-# Share of followed corners that a camera motion explains. Below it, and with colours that differ,
-# the scene was cut; a fast pan through one hall keeps its colours.
-_LEAST_INLIERS = 0.3
-_MOST_CUT_LIKENESS = 0.965
-# Odd numbers of colour bins: grey lies in the middle of one.
+# Share of tracked corners that are inliers of the camera motion. Below it, and with colours whose
+# similarity is lower than this, a scene was cut; a fast pan through one hall keeps its colours.
+_MIN_INLIERS = 0.3
+_MAX_CUT_SIMILARITY = 0.965
+# Bins of lightness, a and b (CIELAB); odd numbers of a and b: grey lies in the middle of one.
 _COLOR_BINS = (6, 5, 5)
 NUM_COLORS = int(np.prod(_COLOR_BINS))
 # A box is widened on each side by up to half of it, in steps of a tenth, over what changes more
-# than twice as much as the picture's mean.
+# than twice as much as the frame's mean.
 _WIDEN_STEPS = np.linspace(0.0, 0.5, 6)
 _WIDEN_CHANGE = 2.0
-# Where it changes more than twice as much as the picture's mean, smoothed over a limb's width
-# (reduced pixels), something moves.
+# A region moves where the change, smoothed over a limb's width (downscaled pixels), is more than
+# twice the frame's mean.
 _REGION_SMOOTHING = 4.0
 _WIDENINGS = np.stack(np.meshgrid(*[_WIDEN_STEPS] * 4, indexing="ij"), -1).reshape(-1, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class FrameCues:
-    """What a frame says beside its detections.
+    """The motion and the colours of a frame.
 
     Attributes:
         from_previous: (2, 3) float64, affine map from the previous frame's pixels to this one's.
         is_cut: Whether another scene begins here.
-        motion: Integral image (h + 1, w + 1) of what changed beside the camera's motion, of the
-            reduced picture, over its mean.
-        colors: (h, w) uint8 colour bin of each pixel of the reduced picture.
-        scale: Reduced pixels per pixel.
+        motion: (h + 1, w + 1) float64 integral image of the change that is not the camera's motion,
+            over its mean, of the downscaled frame.
+        colors: (h, w) uint8 colour bin of each pixel of the downscaled frame.
+        scale: Downscaled pixels per pixel.
     """
 
     from_previous: np.ndarray
@@ -50,7 +51,7 @@ class FrameCues:
     scale: float
 
     def motion_in(self, bboxes: np.ndarray) -> np.ndarray:
-        """Return (N,) the mean change inside boxes (N, 4), 1 for the picture's mean."""
+        """Return (N,) the mean change inside boxes (N, 4), over the frame's mean change."""
         total, area, _ = self._change_in(bboxes * self.scale)
         inside: np.ndarray = total / area
         return inside
@@ -58,16 +59,16 @@ class FrameCues:
     def widened(self, bboxes: np.ndarray) -> np.ndarray:
         """Return boxes (N, 4) widened to what moves around them.
 
-        Detectors taught on people who stand find the half of an athlete that looks most like one;
-        the other half moves along. Of all widenings the one is taken whose change, less twice the
-        picture's mean over its area, is greatest.
+        Detectors trained on upright people find the half of an athlete that looks most like one;
+        the other half moves with it. Of all widenings the one is taken whose total change, less
+        twice the frame's mean change times its area, is greatest.
         """
         if not len(bboxes):
             return bboxes
         scaled = bboxes * self.scale
         sides = np.tile(scaled[:, 2:] - scaled[:, :2], 2)
-        ways = scaled[:, None] + _WIDENINGS * (-1, -1, 1, 1) * sides[:, None]
-        total, area, clipped = self._change_in(ways.reshape(-1, 4))
+        widenings = scaled[:, None] + _WIDENINGS * (-1, -1, 1, 1) * sides[:, None]
+        total, area, clipped = self._change_in(widenings.reshape(-1, 4))
         gain = (total - _WIDEN_CHANGE * area).reshape(len(bboxes), -1)
         best = gain.argmax(axis=1)
         chosen = clipped.reshape(len(bboxes), -1, 4)[np.arange(len(bboxes)), best] / self.scale
@@ -78,8 +79,8 @@ class FrameCues:
     def moving_region(self) -> np.ndarray:
         """Return the box (1, 4) float32 around where most moves; (0, 4) where nothing does.
 
-        Of the connected regions that change more than twice as much as the picture's mean, the one
-        in which most changes. It finds a body that no detector knows, and any other that moves.
+        Of the connected regions whose change is more than twice the frame's mean, the one with the
+        greatest total change. It finds a body that no detector finds, and anything else that moves.
         """
         table = self.motion
         change = table[1:, 1:] - table[:-1, 1:] - table[1:, :-1] + table[:-1, :-1]
@@ -97,7 +98,7 @@ class FrameCues:
         return result
 
     def _change_in(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return total change and area (N,) of boxes in reduced pixels, and them clipped."""
+        """Return total change (N,) and area (N,) of boxes in downscaled pixels, and clipped boxes."""
         height, width = self.colors.shape
         x1, y1, x2, y2 = np.rint(scaled).astype(int).T
         x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
@@ -107,9 +108,9 @@ class FrameCues:
         return total, (x2 - x1) * (y2 - y1), np.stack([x1, y1, x2, y2], axis=1)
 
     def colors_in(self, bboxes: np.ndarray) -> np.ndarray:
-        """Return (N, NUM_COLORS) float32: root shares of the colours in the middle of the boxes.
+        """Return (N, NUM_COLORS) float32: square roots of the colour histograms in the boxes.
 
-        The product of two such rows is their likeness (Bhattacharyya), 0 to 1.
+        The product of two such rows is their similarity (Bhattacharyya coefficient), 0 to 1.
         """
         result = np.zeros((len(bboxes), NUM_COLORS), np.float32)
         height, width = self.colors.shape
@@ -126,8 +127,8 @@ class FrameCues:
 class CueReader:
     """Turns successive frames into cues; a frame's cues come with the next frame.
 
-    The change in a frame is what differs from both neighbours once they are laid over it: this
-    leaves the moving person where they are now, not where they were.
+    The change in a frame is its difference from both neighbours, warped by the camera's motion:
+    this leaves the moving person where they are now, not where they were.
     """
 
     def __init__(self) -> None:
@@ -136,9 +137,9 @@ class CueReader:
 
     def add(self, frame: np.ndarray) -> FrameCues | None:
         """Take a frame (H, W, 3) uint8 RGB; return the cues of the one before it, if any."""
-        reduced, scale = _reduce(frame)
-        gray = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
-        colors = _color_bins(reduced)
+        small, scale = _downscale(frame)
+        gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        colors = _color_bins(small)
         if self._frames:
             before, before_colors, _ = self._frames[-1]
             self._maps.append(_camera_motion(before, gray, before_colors, colors))
@@ -161,31 +162,31 @@ class CueReader:
         changes = []
         from_previous, is_cut = self._maps[i]
         if i > 0 and not is_cut:
-            laid = cv2.warpAffine(
+            warped = cv2.warpAffine(
                 self._frames[i - 1][0], from_previous, shape, borderMode=cv2.BORDER_REPLICATE
             )
-            changes.append(cv2.absdiff(laid, gray))
+            changes.append(cv2.absdiff(warped, gray))
         if i + 1 < len(self._frames) and not self._maps[i + 1][1]:
-            laid = cv2.warpAffine(
+            warped = cv2.warpAffine(
                 self._frames[i + 1][0],
                 self._maps[i + 1][0],
                 shape,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-            changes.append(cv2.absdiff(laid, gray))
+            changes.append(cv2.absdiff(warped, gray))
         if changes:
             change = cv2.GaussianBlur(np.min(changes, axis=0).astype(np.float32), (5, 5), 0)
         else:
             change = np.ones(gray.shape, np.float32)
-        # A picture in which nothing changes must not turn its noise into motion.
+        # In a frame in which nothing changes, noise must not count as motion.
         change = change / (float(change.mean()) + 1.0)
         in_pixels = from_previous.copy()
         in_pixels[:, 2] /= scale
         return FrameCues(in_pixels, is_cut, cv2.integral(change), colors, scale)
 
 
-def _reduce(frame: np.ndarray) -> tuple[np.ndarray, float]:
+def _downscale(frame: np.ndarray) -> tuple[np.ndarray, float]:
     scale = min(1.0, _SIDE / max(frame.shape[:2]))
     if scale == 1.0:
         return frame, 1.0
@@ -193,8 +194,8 @@ def _reduce(frame: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
-def _color_bins(picture: np.ndarray) -> np.ndarray:
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32)
+def _color_bins(image: np.ndarray) -> np.ndarray:
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int32)
     lightness, a, b = (lab[..., i] * bins // 256 for i, bins in enumerate(_COLOR_BINS))
     bins: np.ndarray = ((lightness * _COLOR_BINS[1] + a) * _COLOR_BINS[2] + b).astype(np.uint8)
     return bins
@@ -203,7 +204,7 @@ def _color_bins(picture: np.ndarray) -> np.ndarray:
 def _camera_motion(
     before: np.ndarray, after: np.ndarray, before_colors: np.ndarray, colors: np.ndarray
 ) -> tuple[np.ndarray, bool]:
-    """Return the affine map (2, 3) from one grey picture to the next, and whether it was a cut."""
+    """Return the affine map (2, 3) from one grey image to the next, and whether it was a cut."""
     corners = cv2.goodFeaturesToTrack(before, _MAX_CORNERS, 0.01, 7)
     share, found = 0.0, None
     if corners is not None and len(corners) >= 8:
@@ -221,12 +222,12 @@ def _camera_motion(
                 corners[good], moved[good], method=cv2.RANSAC, ransacReprojThreshold=3.0
             )
             share = float(inliers.mean()) * float(good.mean()) if found is not None else 0.0
-    if share < _LEAST_INLIERS and _likeness(before_colors, colors) < _MOST_CUT_LIKENESS:
+    if share < _MIN_INLIERS and _similarity(before_colors, colors) < _MAX_CUT_SIMILARITY:
         return np.eye(2, 3), True
     return (np.eye(2, 3) if found is None else found), False
 
 
-def _likeness(first: np.ndarray, second: np.ndarray) -> float:
+def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     shares = [
         np.sqrt(np.bincount(colors.ravel(), minlength=NUM_COLORS) / colors.size)
         for colors in (first, second)

@@ -1,9 +1,9 @@
-"""Find and mend limbs whose left and right a pose net has exchanged in some frames.
+"""Find and repair limbs whose left and right a pose model has exchanged in some frames.
 
 Whether a frame's labels are kept or exchanged is decided for all frames at once: the sequence of
-choices under which the joints move most smoothly, with a price for each exchange, found exactly by
-dynamic programming. Smoothness is second order, so that legs that cross while running are not
-taken for an exchange.
+choices under which the joints move most smoothly, with a cost for each exchange, found exactly by
+dynamic programming with back-pointers (Viterbi). Smoothness is second order, so that legs that
+cross while running are not taken for an exchange.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from ..layout import KeypointLayout
 
 @dataclass(frozen=True)
 class LeftRightConfig:
-    """What counts as an exchange.
+    """What counts as an exchange; ``tests/pose_extract/track/test_left_right.py`` measures it.
 
     Attributes:
-        price: Of a frame whose labels are exchanged, so that the net is right unless shown wrong.
-        switch_price: Of each change between kept and exchanged frames.
-        most: A joint's jerk beyond this many body sizes counts no more: a joint gone wild must not
+        swap_cost: Cost of a frame whose labels are exchanged, so that the pose model is taken to be
+            right unless its joints jump.
+        switch_cost: Cost of each change between kept and exchanged frames.
+        max_jump: A joint's jump counts at most this many body sizes, so that an outlier does not
             decide.
-        max_gap: Frames without the person over which motion says nothing any more.
+        max_gap: Over more frames without the person than this, motion is not compared.
     """
 
-    price: float = 0.002
-    switch_price: float = 0.01
-    most: float = 0.5
+    swap_cost: float = 0.002
+    switch_cost: float = 0.01
+    max_jump: float = 0.5
     max_gap: int = 3
 
 
@@ -51,7 +52,7 @@ def repair_left_right(
     layout: KeypointLayout,
     config: LeftRightConfig | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put left and right in order in one person's sequence.
+    """Repair exchanges of left and right in one person's sequence.
 
     Args:
         keypoints: (T, V, 2) float32, pixels.
@@ -60,14 +61,14 @@ def repair_left_right(
         config: What counts as an exchange.
 
     Returns:
-        Mended copies of both, and (T, 2) bool: frames whose arms and whose legs were exchanged.
+        Repaired copies of both, and (T, 2) bool: frames whose arms and whose legs were exchanged.
     """
     config = config or LeftRightConfig()
     points, scores = keypoints.copy(), keypoint_scores.copy()
     steps = np.flatnonzero((keypoint_scores > 0).any(axis=1))
-    mended = np.zeros((len(keypoints), 2), bool)
+    exchanged_frames = np.zeros((len(keypoints), 2), bool)
     if len(steps) < 3:
-        return points, scores, mended
+        return points, scores, exchanged_frames
     extents = np.ptp(keypoints[steps], axis=1)
     size = max(float(np.median(np.linalg.norm(extents, axis=1))), 1.0)
     for number, pairs in enumerate(limb_groups(layout)):
@@ -85,28 +86,30 @@ def repair_left_right(
             )
             / size
         )  # (2, S, 2 * pairs, 2): kept and exchanged
-        # A pair of which one joint is missing tells nothing.
-        sure = np.minimum(keypoint_scores[steps][:, lefts], keypoint_scores[steps][:, rights])
-        exchanged = _smoothest(states, np.tile(sure, 2), np.diff(steps), config)
+        # A pair of which one joint is missing has no weight.
+        weights = np.minimum(keypoint_scores[steps][:, lefts], keypoint_scores[steps][:, rights])
+        exchanged = _smoothest(states, np.tile(weights, 2), np.diff(steps), config)
         rows = steps[exchanged]
         for array in (points, scores):
             array[np.ix_(rows, lefts)], array[np.ix_(rows, rights)] = (
                 array[np.ix_(rows, rights)],
                 array[np.ix_(rows, lefts)],
             )
-        mended[rows, number] = True
-    return points, scores, mended
+        exchanged_frames[rows, number] = True
+    return points, scores, exchanged_frames
 
 
 def _smoothest(
-    states: np.ndarray, sure: np.ndarray, gaps: np.ndarray, config: LeftRightConfig
+    states: np.ndarray, scores: np.ndarray, gaps: np.ndarray, config: LeftRightConfig
 ) -> np.ndarray:
     """Return (S,) bool: which frames to exchange, for states (2, S, J, 2) in body sizes."""
-    weights = np.stack([sure[i : len(sure) - 2 + i] for i in range(3)]).min(axis=0)  # (S - 2, J)
+    weights = np.stack([scores[i : len(scores) - 2 + i] for i in range(3)]).min(
+        axis=0
+    )  # (S - 2, J)
     count = states.shape[1]
     pairs = list(product((0, 1), repeat=2))  # (choice before, choice now)
-    cost = np.array([config.price * (a + b) + config.switch_price * (a != b) for a, b in pairs])
-    came_from = np.zeros((count, 4), int)
+    cost = np.array([config.swap_cost * (a + b) + config.switch_cost * (a != b) for a, b in pairs])
+    back_pointers = np.zeros((count, 4), int)
     for step in range(2, count):
         connected = gaps[step - 1] <= config.max_gap and gaps[step - 2] <= config.max_gap
         following = np.full(4, np.inf)
@@ -114,29 +117,29 @@ def _smoothest(
             for before, (a, middle) in enumerate(pairs):
                 if middle != b:
                     continue
-                price = cost[before] + config.price * c + config.switch_price * (b != c)
+                total = cost[before] + config.swap_cost * c + config.switch_cost * (b != c)
                 if connected:
-                    off = _jerk(states, (a, b, c), step, gaps, config.most)
-                    price += float((off * weights[step - 2]).mean())
-                if price < following[now]:
-                    following[now], came_from[step, now] = price, before
+                    off = _jumps(states, (a, b, c), step, gaps, config.max_jump)
+                    total += float((off * weights[step - 2]).mean())
+                if total < following[now]:
+                    following[now], back_pointers[step, now] = total, before
         cost = following
     choices = np.zeros(count, int)
     state = int(cost.argmin())
     for step in range(count - 1, 1, -1):
         choices[step] = pairs[state][1]
         if step == 2:
-            before = came_from[step, state]
+            before = back_pointers[step, state]
             choices[0], choices[1] = pairs[before]
-        state = came_from[step, state]
+        state = back_pointers[step, state]
     return choices.astype(bool)
 
 
-def _jerk(
-    states: np.ndarray, choice: tuple[int, int, int], step: int, gaps: np.ndarray, most: float
+def _jumps(
+    states: np.ndarray, choice: tuple[int, int, int], step: int, gaps: np.ndarray, max_jump: float
 ) -> np.ndarray:
-    """Return how far joints (J,) are from where their motion would put them."""
+    """Return how far joints (J,) are from where constant velocity would put them."""
     first, second, third = (states[c, step - 2 + i] for i, c in enumerate(choice))
     pace = float(gaps[step - 1]) / float(gaps[step - 2])
     off = np.linalg.norm(third - second - pace * (second - first), axis=-1)
-    return np.minimum(off, most)
+    return np.minimum(off, max_jump)

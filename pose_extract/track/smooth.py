@@ -1,4 +1,4 @@
-"""Smooth keypoints over time, for pictures and measurements; training data is left as it is."""
+"""Smooth keypoints over time, for drawings and measurements; training data is left as it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.signal import savgol_filter
 
 from ..skeleton import SkeletonSequence
 
-# A parabola through this many seconds.
+# Length of the filter's window, through which a parabola is fitted: half a stride of running.
 _SECONDS = 0.25
 
 
