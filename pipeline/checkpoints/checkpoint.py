@@ -1,19 +1,25 @@
-"""Checkpoints: NAME.safetensors with the weights and NAME.json with all else.
+"""Checkpoints of classifiers and masked autoencoders: what stands in them, and the network inside.
 
-Nothing is executed when they are read. The JSON names the hash of its weights, so that a pair that
-does not belong together is noticed.
+Their files are pairs of the format that ``pose_extract.weights.bundle`` describes, or an exported
+.onnx file that holds the same JSON.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ... import SkelactError, __version__
-from ...pose_extract.common.files import PACKAGE_FOLDER, atomic_write, sha256_of
+from ...pose_extract.common.files import PACKAGE_FOLDER
+from ...pose_extract.weights.bundle import (
+    FORMAT_VERSION,
+    bundle_pair,
+    load_bundle_weights,
+    read_meta,
+    save_pair,
+)
 from ..config import (
     NETWORKS,
     ClassifierConfig,
@@ -26,15 +32,12 @@ from ..data.preprocess import PreprocessConfig
 from .networks import build_classifier, build_mae
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from ...models.classifier import SkeletonClassifier
     from ...models.skeleton_mae import SkeletonMAE
     from ...models.tube import TubeMAE
     from .onnx_classifier import OnnxClassifier
-
-
-FORMAT_VERSION = 1
 
 
 _SHIPPED_FOLDER = PACKAGE_FOLDER / "models" / "pretrained"
@@ -61,7 +64,7 @@ class CheckpointMeta:
         figures: What was measured on the val split; empty if nothing was.
         skelact_version: Version that wrote it.
         weights_sha256: Hash of the weights file.
-        format_version: Version of this form.
+        format_version: Version of this format.
     """
 
     kind: Literal["pretrain", "classifier"]
@@ -80,9 +83,9 @@ class CheckpointMeta:
 
 
 def save_checkpoint(
-    path: Path, module: nn.Module, meta: CheckpointMeta, *, half: bool = False
+    path: str | Path, module: nn.Module, meta: CheckpointMeta, *, half: bool = False
 ) -> Path:
-    """Write the pair; the JSON comes last, so that a pair is whole or does not count.
+    """Write the pair of files; see ``weights.bundle`` for the format.
 
     Args:
         path: Path of either file of the pair.
@@ -93,25 +96,10 @@ def save_checkpoint(
     Returns:
         Path of the JSON.
     """
-    from safetensors.torch import save_file
-
-    weights, info = _pair(path)
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in module.state_dict().items():
-        small = tensor.half() if half and tensor.is_floating_point() else tensor
-        tensors[name] = small.detach().cpu().contiguous().clone()
-    info.unlink(missing_ok=True)
-    with atomic_write(weights) as temporary:
-        save_file(tensors, temporary)
-    values = dataclasses.asdict(dataclasses.replace(meta, weights_sha256=sha256_of(weights)))
-    with atomic_write(info) as temporary:
-        temporary.write_text(
-            json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-    return info
+    return save_pair(path, module, dataclasses.asdict(meta), "all" if half else "none")
 
 
-def find_checkpoint(path: Path | None) -> Path:
+def find_checkpoint(path: str | Path | None) -> Path:
     """Return the JSON of a checkpoint.
 
     Args:
@@ -132,7 +120,7 @@ def find_checkpoint(path: Path | None) -> Path:
         return pairs[0]
     if path.suffix == ".onnx" and path.is_file():
         return path
-    weights, info = _pair(path)
+    weights, info = bundle_pair(path)
     for needed in (weights, info):
         if not needed.is_file():
             raise SkelactError(
@@ -142,61 +130,31 @@ def find_checkpoint(path: Path | None) -> Path:
     return info
 
 
-def load_meta(path: Path | None) -> CheckpointMeta:
+def load_meta(path: str | Path | None) -> CheckpointMeta:
     """Read what stands beside the weights; needs no torch.
 
     Raises:
         SkelactError: if it is missing, damaged or of another format.
     """
     info = find_checkpoint(path)
-    try:
-        values = json.loads(_meta_text(info))
-        version = values["format_version"]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise SkelactError(f"{info}: expected a checkpoint's JSON, got {error!r}") from None
-    if version != FORMAT_VERSION:
-        raise SkelactError(f"{info}: expected format_version {FORMAT_VERSION}, got {version}")
-    values["preprocess"] = build_config(
-        PreprocessConfig, values.get("preprocess"), f"{info}: preprocess"
-    )
-    values["label_names"] = tuple(values["label_names"])
-    return CheckpointMeta(**values)
 
-
-def _meta_text(info: Path) -> str:
-    if info.suffix != ".onnx":
-        return info.read_text(encoding="utf-8")
-    from .onnx_classifier import read_onnx_meta
-
-    return read_onnx_meta(info)
-
-
-def _pair(path: Path) -> tuple[Path, Path]:
-    # Not with_suffix on any path: a name such as run.1 has no suffix to replace.
-    path = Path(path)
-    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    return stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.json")
-
-
-def _load_weights(module: nn.Module, info: Path, meta: CheckpointMeta) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    weights, _ = _pair(info)
-    found = sha256_of(weights)
-    if found != meta.weights_sha256:
-        raise SkelactError(
-            f"{weights}: expected the weights with sha256 {meta.weights_sha256[:12]} that "
-            f"{info.name} names, got {found[:12]}; the two files do not belong together"
+    def build(values: dict[str, Any]) -> CheckpointMeta:
+        # Version 1 says the same things under the same names.
+        values["format_version"] = FORMAT_VERSION
+        values["preprocess"] = build_config(
+            PreprocessConfig, values["preprocess"], f"{info}: preprocess"
         )
-    try:
-        # Weights kept in half precision widen to the module's own type here.
-        module.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise SkelactError(f"{weights}: the weights do not fit their JSON: {error}") from None
+        values["label_names"] = tuple(values["label_names"])
+        return CheckpointMeta(**values)
+
+    if info.suffix == ".onnx":
+        from .onnx_classifier import read_onnx_meta
+
+        return read_meta(info, build, read_onnx_meta(info))
+    return read_meta(info, build)
 
 
-def load_mae(path: Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
+def load_mae(path: str | Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
     """Load a pre-trained masked autoencoder, in eval mode on the CPU.
 
     Raises:
@@ -205,12 +163,12 @@ def load_mae(path: Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
     info, meta = _load_kind(path, "pretrain")
     mask = build_config(MaskConfig, meta.head, f"{info}: head")
     module = build_mae(meta.preprocess, _network(info, meta), mask)
-    _load_weights(module, info, meta)
+    load_bundle_weights(info, module)
     return module.eval(), meta
 
 
 def load_classifier(
-    path: Path | None = None,
+    path: str | Path | None = None,
 ) -> tuple[SkeletonClassifier | OnnxClassifier, CheckpointMeta]:
     """Load a classifier, in eval mode on the CPU; the shipped one if ``path`` is None.
 
@@ -225,7 +183,7 @@ def load_classifier(
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
     network = _network(info, meta)
     module = build_classifier(meta.preprocess, network, head, len(meta.label_names))
-    _load_weights(module, info, meta)
+    load_bundle_weights(info, module)
     return module.eval(), meta
 
 
@@ -238,7 +196,7 @@ def _network(info: Path, meta: CheckpointMeta) -> NetworkConfig:
     return build_config(NETWORKS[meta.model], meta.encoder, f"{info}: encoder")
 
 
-def _load_kind(path: Path | None, kind: str) -> tuple[Path, CheckpointMeta]:
+def _load_kind(path: str | Path | None, kind: str) -> tuple[Path, CheckpointMeta]:
     info = find_checkpoint(path)
     meta = load_meta(info)
     if meta.kind != kind:

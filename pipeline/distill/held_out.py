@@ -44,7 +44,7 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
         net, input_wh = teacher.net, teacher.input_wh
     elif name in WEIGHTS:
         kind, net, input_wh = (
-            "finder",
+            "detector",
             DetectorTeacher(name).as_detector(),
             (_TEACHER_SIDE, _TEACHER_SIDE),
         )

@@ -46,7 +46,7 @@ def _pose_samples(
     return PoseSamples(labelled, rows, stored_side=side or round(1.5 * max(input_wh)))
 
 
-def _finder_samples(
+def _detector_samples(
     labelled: LabelledFrames, rows: Sequence[int], input_wh: tuple[int, int], side: int | None
 ) -> DetectorSamples:
     return DetectorSamples(labelled, rows, side or input_wh[0])
@@ -55,7 +55,7 @@ def _finder_samples(
 # A kind's student, what it learns from, and what it is measured by.
 _KINDS: dict[BundleKind, tuple[Any, Any, Any]] = {
     "pose": (PoseDistillation, _pose_samples, measure_pose),
-    "finder": (DetectorDistillation, _finder_samples, measure_detector),
+    "detector": (DetectorDistillation, _detector_samples, measure_detector),
     "aligner": (AlignerTraining, _pose_samples, measure_aligner),
 }
 
@@ -76,7 +76,7 @@ def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
 
 def split_labels(labelled: LabelledFrames, kind: BundleKind) -> tuple[list[int], list[int]]:
     """Return :func:`split_sources` of frames for a finder, of people for the others."""
-    names = labelled.names if kind == "finder" else labelled.names[labelled.person_frames]
+    names = labelled.names if kind == "detector" else labelled.names[labelled.person_frames]
     return split_sources([str(name) for name in names])
 
 
@@ -170,7 +170,7 @@ def distill(
         if weights.is_floating_point():
             finished[name].lerp_(weights, config.init_share)
     shift = {}
-    if config.kind == "finder" and config.teacher and config.apart_epochs < config.optim.epochs:
+    if config.kind == "detector" and config.teacher and config.apart_epochs < config.optim.epochs:
         teacher = module.teacher.as_detector()
         added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
         shift = {"score_shift": round(added, 4)}
@@ -241,7 +241,7 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 def build_network(meta: BundleMeta) -> Any:
     """Return a student's network, with any weights."""
-    if meta.kind == "finder":
+    if meta.kind == "detector":
         return detector_network(meta)
     if meta.kind == "aligner":
         return AlignerNet(meta.shape(SlimHRNet), meta.input_wh[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 from ... import SkelactError
 from ..weights.bundle import is_bundle
 from ..weights.download import is_url
-from ..weights.table import WEIGHTS
+from ..weights.table import WEIGHTS, refuse_renamed
 from .base import BoxesFromFile, PersonDetector, WholeFrame
 
 
@@ -39,6 +39,7 @@ def build_detector(
     """
     if boxes is not None:
         return BoxesFromFile(Path(boxes))
+    refuse_renamed(name)
     if name == "whole-frame":
         return WholeFrame()
     if name == "mmdet-faster-rcnn":

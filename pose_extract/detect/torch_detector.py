@@ -136,7 +136,7 @@ class TorchDetector:
         if self._net is not None:
             return
         path = fetch_weights(bundle_weights(self._name))
-        meta = read_bundle(path, "finder")
+        meta = read_bundle(path, "detector")
         self._side = round(meta.input_wh[0] * self._size_factor / _COARSEST) * _COARSEST
         net = detector_network(meta)
         self._boxes = net.people

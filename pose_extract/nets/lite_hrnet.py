@@ -13,10 +13,10 @@ class LiteHRNet:
     """Shape of the backbone.
 
     Attributes:
-        lite_depth: Layers; 18 is the only one.
+        depth: Layers; 18 is the only one.
     """
 
-    lite_depth: int = 18
+    depth: int = 18
 
     def pose_config(self, input_wh: tuple[int, int]) -> dict[str, Any]:
         """Return the config of a top-down pose net on this backbone, as ``PoseEstimator`` reads it.

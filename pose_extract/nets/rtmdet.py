@@ -158,7 +158,7 @@ class RTMDetNano(nn.Module):
 
     def __init__(self, shape: RTMDetShape) -> None:
         super().__init__()
-        w = shape.rtmdet_width
+        w = shape.width
         self.stem = nn.Sequential(
             _conv(3, w // 2, 3, 2), _conv(w // 2, w // 2, 3), _conv(w // 2, w, 3)
         )

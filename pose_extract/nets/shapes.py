@@ -96,10 +96,10 @@ class RTMDetShape:
     """Shape of an ``RTMDetNano``.
 
     Attributes:
-        rtmdet_width: Channels after the stem; every later number follows from it.
+        width: Channels after the stem; every later number follows from it.
     """
 
-    rtmdet_width: int = 16
+    width: int = 16
 
 
 NetworkShape = SlimHRNet | LiteHRNet | RTMDetShape

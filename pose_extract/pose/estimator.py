@@ -299,9 +299,8 @@ def _default_aligner(name: str) -> str:
     elif not is_bundle(name):
         return "none"
     training = read_bundle(path, "pose").config.get("pose", {})
-    # The chance of a rotated crop in training; bundles exported earlier call it "turned_prob".
-    rotated_prob = training.get("rotated_prob", training.get("turned_prob", 1.0))
-    return "none" if rotated_prob > 0 else _SHIPPED_ALIGNER
+    # The chance of a rotated crop in training.
+    return "none" if training.get("rotated_prob", 1.0) > 0 else _SHIPPED_ALIGNER
 
 
 def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,19 +1,20 @@
-"""Our own small networks, and the pairs of files that hold them: NAME.safetensors and NAME.json.
+"""Model files: NAME.safetensors with the weights and NAME.json with everything else.
 
-Slim HRNets (Sun et al., CVPR 2019), built by MMPose: plain convolutions at an eighth of the
-published width run several times as fast on a processor as Lite-HRNet's many small operations.
-Those that follow a teacher's features have its shape. Nothing is executed when a pair is read.
+All our networks are written and read here: exported bundles (detector, pose model, aligner), and
+the checkpoints of classifiers and masked autoencoders. The JSON names the hash of its weights, so
+that two files which do not belong together are noticed. Nothing is executed when they are read.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ... import SkelactError, __version__
+from ... import __version__
 from ..common.device import choose_device, default_threads, fastest_dtype
 from ..common.files import atomic_write, sha256_of
 from ..nets.lite_hrnet import LiteHRNet
@@ -22,37 +23,142 @@ from .table import WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
 
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
+# Which weights are stored in half precision. "kernels" are those of convolutions: statistics of the
+# batch normalisation stay exact, they are few and variances may be tiny.
+Half = Literal["none", "kernels", "all"]
 
-BundleKind = Literal["pose", "finder", "aligner"]
+BundleKind = Literal["pose", "detector", "aligner"]
 
+M = TypeVar("M")
 
-# A setting by which a shape is told from the others; a slim HRNet has none of them.
-_SHAPES: dict[str, type[LiteHRNet | RTMDetShape]] = {
-    "lite_depth": LiteHRNet,
-    "rtmdet_width": RTMDetShape,
+_SHAPES: dict[str, type[NetworkShape]] = {
+    "rtmdet": RTMDetShape,
+    "lite_hrnet": LiteHRNet,
+    "slim_hrnet": SlimHRNet,
 }
+_TYPES = {shape: name for name, shape in _SHAPES.items()}
+
+
+def bundle_pair(path: str | Path) -> tuple[Path, Path]:
+    """Return the paths of the weights and of the JSON, from either of them or their common stem."""
+    path = Path(path)
+    # Not with_suffix on any path: a name such as run.1 has no suffix to replace.
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    return stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.json")
+
+
+def save_pair(
+    path: str | Path, module: nn.Module, values: Mapping[str, Any], half: Half = "none"
+) -> Path:
+    """Write weights and JSON. The JSON comes last, so that a pair is whole or does not count.
+
+    Args:
+        path: Path of either file.
+        module: The network whose weights are written.
+        values: What the JSON says; ``weights_sha256`` and ``format_version`` are filled in.
+        half: Which weights are stored in half precision.
+
+    Returns:
+        Path of the JSON.
+    """
+    from safetensors.torch import save_file
+
+    weights, info = bundle_pair(path)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        is_half = half == "all" or (half == "kernels" and tensor.dim() == 4)
+        stored = tensor.half() if is_half and tensor.is_floating_point() else tensor
+        tensors[name] = stored.detach().cpu().contiguous().clone()
+    info.unlink(missing_ok=True)
+    with atomic_write(weights) as temporary:
+        save_file(tensors, temporary)
+    known = {"weights_sha256": sha256_of(weights), "format_version": FORMAT_VERSION}
+    text = json.dumps({**values, **known}, indent=1, ensure_ascii=False)
+    with atomic_write(info) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+    return info
+
+
+def read_meta(info: Path, build: Callable[[dict[str, Any]], M], text: str | None = None) -> M:
+    """Return what a model file's JSON says.
+
+    Args:
+        info: Path of the JSON, or of the file that holds ``text``.
+        build: Makes the result of the JSON's values, whose ``format_version`` is 1 or the present
+            one.
+        text: The JSON, where it does not lie at ``info``.
+
+    Raises:
+        WeightsError: if the JSON is missing, damaged, of a later version or does not fit ``build``.
+    """
+    try:
+        values = json.loads(info.read_text(encoding="utf-8") if text is None else text)
+        version = values["format_version"]
+        if version not in range(1, FORMAT_VERSION + 1):
+            raise WeightsError(
+                f"{info}: expected format_version 1 to {FORMAT_VERSION}, got {version}; is it from "
+                "a later version?"
+            )
+        return build(values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{info}: expected the JSON of a model file, got {error!r}") from None
+
+
+def check_weights(info: Path, sha256: str) -> None:
+    """Check that the weights beside a JSON are those whose hash it names.
+
+    Raises:
+        WeightsError: if they are missing or others.
+    """
+    weights, _ = bundle_pair(info)
+    if not weights.is_file():
+        raise WeightsError(f"{info}: its weights {weights} are missing")
+    found = sha256_of(weights)
+    if found != sha256:
+        raise WeightsError(
+            f"{weights}: expected the weights with sha256 {sha256[:12]} that {info.name} names, "
+            f"got {found[:12]}; the two files do not belong together"
+        )
+
+
+def load_bundle_weights(path: str | Path, module: nn.Module) -> None:
+    """Load the weights of a pair into their network; half precision widens to the network's own.
+
+    Raises:
+        WeightsError: if the pair does not belong together, or its weights do not fit the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights, info = bundle_pair(path)
+    check_weights(info, read_meta(info, lambda values: str(values["weights_sha256"])))
+    try:
+        module.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise WeightsError(f"{weights}: the weights do not fit their JSON: {error}") from None
 
 
 @dataclass(frozen=True)
 class BundleMeta:
-    """What stands beside a student's weights.
+    """What an exported bundle's JSON says.
 
     Attributes:
-        kind: "pose", "finder" or "aligner".
+        kind: "pose", "detector" or "aligner".
         input_wh: Width and height of the input.
-        network: Shape of the backbone.
+        network: Shape of the network; in the JSON with its ``type``: "rtmdet", "lite_hrnet" or
+            "slim_hrnet".
         config: The whole resolved training config.
-        data: What it was taught from: frames, people, teachers.
+        data: What it was trained on: frames, people, teachers.
         seed: Seed of the run.
-        figures: What was measured on frames that it was not taught on, against the teachers.
+        figures: What was measured on held-out frames.
         skelact_version: Version that wrote it.
         weights_sha256: Hash of the weights file.
-        format_version: Version of this form.
+        format_version: Version of this format.
     """
 
     kind: BundleKind
@@ -78,100 +184,115 @@ class BundleMeta:
         return self.network
 
 
-def is_bundle(name: str) -> bool:
-    """Return whether a name on the command line, or of a file, is one of a student's pair."""
-    return name.endswith((".safetensors", ".json"))
+def is_bundle(name: str | Path) -> bool:
+    """Return whether a name on the command line, or of a file, is one of a bundle's pair."""
+    return str(name).endswith((".safetensors", ".json"))
 
 
 def bundle_weights(name: str) -> str:
-    """Return a name on the command line with a pair's JSON replaced by its weights."""
+    """Return a name on the command line with a bundle's JSON replaced by its weights."""
     return str(Path(name).with_suffix(".safetensors")) if name.endswith(".json") else name
 
 
-def save_bundle(path: Path, module: nn.Module, meta: BundleMeta) -> Path:
-    """Write the pair, kernels in half precision; the JSON comes last.
+def save_bundle(path: str | Path, module: nn.Module, meta: BundleMeta) -> Path:
+    """Write an exported bundle, kernels in half precision, and return the path of its JSON."""
+    values = dataclasses.asdict(meta)
+    values["network"] = {"type": _TYPES[type(meta.network)], **values["network"]}
+    return save_pair(path, module, values, half="kernels")
+
+
+def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
+    """Read an exported bundle's JSON.
 
     Args:
         path: Path of either file of the pair.
-        module: Whose weights to write.
-        meta: What to write beside them.
-
-    Returns:
-        Path of the JSON.
-    """
-    from safetensors.torch import save_file
-
-    weights, info = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    tensors = {}
-    for name, tensor in module.state_dict().items():
-        # Statistics of the normalisation stay exact: they are few, and variances may be tiny.
-        small = tensor.half() if tensor.dim() == 4 else tensor
-        tensors[name] = small.detach().cpu().contiguous().clone()
-    info.unlink(missing_ok=True)
-    with atomic_write(weights) as temporary:
-        save_file(tensors, temporary)
-    values = dataclasses.asdict(dataclasses.replace(meta, weights_sha256=sha256_of(weights)))
-    with atomic_write(info) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    return info
-
-
-def read_bundle(path: Path, kind: BundleKind | None = None) -> BundleMeta:
-    """Read what stands beside a student's weights.
-
-    Args:
-        path: Path of either file of the pair.
-        kind: What it has to be; None takes any.
+        kind: Kind that it has to be; None takes any.
 
     Raises:
-        WeightsError: if the pair is missing, of another kind or form, or does not belong together.
+        WeightsError: if the pair is missing, damaged, does not belong together or is of another
+            kind.
     """
-    weights, info = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    for file in (weights, info):
-        if not file.is_file():
-            raise WeightsError(f"no file {file}; a network is a pair of .safetensors and .json")
-    try:
-        values = json.loads(info.read_text(encoding="utf-8"))
-        found, version = values["kind"], values["format_version"]
-        if version != FORMAT_VERSION:
-            raise WeightsError(f"{info}: expected format_version {FORMAT_VERSION}, got {version}")
-        if found != (kind or found):
-            raise WeightsError(f"{info}: expected a network of kind {kind!r}, got {found!r}")
-        shape: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else int(value)
+    _, info = bundle_pair(path)
+    if not info.is_file():
+        raise WeightsError(f"no file {info}: a bundle is a pair of .safetensors and .json")
+
+    def build(values: dict[str, Any]) -> BundleMeta:
+        values = _upgrade(values)
+        shape = {
+            name: tuple(value) if isinstance(value, list) else value
             for name, value in values.pop("network").items()
         }
+        network = _SHAPES[shape.pop("type")](**shape)
         width, height = map(int, values.pop("input_wh"))
-        network = next((cls for key, cls in _SHAPES.items() if key in shape), SlimHRNet)(**shape)
-        meta = BundleMeta(network=network, input_wh=(width, height), **values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{info}: expected a network's description, got {error!r}") from None
-    if sha256_of(weights) != meta.weights_sha256:
-        raise WeightsError(f"{weights} does not belong to {info}: its hash is another")
+        return BundleMeta(network=network, input_wh=(width, height), **values)
+
+    meta = read_meta(info, build)
+    if kind not in (None, meta.kind):
+        raise WeightsError(f"{info}: expected a network of kind {kind!r}, got {meta.kind!r}")
+    check_weights(info, meta.weights_sha256)
     return meta
 
 
-def load_bundle_weights(path: Path, module: nn.Module) -> None:
-    """Load a student's weights into its network.
+# Settings of the training config that have other names since version 2. Sections are renamed too.
+_RENAMED = {
+    "pictures": "images",
+    "finder": "detector",
+    "apart_epochs": "blockwise_epochs",
+    "init_share": "ensemble_weight",
+    "turned_prob": "rotated_prob",
+    "half_prob": "half_body_prob",
+    "gray_prob": "grayscale_prob",
+    "blur_prob": "motion_blur_prob",
+    "blur_length": "motion_blur_length",
+    "coarse_prob": "downscale_prob",
+    "coarse_factor": "downscale_factor",
+    "hide_prob": "cutout_prob",
+    "hide_share": "cutout_size",
+    "swap_prob": "channel_shuffle_prob",
+    "mix_prob": "mixup_prob",
+    "mix_share": "mixup_share",
+}
 
-    Raises:
-        SkelactError: if they do not fit.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        module.load_state_dict(load_file(path.with_suffix(".safetensors")))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise SkelactError(f"{path}: the weights do not fit their description: {error}") from None
+def _upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a bundle's JSON of version 1 as version 2 says them."""
+    if values["format_version"] != 1:
+        return dict(values)
+    network = dict(values["network"])
+    if "rtmdet_width" in network:
+        network = {"type": "rtmdet", "width": network["rtmdet_width"]}
+    elif "lite_depth" in network:
+        network = {"type": "lite_hrnet", "depth": network["lite_depth"]}
+    else:
+        network = {"type": "slim_hrnet", **network}
+
+    kind = "detector" if values["kind"] == "finder" else values["kind"]
+    config = _renamed(values.get("config", {}))
+    config.pop("bell_weight", None)  # a setting of networks that are trained no more
+    if "kind" in config:
+        config["kind"] = kind
+    return {
+        **values,
+        "kind": kind,
+        "network": network,
+        "config": config,
+        "format_version": FORMAT_VERSION,
+    }
+
+
+def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        _RENAMED.get(name, name): _renamed(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+    }
 
 
 class BundleNetwork:
-    """A student's network, ready to be fed pictures.
+    """The network of an exported bundle, ready for images.
 
     Args:
         path: Path of either file of the pair, for its weights.
-        module: Its network.
+        module: The network.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads on the CPU; 0 takes the free cores.
     """
@@ -188,15 +309,15 @@ class BundleNetwork:
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
         self._net = fuse_conv_bn(module.eval()).to(self.device, memory_format=torch.channels_last)
 
-    def __call__(self, pictures: np.ndarray) -> Any:
-        """Return what the network says of pictures (N, h, w, 3) uint8 RGB.
+    def __call__(self, images: np.ndarray) -> Any:
+        """Return what the network gives for images (N, h, w, 3) uint8 RGB.
 
         In half precision where the device is fast with it, which moves boxes by less than a pixel.
         """
         import torch
 
         with torch.inference_mode():
-            x = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float()
+            x = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
             x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
                 return self._net(x)

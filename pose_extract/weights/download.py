@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..common.files import PACKAGE_FOLDER, atomic_write, cache_folder, sha256_of, shared_folder
-from .table import WEIGHTS, WeightFile, WeightsError
+from .table import WEIGHTS, WeightFile, WeightsError, refuse_renamed
 
 _TIMEOUT_SECONDS = 30
 _LOG = logging.getLogger(__name__)
@@ -147,6 +147,7 @@ def fetch_file(name: str) -> Path:
         WeightsError: if the file is missing, cannot be fetched, or is not what its name says.
     """
     if not is_url(name):
+        refuse_renamed(name)
         path = Path(name)
         if not path.is_file():
             raise WeightsError(f"no weights at {path}")
@@ -204,6 +205,7 @@ def _fetch(url: str, label: str) -> Iterator[bytes]:
 
 
 def _entry(name: str) -> WeightFile:
+    refuse_renamed(name)
     if name not in WEIGHTS:
         raise WeightsError(f"no weights called {name!r}; known: {', '.join(WEIGHTS)}")
     return WEIGHTS[name]

@@ -39,7 +39,7 @@ class WeightFile:
     url: str | None = None
 
 
-_LITE_HRNET = "Lite-HRNet-18 (wider, NAIVE), COCO-17 pose net, 1.3 M parameters"
+_LITE_HRNET = "Lite-HRNet-18 (wider, NAIVE), COCO-17 pose model, 1.3 M parameters"
 
 
 _TINYPOSE = "PaddleDetection PP-TinyPose, as an MMPose state dict"
@@ -91,9 +91,9 @@ _FILES = (
         name="skelact-detector-320",
         kind="detector",
         filename="skelact_detector_320.safetensors",
-        what="person finder, RTMDet-nano's shape, 320x320, 0.99 M parameters",
+        what="person detector, RTMDet-nano's shape, 320x320, 0.99 M parameters",
         licence="Apache-2.0",
-        source="skelact, taught by rtmdet-nano",
+        source="skelact, distilled from rtmdet-nano",
         num_bytes=2157340,
         sha256="03cd3d8a48b1c480b4af356638a5b676a12da356b1e616f8db6f73736d5e0040",
     ),
@@ -101,9 +101,9 @@ _FILES = (
         name="skelact-pose-256x192",
         kind="pose",
         filename="skelact_pose_256x192.safetensors",
-        what="Lite-HRNet-18, COCO-17 pose net, 256x192, 1.3 M parameters",
+        what="Lite-HRNet-18, COCO-17 pose model, 256x192, 1.3 M parameters",
         licence="Apache-2.0",
-        source="skelact, taught by litehrnet18-coco-256x192",
+        source="skelact, distilled from litehrnet18-coco-256x192",
         num_bytes=3041532,
         sha256="377b5a85a239392265af262ce974076c27480ae59f117c7f9eecd0eafc5be834",
     ),
@@ -111,9 +111,9 @@ _FILES = (
         name="skelact-aligner-96",
         kind="aligner",
         filename="skelact_aligner_96.safetensors",
-        what="turns people upright for a pose net, 96x96, 0.25 M parameters",
+        what="rotates people upright for a pose model, 96x96, 0.25 M parameters",
         licence="Apache-2.0",
-        source="skelact, taught by litehrnet18-coco-256x192 and -b",
+        source="skelact, trained on labels of litehrnet18-coco-256x192 and -b",
         num_bytes=561696,
         sha256="8546fe3042df480fa01491c527bc4d995b3830b20642d2d6bca4f88afb56d5ec",
     ),
@@ -121,3 +121,15 @@ _FILES = (
 
 
 WEIGHTS = {file.name: file for file in _FILES}
+
+_RENAMED = {"skelact-finder-320": "skelact-detector-320"}
+
+
+def refuse_renamed(name: str) -> None:
+    """Check that a name on the command line is none that weights had in earlier versions.
+
+    Raises:
+        WeightsError: if it is; it names the new one.
+    """
+    if name in _RENAMED:
+        raise WeightsError(f"the weights {name!r} are now called {_RENAMED[name]!r}")

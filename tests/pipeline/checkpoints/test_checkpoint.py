@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_the_wrong_kind_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "expected format_version 1, got 99"),
+        ({"format_version": 99}, "expected format_version 1 to 2, got 99"),
         ({"encoder": {"embed_dmi": 8}}, "did you mean 'embed_dim'"),
         ({"encoder": {"embed_dim": 16, "hidden_dim": 8}}, "do not fit their JSON"),
     ],
@@ -116,5 +117,18 @@ def test_a_json_that_does_not_fit(tmp_path, change, message):
 def test_a_damaged_json(tmp_path):
     _, info = save(tmp_path / "one")
     info.write_text("{")
-    with pytest.raises(SkelactError, match="expected a checkpoint's JSON"):
+    with pytest.raises(SkelactError, match="expected the JSON of a model file"):
         load_meta(info)
+
+
+def test_a_checkpoint_of_the_first_version_loads_as_the_present_one(tmp_path):
+    shipped, present = load_classifier()
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(find_checkpoint(None).with_suffix(suffix), tmp_path)
+    (info,) = tmp_path.glob("*.json")
+    values = json.loads(info.read_text())
+    assert values["format_version"] == 2
+    info.write_text(json.dumps(values | {"format_version": 1}))
+    loaded, meta = load_classifier(info)
+    assert meta == present
+    assert all(map(torch.equal, shipped.parameters(), loaded.parameters()))

@@ -34,7 +34,7 @@ def test_all_frames_of_a_source_are_on_one_side():
     assert not {row // 5 for row in train} & {row // 5 for row in val}
 
 
-@pytest.mark.parametrize("kind", ["pose", "finder", "aligner"])
+@pytest.mark.parametrize("kind", ["pose", "detector", "aligner"])
 def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
     labels = tmp_path / "labels"
     labelled_frames(6).save(labels / "a.npz")
@@ -93,7 +93,7 @@ def test_two_processes_teach_one_student(tmp_path):
     assert read_bundle(tmp_path / "out" / "aligner.json", "aligner").seed == 0
 
 
-@pytest.mark.parametrize("kind", ["pose", "finder", "aligner"])
+@pytest.mark.parametrize("kind", ["pose", "detector", "aligner"])
 def test_a_student_goes_on_from_another(kind, tmp_path):
     labelled_frames(2).save(tmp_path / "labels" / "a.npz")
     teach = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")

@@ -172,7 +172,7 @@ def test_our_own_networks_ship_whole_small_and_with_their_cards():
     paths = [locate_weights(name) for name in WEIGHTS if name.startswith("skelact-")]
     assert len(paths) == 3
     assert sum(path.stat().st_size for path in paths) < 8e6
-    for path, kind in zip(paths, ("finder", "pose", "aligner")):
+    for path, kind in zip(paths, ("detector", "pose", "aligner")):
         assert read_bundle(path, kind).figures
         assert path.with_suffix(".md").is_file()
 
