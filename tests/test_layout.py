@@ -14,7 +14,7 @@ POSE_EXTRACT = [
     "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "data", "config", "drawing", "checkpoints", "inference", "evaluation", "training",
+    "yaml_file", "data", "network_config", "config", "drawing", "checkpoints", "inference", "evaluation", "training",
     "synth", "distill", "cli",
 ]  # fmt: skip
 # They make weights and data, and nothing that users run stands on them: the commands hand over

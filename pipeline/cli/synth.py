@@ -1,4 +1,4 @@
-"""``skelact synth``: data sets that are simulated."""
+"""``skelact synth``: synthetic data sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def synth() -> None:
     """Make synthetic data sets."""
 
 
-# One dive of each take-off, position and kind of twist, for the sheet.
+# The dives of the sheet: the take-offs, positions and twists of Diving48.
 _SHEET = (
     "Forward 25som NoTwis TUCK",
     "Back 35som NoTwis PIKE",
@@ -39,12 +39,12 @@ _SHEET = (
     type=float,
     default=1.0,
     show_default=True,
-    help="How faulty the poses are: 1 like a light pose net's, 0 exact.",
+    help="Size and rate of pose errors: 1 is like a light pose model, 0 exact.",
 )
 @click.option(
     "--sheet",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw some dives, without noise, to this picture too.",
+    help="Also draw some dives, without noise, to this image.",
 )
 def diving(
     out: Path, train: int, val: int, test: int, seed: int, noise: float, sheet: Path | None
@@ -52,7 +52,7 @@ def diving(
     """Simulate dives of the 48 classes of Diving48: SYNTHETIC skeletons with labels.
 
     A body of random proportions dives by the rules that the class names, seen by a panning camera,
-    with the faults of a pose net. The same seed gives the same clips.
+    with the errors of a pose model. The same seed gives the same clips.
     """
     from ..synth.dataset import SynthConfig, write_diving
     from ..synth.sheet import draw_sheet

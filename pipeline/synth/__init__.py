@@ -1,1 +1,1 @@
-"""Simulated data sets."""
+"""Synthetic data sets: simulated dives, imported by commands and benchmarks alone."""

@@ -10,7 +10,7 @@ import numpy as np
 from ...pose_extract.layout import COCO_17
 from .postures import ANGLES
 
-# Segment: joints at its ends (body points below), share of the body's mass (Winter 2009, Tab. 4.1).
+# Segments: the body points at both ends, and the share of the body's mass (Winter 2009, Tab. 4.1).
 SEGMENTS = (
     ("shoulder", "hip", 0.497),
     ("shoulder", "head", 0.081),
@@ -24,7 +24,12 @@ SEGMENTS = (
 
 
 class Body:
-    """Bodies of N divers: lengths in metres, drawn about Winter's shares of the height."""
+    """Bodies of N divers: lengths in metres, drawn around shares of the height (Winter 2009).
+
+    Args:
+        count: N.
+        rng: Random state.
+    """
 
     def __init__(self, count: int, rng: np.random.Generator) -> None:
         self.height = rng.uniform(1.48, 1.85, count).astype(np.float32)
@@ -40,7 +45,11 @@ class Body:
         self.head = part(0.07)
 
     def pose(self, postures: np.ndarray) -> dict[str, np.ndarray]:
-        """Return body points, each (N, T, 3) in body axes with the hips' middle at the origin."""
+        """Return body points by name, each (N, T, 3) float32 metres, from the centre of the hips.
+
+        Args:
+            postures: (N, T, 9) degrees, the angles ``ANGLES``.
+        """
         angle = {name: np.radians(postures[..., i]) for i, name in enumerate(ANGLES)}
         zero = np.zeros_like(angle["hip"])
         points = {
@@ -58,7 +67,7 @@ class Body:
             shoulder = points["shoulder"] + np.stack([zero, zero, zero + sign * self.shoulder], -1)
             elbow = shoulder + _swing(lift, self.upper_arm, out)
             bend = angle[f"elbow_{side}"]
-            # A bent arm closes towards the chest, one over the head towards the other side.
+            # A bent arm closes towards the chest; one that is raised closes over the head.
             wrist = elbow + _swing(
                 lift + bend * np.cos(lift), self.forearm, out - sign * 0.3 * bend
             )
@@ -66,26 +75,26 @@ class Body:
         return points
 
     def center(self, points: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the centre of mass (N, T, 3)."""
+        """Return the centre of mass (N, T, 3), metres, from body points."""
         total: np.ndarray = sum(
             mass * (points[one] + points[two]) / 2 for one, two, mass in SEGMENTS
         )
         return total
 
     def coco(self, points: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the 17 joints (N, T, 17, 3)."""
+        """Return the 17 joints of COCO, (N, T, 17, 3) float32 metres, from body points."""
         right = np.zeros((*points["hip"].shape[:2], 3), np.float32)
         right[..., 2] = self.hip
         forward = points["face"] - points["head"]
         nod = np.stack([-forward[..., 1], forward[..., 0], forward[..., 2]], -1)
-        wide = right / self.hip[..., None] * self.head[..., None]
+        half_head = right / self.hip[..., None] * self.head[..., None]
         eye, ear = points["head"] + 0.85 * forward + 0.3 * nod, points["head"] + 0.2 * nod
         named = {
             "nose": points["face"],
-            "left_eye": eye - 0.45 * wide,
-            "right_eye": eye + 0.45 * wide,
-            "left_ear": ear - wide,
-            "right_ear": ear + wide,
+            "left_eye": eye - 0.45 * half_head,
+            "right_eye": eye + 0.45 * half_head,
+            "left_ear": ear - half_head,
+            "right_ear": ear + half_head,
         }
         for side, sign in (("left", -1.0), ("right", 1.0)):
             for joint in ("shoulder", "elbow", "wrist"):
@@ -96,7 +105,11 @@ class Body:
 
 
 def _swing(angle: np.ndarray, length: np.ndarray, out: np.ndarray | float = 0.0) -> np.ndarray:
-    """Return a limb (N, T, 3): hanging at angle 0, to the chest at 90 degrees, ``out`` sideways."""
+    """Return the vector of a limb (N, T, 3).
+
+    It hangs down at angle 0 and points to the chest at 90 degrees; ``out`` moves it sideways. Both
+    angles are in radians.
+    """
     near = length * np.cos(out)
     limb = np.empty((*angle.shape, 3), np.float32)
     limb[..., 0] = near * np.sin(angle)

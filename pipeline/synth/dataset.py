@@ -18,10 +18,13 @@ from .dive import Dive, diving_labels
 from .motion import simulate_dives
 from .pose_errors import add_pose_errors
 
-# Clips that are simulated at once; a clip's draws depend on it.
+# Clips that are simulated at once; the draws of a clip depend on it, so it is part of the data set.
 _CHUNK = 256
+# Common sizes of images, (height, width), and frame rates in fps.
 _IMG_SHAPES = np.array([(360, 640), (480, 640), (540, 960), (720, 1280)])
 _RATES = np.array([24.0, 25.0, 30000 / 1001, 30.0])
+# The longest flight is from ten metres with a strong jump.
+_MAX_FLIGHT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,10 @@ class SynthConfig:
     """How dives are filmed.
 
     Attributes:
-        noise: How faulty the poses are: 1 is like a light pose net, 0 exact. It scales the joints'
-            noise and how often joints jump, sides are exchanged and frames are lost.
-        lead_seconds: Least and greatest time shown before the take-off.
-        tail_seconds: Least and greatest time shown after the entry.
+        noise: Size and rate of the errors of the poses: 1 is like a light pose model, 0 exact. It
+            scales the noise of joints and the rates of outliers, swapped sides and lost frames.
+        lead_seconds: Minimum and maximum time before the take-off.
+        tail_seconds: Minimum and maximum time after the entry.
     """
 
     noise: float = 1.0
@@ -52,8 +55,8 @@ def film_dives(
     """Simulate and film dives.
 
     Args:
-        dives: What to dive.
-        rng: Random state; the result is a function of it.
+        dives: One dive per clip.
+        rng: Random state; equal states give equal clips.
         config: How to film.
 
     Returns:
@@ -64,8 +67,8 @@ def film_dives(
     fps = rng.choice(_RATES, count)
     lead = rng.uniform(*config.lead_seconds, count)
     tail = rng.uniform(*config.tail_seconds, count)
-    # The longest flight is from ten metres with a strong jump: 2 s.
-    motion = simulate_dives(dives, fps, int(np.ceil((lead + 2.0 + tail).max() * 30)), lead, rng)
+    num_frames = int(np.ceil((lead + _MAX_FLIGHT_SECONDS + tail).max() * _RATES.max()))
+    motion = simulate_dives(dives, fps, num_frames, lead, rng)
     lengths = np.ceil((lead + motion.flight_seconds + tail) * fps).astype(int)
     longest = int(lengths.max())
     img_shapes = _IMG_SHAPES[rng.integers(len(_IMG_SHAPES), size=count)]
@@ -96,8 +99,8 @@ def write_diving(
 ) -> int:
     """Write a PYSKL annotation file of dives, all 48 classes of Diving48 equally often.
 
-    A clip is a function of the seed, the split's name and its number, so a larger split begins with
-    the clips of a smaller one.
+    A clip depends on the seed, the name of the split and its number alone, so that a larger split
+    begins with the clips of a smaller one.
 
     Args:
         path: Target.
@@ -126,7 +129,7 @@ def write_diving(
 
 
 def _in_half_precision(clip: Annotation) -> Annotation:
-    """Return the clip with float16 arrays, which PYSKL's own files have too: half the bytes."""
+    """Return the clip with float16 arrays, as the public files of PYSKL have."""
     return replace(
         clip,
         keypoints=clip.keypoints.astype(np.float16),
@@ -141,7 +144,7 @@ def make_dives(
     _, dives = diving_labels()
     for start in range(0, count, _CHUNK):
         rng = np.random.default_rng([seed, start, *split.encode()])
-        # Whole rounds of all classes, each in an order of its own.
+        # Every class once per round, in an order drawn for each round.
         rounds = [rng.permutation(len(dives)) for _ in range(-(-_CHUNK // len(dives)))]
         labels = np.concatenate(rounds)[:_CHUNK]
         clips = film_dives([dives[label] for label in labels], rng, config)

@@ -19,15 +19,15 @@ Position = Literal["STR", "PIKE", "TUCK", "FREE"]
 
 @dataclass(frozen=True)
 class Dive:
-    """What makes a dive.
+    """A dive as its name describes it.
 
     Attributes:
-        take_off: "Forward" and "Reverse" face the water, "Back" and "Inward" the board; "Forward"
-            and "Inward" turn towards the chest, "Back" and "Reverse" towards the back. "Armstand"
-            starts on the hands, back to the water, and turns towards the back.
-        half_somersaults: Half turns about the lateral axis; a plain dive has 1.
-        half_twists: Half turns about the body's long axis.
-        position: "STR", "PIKE", "TUCK", or "FREE", a choice of the others in dives with twists.
+        take_off: Take-off group. "Forward" and "Reverse" face the water, "Back" and "Inward" the
+            board; "Forward" and "Inward" rotate towards the chest, "Back" and "Reverse" towards the
+            back. "Armstand" starts on the hands, back to the water, and rotates towards the back.
+        half_somersaults: Half somersaults, 1 to 9; a plain dive has 1.
+        half_twists: Half twists, 0 to 9.
+        position: "STR" (straight), "PIKE", "TUCK", or "FREE": any of these, in dives with twists.
     """
 
     take_off: TakeOff
@@ -54,7 +54,7 @@ class Dive:
         """Read a name as Diving48 writes it, such as "Back 15som 05Twis FREE".
 
         Raises:
-            SkelactError: if it is not of that form.
+            SkelactError: if the name is not of that form.
         """
         form = r"(\w+) (?:(\d+)som|Dive) (?:(\d+)Twis|NoTwis) (\w+)"
         found = re.fullmatch(form, name)
@@ -69,8 +69,8 @@ class Dive:
         return cls(take_off, halves, _halves(twists or "0"), position)  # type: ignore[arg-type]
 
     @property
-    def turns_forward(self) -> bool:
-        """Whether the body turns towards its chest."""
+    def rotates_forward(self) -> bool:
+        """Whether the body rotates towards its chest."""
         return self.take_off in ("Forward", "Inward")
 
     @property

@@ -30,9 +30,9 @@ class DiveMotion:
         times: (N, T) float32 seconds since the take-off, evenly spaced, negative before it.
         joints: (N, T, 17, 3) float32 metres, world axes, COCO-17 order.
         center: (N, T, 3) float32 metres, the centre of mass.
-        somersault: (N, T) float32 degrees turned about the lateral axis, towards the chest positive
-            as seen before any twist.
-        twist: (N, T) float32 degrees turned about the long axis.
+        somersault: (N, T) float32 degrees of rotation about the lateral axis, positive towards the
+            chest before any twist.
+        twist: (N, T) float32 degrees of rotation about the long axis.
         flight_seconds: (N,) float32 from take-off to entry.
         height: (N,) float32 metres, of the body.
     """
@@ -58,8 +58,8 @@ def simulate_dives(
     Args:
         dives: The N dives.
         fps: (N,) frames per second.
-        num_frames: T, frames of each.
-        lead_seconds: (N,) seconds shown before the take-off.
+        num_frames: T.
+        lead_seconds: (N,) seconds before the take-off at frame 0.
         rng: Random state.
     """
     count = len(dives)
@@ -67,7 +67,7 @@ def simulate_dives(
     body = Body(count, rng)
     armstand = np.array([dive.take_off == "Armstand" for dive in dives])
     halves = np.array([dive.half_somersaults for dive in dives])
-    # Many somersaults need time: such dives are done from high boards or with strong jumps.
+    # Heights of boards and speeds of jumps in m/s; many somersaults need a strong jump.
     board = np.where((rng.random(count) < 0.5) & ~armstand, 3.0, rng.choice([7.5, 10.0], count))
     jump = np.where(board == 3, rng.uniform(4.0, 5.5, count), rng.uniform(2.0, 3.2, count))
     jump = np.where(armstand, rng.uniform(0.5, 1.5, count), jump + 0.1 * (halves - 3))
@@ -78,24 +78,23 @@ def simulate_dives(
     share = times / flight[:, None]
     postures = postures_at(plan, share)
     points = body.pose(postures)
-    somersault, twist = _turning(dives, plan, body, flight, share, rng)
-    turned = somersault + 180.0 * armstand[:, None]
+    somersault, twist = _somersault_and_twist(dives, plan, body, flight, share, rng)
 
     bump = np.clip((share - plan.twist_window[:, :1]) / np.ptp(plan.twist_window, 1)[:, None], 0, 1)
     tilt = np.sign(plan.twist_total)[:, None] * np.sin(np.pi * bump) * np.radians(12)
-    axes = _rotations(np.radians(turned), tilt, np.radians(twist))
+    axes = _rotations(np.radians(somersault + 180.0 * armstand[:, None]), tilt, np.radians(twist))
     facing = np.array([1.0 if dive.faces_water else -1.0 for dive in dives], np.float32)
-    # Facing the board is half a turn about the vertical: x and z change sign.
+    # Facing the board is a rotation by 180 degrees about the vertical: x and z change sign.
     flip = np.stack([facing, np.ones_like(facing), facing], -1)[:, None, None]
     axes = (axes * flip.swapaxes(2, 3)).swapaxes(2, 3)
     joints = body.coco(points) @ axes
     center = (body.center(points)[:, :, None] @ axes)[:, :, 0]
-    place = _fly(times, center, joints, armstand, board, jump, flight, rng)
-    offset = (place - center)[:, :, None]
+    position = _fly(times, center, joints, armstand, board, jump, flight, rng)
+    offset = (position - center)[:, :, None]
     return DiveMotion(
         times.astype(np.float32),
         (joints + offset).astype(np.float32),
-        place.astype(np.float32),
+        position.astype(np.float32),
         somersault.astype(np.float32),
         twist.astype(np.float32),
         flight.astype(np.float32),
@@ -103,7 +102,7 @@ def simulate_dives(
     )
 
 
-def _turning(
+def _somersault_and_twist(
     dives: Sequence[Dive],
     plan: Plan,
     body: Body,
@@ -114,11 +113,11 @@ def _turning(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return somersault and twist (N, T) in degrees.
 
-    In the plane of the somersault the angular momentum is L = I w + h: I the moment of inertia of
-    the posture, h the momentum of the limbs' own motion. L is constant from take-off to entry, and
-    of the size that makes the somersaults of the dive.
+    In the plane of the somersault the angular momentum is L = I w + h, with the moment of inertia I
+    of the posture and the angular momentum h of the limbs' motion relative to the body. L is
+    constant from take-off to entry; its size gives the somersaults of the dive.
     """
-    forward = np.array([1.0 if dive.turns_forward else -1.0 for dive in dives])
+    forward = np.array([1.0 if dive.rotates_forward else -1.0 for dive in dives])
     lean = rng.uniform(4, 12, len(dives))
     total = 180.0 * np.array([dive.half_somersaults for dive in dives]) - lean
 
@@ -131,25 +130,25 @@ def _turning(
     for one, two, mass in SEGMENTS:
         ends = [(points[name] - center)[..., :2] for name in (one, two)]
         middle = (ends[0] + ends[1]) / 2
-        # About its own middle a rod has a twelfth of mass times length squared.
+        # The moment of inertia of a rod about its middle is m l^2 / 12.
         rod = ((ends[0] - ends[1]) ** 2).sum(-1) / 12
         inertia += mass * ((middle**2).sum(-1) + rod)
         rate = np.gradient(middle, axis=1) / step[..., None]
-        # The body's z axis points along the positive sense of rotation (x to y).
+        # Rotation from x to y is positive about the body's z axis.
         inner += mass * (middle[..., 0] * rate[..., 1] - middle[..., 1] * rate[..., 0])
     twist_grid = twist_at(plan, grid)
-    # Turning towards the chest is negative about z; a half twist turns the body's z axis round.
+    # Rotation towards the chest is negative about z; a half twist reverses the body's z axis.
     inner *= -np.cos(np.radians(twist_grid))
-    turns_per_momentum = _integral(1 / inertia, step)
-    turns_of_limbs = _integral(inner / inertia, step)
-    wanted = np.radians(forward * total)
-    momentum = (wanted + turns_of_limbs[:, -1]) / turns_per_momentum[:, -1]
-    turned = np.degrees(momentum[:, None] * turns_per_momentum - turns_of_limbs)
+    angle_per_momentum = _integral(1 / inertia, step)
+    angle_of_limbs = _integral(inner / inertia, step)
+    target = np.radians(forward * total)
+    momentum = (target + angle_of_limbs[:, -1]) / angle_per_momentum[:, -1]
+    angle = np.degrees(momentum[:, None] * angle_per_momentum - angle_of_limbs)
 
-    # The lean grows before the take-off; after the entry the body goes on straight.
+    # The lean grows before the take-off; after the entry the angle stays.
     rising = smooth_step(1 + share * flight[:, None] / 0.25)
     lean = (forward * lean)[:, None]
-    somersault = np.where(share < 0, lean * rising, _look_up(turned, share) + lean)
+    somersault = np.where(share < 0, lean * rising, _look_up(angle, share) + lean)
     return somersault, twist_at(plan, share)
 
 
@@ -169,7 +168,7 @@ def _look_up(grid: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 def _rotations(somersault: np.ndarray, tilt: np.ndarray, twist: np.ndarray) -> np.ndarray:
     """Return (N, T, 3, 3): twist about the long axis y, then tilt about x, then somersault."""
-    # Towards the chest, from y to x, is the negative sense about z.
+    # Rotation towards the chest, from y to x, is negative about z.
     c, s = np.cos(-somersault), np.sin(-somersault)
     ct, st = np.cos(tilt), np.sin(tilt)
     cw, sw = np.cos(twist), np.sin(twist)
@@ -199,7 +198,7 @@ def _fly(
     ankles = joints[:, :, [15, 16]].mean(axis=2)
     wrists = joints[:, :, [9, 10]].mean(axis=2)
     support = np.where(armstand[:, None, None], wrists, ankles)
-    # On the board the support stays where it is.
+    # On the board the support, feet or hands, does not move.
     standing = center - support
     standing[..., 1] += board[:, None] + 0.07
     last = np.maximum((times <= 0).sum(axis=1) - 1, 0)
@@ -210,7 +209,7 @@ def _fly(
     place = np.where((times < 0)[..., None], standing, start)
     place[..., 0] += drift * air
     place[..., 1] += jump[:, None] * air - GRAVITY / 2 * air**2
-    # Under water the speed is lost; 6 per second stops a diver within some 2.5 m.
+    # Under water the speed decays at 6 per second, which stops a diver within some 2.5 m.
     speed = GRAVITY * flight - jump
     under = (fall - air) * 6
     place[..., 1] -= speed[:, None] * (1 - np.exp(-under)) / 6

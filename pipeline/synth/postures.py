@@ -1,4 +1,4 @@
-"""Which postures a diver goes through in a dive, and when: key postures and their interpolation."""
+"""Postures during a dive: key postures by the rules of the dive, and their interpolation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from .dive import Dive
 
-# The numbers that make a posture, in degrees; 0 is standing with the arms at the sides.
+# The angles of a posture in degrees; 0 is standing with the arms at the sides. Values and
+# the times below are set by hand.
 ANGLES = ("hip", "knee", "neck", "lift_l", "lift_r", "out_l", "out_r", "elbow_l", "elbow_r")
 _STAND = (0, 0, 0, 0, 0, 8, 8, 5, 5)
 _DIP = (55, 75, 5, -30, -30, 10, 10, 10, 10)
@@ -24,7 +25,14 @@ _WRAP_RIGHT = (3, 0, 5, 60, 170, -20, 5, 110, 70)
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Postures over time: (N, K) key times in shares of the flight and (N, K, 9) angles; twists."""
+    """Postures and twists of N dives over time.
+
+    Attributes:
+        key_times: (N, K) float32, times of the key postures as shares of the flight.
+        postures: (N, K, 9) float32, their angles in degrees.
+        twist_window: (N, 2) float32, start and end of the twist as shares of the flight.
+        twist_total: (N,) float32, degrees of the twist; positive to the left.
+    """
 
     key_times: np.ndarray
     postures: np.ndarray
@@ -33,7 +41,7 @@ class Plan:
 
 
 def make_plan(dives: Sequence[Dive], flight: np.ndarray, rng: np.random.Generator) -> Plan:
-    """Return the postures of dives whose flights last ``flight`` (N,) seconds."""
+    """Draw the postures of dives whose flights last ``flight`` (N,) seconds."""
     rows, windows, totals = [], [], []
     for dive, seconds in zip(dives, flight):
         keys, window, total = _keys(dive, float(seconds), rng)
@@ -47,7 +55,7 @@ def make_plan(dives: Sequence[Dive], flight: np.ndarray, rng: np.random.Generato
         times[i, : len(keys)] = [key[0] for key in keys]
         postures[i, : len(keys)] = [key[1] for key in keys]
         postures[i, len(keys) :] = keys[-1][1]
-    # No two people hold a position alike.
+    # People differ in how they hold a position.
     postures *= rng.normal(1, 0.06, (len(rows), 1, len(ANGLES))).clip(0.85, 1.1)
     return Plan(times, postures, np.array(windows, np.float32), np.array(totals, np.float32))
 
@@ -55,7 +63,10 @@ def make_plan(dives: Sequence[Dive], flight: np.ndarray, rng: np.random.Generato
 def _keys(
     dive: Dive, flight: float, rng: np.random.Generator
 ) -> tuple[list[tuple[float, Sequence[float]]], tuple[float, float], float]:
-    """Return key postures (share of the flight, angles), the twist's window and its degrees."""
+    """Return the key postures of one dive (share of the flight, angles), and its twist.
+
+    The twist is its window, as shares of the flight, and its degrees.
+    """
     shake = rng.uniform(-0.03, 0.03, 6)
     keys: list[tuple[float, Sequence[float]]]
     if dive.take_off == "Armstand":
@@ -76,8 +87,8 @@ def _keys(
     if not dive.half_twists:
         closed = (0.3 if dive.half_somersaults == 1 else 0.2) + shake[0]
         keys += [(closed, shape), (opened - 0.16, shape), (opened, _BENT), (0.95, _REACH)]
-    elif dive.turns_forward:
-        # Pike, twist on opening, pike again where somersaults are left.
+    elif dive.rotates_forward:
+        # Pike, twist on opening, and pike again if somersaults remain.
         window = (0.24 + shake[0], (0.62 if dive.half_somersaults > 3 else 0.8) + shake[1])
         keys += [(0.13 + shake[2] / 2, _PIKE), (window[0] + 0.06, wrap), (window[1] - 0.06, wrap)]
     else:
@@ -112,6 +123,6 @@ def twist_at(plan: Plan, share: np.ndarray) -> np.ndarray:
 
 
 def smooth_step(u: np.ndarray) -> np.ndarray:
-    """Rise from 0 to 1 without a jerk at either end; float32."""
+    """Rise from 0 to 1 with zero slope at both ends (cubic Hermite); float32."""
     u = u.clip(0, 1).astype(np.float32)
     return u * u * (3 - 2 * u)

@@ -19,17 +19,20 @@ from .dataset import SynthConfig, film_dives
 from .dive import Dive
 
 
-def draw_sheet(path: Path, names: Sequence[str], *, seed: int = 0, noise: float = 0.0) -> None:
-    """Draw dives, one row each, twelve moments from before the take-off to the entry.
+def draw_sheet(
+    path: str | Path, names: Sequence[str], *, seed: int = 0, noise: float = 0.0
+) -> None:
+    """Draw dives, one row each, as twelve frames from before the take-off to the entry.
 
     Args:
-        path: Target, a picture.
+        path: Target, an image file.
         names: The dives as Diving48 writes them.
         seed: Seed.
         noise: See :class:`SynthConfig`.
     """
+    path = Path(path)
     if not cv2.haveImageWriter(str(path)):
-        raise SkelactError(f"{path}: expected a picture's name, such as dives.png")
+        raise SkelactError(f"{path}: expected the name of an image file, such as dives.png")
     config = SynthConfig(noise=noise, lead_seconds=(0.3, 0.3), tail_seconds=(0.05, 0.05))
     clips = film_dives([Dive.parse(name) for name in names], np.random.default_rng(seed), config)
     rows = [_draw_row(clip, name) for clip, name in zip(clips, names)]
@@ -38,29 +41,29 @@ def draw_sheet(path: Path, names: Sequence[str], *, seed: int = 0, noise: float 
         temporary.write_bytes(data.tobytes())
 
 
-def _draw_row(clip: Annotation, name: str, moments: int = 12, side: int = 130) -> np.ndarray:
-    """Return a strip (side, moments * side, 3) uint8 RGB of moments of a dive."""
+def _draw_row(clip: Annotation, name: str, count: int = 12, side: int = 130) -> np.ndarray:
+    """Return a strip (side, count * side, 3) uint8 RGB of evenly spaced frames of a dive."""
     present = np.flatnonzero((clip.keypoint_scores[0] > 0).sum(axis=1) > 4)
-    steps = present[np.linspace(0, len(present) - 1, moments).round().astype(int)]
+    steps = present[np.linspace(0, len(present) - 1, count).round().astype(int)]
     points, scores = clip.keypoints[:, steps], clip.keypoint_scores[:, steps]
     seen = np.where(scores[..., None] > 0, points, np.nan)
     low, high = np.nanmin(seen, axis=2), np.nanmax(seen, axis=2)
     scale = 0.8 * side / (high - low).max()
     middle = (low + high)[:, :, None] / 2
-    cells = np.arange(moments)[None, :, None, None] * np.array([side, 0])
+    cells = np.arange(count)[None, :, None, None] * np.array([side, 0])
     placed = (points - middle) * scale + side / 2 + cells
-    strip = np.full((side, moments * side, 3), 40, np.uint8)
+    strip = np.full((side, count * side, 3), 40, np.uint8)
     sequence = SkeletonSequence(
         keypoints=np.where(scores[..., None] > 0, placed, 0).astype(np.float32),
         keypoint_scores=scores,
-        bboxes=np.zeros((1, moments, 4), np.float32),
+        bboxes=np.zeros((1, count, 4), np.float32),
         track_ids=np.zeros(1, np.int64),
-        frame_inds=np.arange(moments),
+        frame_inds=np.arange(count),
         img_shape=strip.shape[:2],
         fps=Fraction(25),
         layout=COCO_17.name,
         video_id=name,
     )
-    for step in range(moments):
+    for step in range(count):
         draw_skeleton(strip, sequence, 0, step, 2, 1e-6)
     return draw_panel(strip, [name])

@@ -1,4 +1,4 @@
-"""The synthetic diving set: filmed, blemished, written, and the same from the same seed."""
+"""The synthetic diving set: projected, with pose errors, written, equal for equal seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def film(noise, seed=0):
     return film_dives(DIVES, np.random.default_rng(seed), SynthConfig(noise=noise))
 
 
-def test_exact_poses_are_whole_until_the_water():
+def test_exact_poses_are_complete_until_the_water():
     for clip in film(0.0):
         _, total, joints, _ = clip.keypoints.shape
         assert joints == 17
@@ -50,8 +50,8 @@ def test_the_same_seed_films_the_same():
     assert not np.array_equal(film(1.0)[0].keypoints, film(1.0, seed=1)[0].keypoints)
 
 
-def test_faults_like_a_pose_net_s():
-    """Joints shake, more so upside down; some frames are lost; sure joints are nearer the truth."""
+def test_errors_like_those_of_a_pose_model():
+    """Joints jitter, some frames are lost, and some joints have a low score."""
     clips = film(1.0)
     lost = np.concatenate([~(c.keypoint_scores[0, :-9] > 0).any(axis=1) for c in clips])
     assert 0.002 < lost.mean() < 0.1
@@ -60,16 +60,16 @@ def test_faults_like_a_pose_net_s():
     assert 0.6 < np.median(seen) < 0.95
     assert 0.003 < (seen < 0.4).mean() < 0.1
 
-    def shake(clip):
+    def jitter(clip):
         points = clip.keypoints[0, :, [5, 6, 11, 12]].astype(float)
         return np.abs(np.diff(points, n=2, axis=1)).max(axis=-1)
 
-    calm = np.mean([np.median(shake(clip)) for clip in film(0.0)])
-    assert np.mean([np.median(shake(clip)) for clip in clips]) > 1.1 * calm
+    calm = np.mean([np.median(jitter(clip)) for clip in film(0.0)])
+    assert np.mean([np.median(jitter(clip)) for clip in clips]) > 1.1 * calm
 
 
-def test_sides_are_exchanged_now_and_then():
-    """Where a knee jumps to the other knee's place and back, sides were exchanged."""
+def test_sides_are_swapped_in_some_frames():
+    """An ankle that is nearer to the other ankle's exact position is swapped."""
     left, right = COCO_17.index("left_ankle"), COCO_17.index("right_ankle")
     share = []
     for clip, exact in zip(film(0.5), film(0.0)):
@@ -127,5 +127,5 @@ def test_what_cannot_be_made(tmp_path):
         SynthConfig(noise=-1)
     with pytest.raises(SkelactError, match="split 'val': expected at least 1 clip"):
         write_diving(tmp_path / "x.pkl", {"train": 1, "val": 0})
-    with pytest.raises(SkelactError, match=r"expected a picture's name"):
+    with pytest.raises(SkelactError, match=r"expected the name of an image file"):
         draw_sheet(tmp_path / "dives.txt", ["Forward 1som NoTwis PIKE"])

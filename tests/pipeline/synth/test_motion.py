@@ -45,7 +45,7 @@ def test_names_of_diving48(name, dive):
 
 
 @pytest.mark.parametrize("name", ["Forward", "Forward 25som 1Twis", "Up 1som NoTwis PIKE"])
-def test_a_name_that_is_none(name):
+def test_a_name_of_another_form(name):
     with pytest.raises(SkelactError, match="expected"):
         Dive.parse(name)
 
@@ -56,11 +56,11 @@ def test_all_classes_are_different_dives():
 
 
 @pytest.mark.parametrize("name", diving_labels()[0])
-def test_every_class_turns_and_twists_as_it_is_named(name):
+def test_every_class_rotates_and_twists_as_it_is_named(name):
     dive, motion = Dive.parse(name), simulate(name)
-    sign = 1 if dive.turns_forward else -1
-    turned = at(motion, motion.somersault, 1.0)
-    assert turned == pytest.approx(sign * 180 * dive.half_somersaults, abs=3)
+    sign = 1 if dive.rotates_forward else -1
+    rotation = at(motion, motion.somersault, 1.0)
+    assert rotation == pytest.approx(sign * 180 * dive.half_somersaults, abs=3)
     assert np.abs(at(motion, motion.twist, 1.0)) == pytest.approx(180 * dive.half_twists, abs=1)
     head_over_hips = at(motion, middle(motion, "ear") - middle(motion, "hip"), 1.0)[:, 1]
     assert ((head_over_hips < 0) == dive.enters_head_first).all()
@@ -79,11 +79,11 @@ def test_a_forward_two_and_a_half_somersault():
     ("take_off", "faces", "head_goes"),
     [("Forward", 1, 1), ("Back", -1, 1), ("Reverse", 1, -1), ("Inward", -1, -1)],
 )
-def test_which_way_a_take_off_faces_and_turns(take_off, faces, head_goes):
+def test_which_way_a_take_off_faces_and_rotates(take_off, faces, head_goes):
     motion = simulate(f"{take_off} Dive NoTwis PIKE")
     nose = motion.joints[:, :, COCO_17.index("nose")]
     assert (np.sign((nose - middle(motion, "ear"))[:, 0, 0]) == faces).all()
-    # A quarter of the turn in, the trunk points to where the head goes.
+    # After 90 degrees the trunk points to where the head goes.
     trunk = middle(motion, "shoulder") - middle(motion, "hip")
     quarter = np.abs(np.abs(motion.somersault) - 90).argmin(axis=1)
     assert (np.sign(trunk[np.arange(4), quarter, 0]) == head_goes).all()
@@ -95,7 +95,7 @@ def test_an_armstand_dive_starts_on_the_hands():
     motion = simulate_dives(dives, rates, 300, lead, np.random.default_rng(0))
     assert (middle(motion, "wrist")[:, 0, 1] < middle(motion, "ankle")[:, 0, 1]).all()
     assert at(motion, motion.somersault, 1.0) == pytest.approx(-360, abs=3)
-    # A whole turn from the hands ends on the hands.
+    # 360 degrees from the hands end on the hands.
     assert (at(motion, middle(motion, "ear") - middle(motion, "hip"), 1.0)[:, 1] < 0).all()
 
 
@@ -113,7 +113,7 @@ def test_a_half_twist_makes_the_shoulders_change_sides(name, changes):
         assert (np.diff(np.sign(values[air])) != 0).sum() == changes
 
 
-def test_a_tuck_turns_faster_than_a_stretched_body():
+def test_a_tuck_rotates_faster_than_a_stretched_body():
     motion = simulate("Back 25som NoTwis TUCK")
     rate = np.abs(np.gradient(motion.somersault, axis=1)) * FPS
     assert (at(motion, rate, 0.5) > 1.8 * at(motion, rate, 0.97)).all()
@@ -140,7 +140,7 @@ def test_angular_momentum_stays():
     for one, two, mass in segments:
         ends = [(points[name] - motion.center)[..., :2].astype(np.float64) for name in (one, two)]
         mean, half = (ends[0] + ends[1]) / 2, (ends[0] - ends[1]) / 2
-        # A rod's own part: a third of what its ends would make as points.
+        # A rod about its middle: a third of the moment of point masses at its ends.
         for arm, share in ((mean, mass), (half, mass / 3)):
             rate = np.gradient(arm, axis=1) * FPS
             total += share * (arm[..., 0] * rate[..., 1] - arm[..., 1] * rate[..., 0])
