@@ -1,4 +1,4 @@
-"""``skelact distill``: small networks of our own, taught by larger ones."""
+"""``skelact distill``: small networks that learn from larger teacher networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def distill() -> None:
-    """Train small pose nets and person finders from other networks' answers."""
+    """Train small pose models, detectors and aligners by distillation."""
 
 
 @distill.command()
@@ -19,10 +19,10 @@ def distill() -> None:
 @click.option("--out", required=True, type=_FOLDER, help="Folder for the labelled frames.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes [free cores].")
 def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
-    """Label the people in videos and pictures of SOURCES (files or folders).
+    """Label the people in the videos and images of SOURCES (files or folders).
 
-    Two pose nets look at each person along the body's own axis, mirrored too; people on whom they
-    agree are kept with the frame. What has its labels is not done again.
+    Two pose models estimate each person in an upright crop and in its flipped copy; people on whom
+    they agree are stored with the frame. Videos and images that have labels are skipped.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -30,7 +30,9 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
     from rich.progress import track
 
     from ...pose_extract.common.device import free_cores
-    from ..distill.label import LabelConfig, find_jobs, label_folders
+    from ..distill.label import label_folders
+    from ..distill.label_sources import find_jobs
+    from ..distill.teachers import LabelConfig
 
     people = failed = 0
     results = label_folders(list(sources), out, LabelConfig(), jobs=jobs or free_cores())
@@ -49,18 +51,20 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
 @distill.command()
 @click.argument("config")
 @click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
-@click.option("--init", type=click.Path(path_type=Path), help="Student to start from.")
+@click.option(
+    "--init", type=click.Path(path_type=Path), help="JSON of an exported network to start from."
+)
 @click.option("--work-dir", type=_FOLDER, help="Folder of results [work_dirs/distill_CONFIG_SEED].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--resume", is_flag=True, help="Go on from the last saved state.")
-@click.option("--quiet", is_flag=True, help="Log warnings alone.")
+@click.option("--resume", is_flag=True, help="Continue from the last saved state.")
+@click.option("--quiet", is_flag=True, help="Log warnings only.")
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a setting of the config, such as optim.epochs=20; may be repeated.",
+    help="Change a key of the config, such as optim.epochs=20; may be repeated.",
 )
 def train(
     config: str,
@@ -73,10 +77,11 @@ def train(
     quiet: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the student of CONFIG: pose_128x96, pose_256x192, finder, aligner, pose_lite_256x192
-    and pose_lite_256x192_whole, finder_rtmdet and finder_rtmdet_whole, or a YAML file.
+    """Train the network of CONFIG: pose_lite_256x192, then pose_lite_256x192_whole;
+    detector_rtmdet, then detector_rtmdet_whole; aligner; or a YAML file.
 
-    It writes a pair of files that --pose, --detector or --aligner of `skelact extract` takes.
+    It writes an exported bundle, a .safetensors with its .json, whose .json --pose, --detector or
+    --aligner of `skelact extract` takes.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -105,11 +110,12 @@ def train(
 @click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
 def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> None:
-    """Measure NAMES on the sources of --labels from which no student learned.
+    """Measure NAMES on the held-out sources of --labels.
 
-    A name is a student's .json, or one that --pose, --detector or --aligner of `skelact extract`
-    knows: teachers are measured as students are, on people who stand and on the same people
-    turned in steps of 30 degrees.
+    A name is the .json of an exported bundle, or one that --pose, --detector or --aligner of
+    `skelact extract` knows, such as a teacher's. The figures are for people as they are and
+    rotated in steps of 30 degrees: OKS of a pose model, recall of a detector, and the share of an
+    aligner's axes within 30 degrees.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -125,7 +131,7 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
 
     labelled = LabelledFrames.load(labels)
     results: dict[str, dict[str, float]] = {}
-    table = Table(title="sources kept back", title_justify="left")
+    table = Table(title="held-out sources", title_justify="left")
     for column in ("network", "figure", "upright", "mean over 12 angles", "least"):
         table.add_column(column)
     for name in names:

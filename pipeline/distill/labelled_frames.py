@@ -1,7 +1,7 @@
-"""Frames with people whose poses teachers agree on: what students are trained on.
+"""Labelled frames: frames with people on whose poses the teachers agree, the training set.
 
-A set is a folder of ``.npz`` files, one per video or run of pictures. Pictures are kept as JPEG, so
-thousands of frames travel in tens of megabytes. Nothing is pickled.
+A set is a folder of ``.npz`` files, one per video or group of images. Frames are stored as JPEG, so
+that thousands of them fit in tens of megabytes. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from ... import SkelactError
 from ...pose_extract.common.files import atomic_write
 
 TEACHERS_FILE = "teachers.json"
+# Set by hand for files of that size; no benchmark chose it.
 _JPEG_QUALITY = 84
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledFrames:
-    """Frames, the people in them, and what is neither person nor background.
+    """Frames, the people in them, and boxes that are neither person nor background.
 
     Attributes:
         jpegs: Concatenated JPEG files, uint8.
         jpeg_ends: (F,) int64, where each file ends.
-        names: (F,) where each frame came from: "path#frame number", or the path of a picture.
+        names: (F,) origin of each frame: "path#frame number", or the path of an image.
         person_frames: (P,) int64, frame of each person.
-        bboxes: (P, 4) float32 xyxy, pixels of the kept frame.
-        keypoints: (P, 17, 2) float32, pixels of the kept frame.
-        peaks: (P, 17) float32, how sure the teachers are, 0 to 1; 0 where neither sees a keypoint.
+        bboxes: (P, 4) float32 xyxy, pixels of the stored frame.
+        keypoints: (P, 17, 2) float32, pixels of the stored frame, x then y.
+        peaks: (P, 17) float32, heatmap peaks of the teachers, their keypoint scores from 0 to 1;
+            0 where no teacher sees a keypoint.
         weights: (P, 17) float32, 0 where the teachers disagree, else 1.
-        ignored_frames: (K,) int64, frame of each box that may hold somebody.
-        ignored: (K, 4) float32 xyxy.
+        ignored_frames: (K,) int64, frame of each box that may hold a person.
+        ignored: (K, 4) float32 xyxy, pixels of the stored frame.
     """
 
     jpegs: np.ndarray
@@ -57,22 +59,23 @@ class LabelledFrames:
     def frame(self, index: int) -> np.ndarray:
         """Return a frame (H, W, 3) uint8 RGB."""
         start = self.jpeg_ends[index - 1] if index else 0
-        picture = cv2.imdecode(self.jpegs[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
-        assert picture is not None  # it was written by LabelBuilder
-        return np.ascontiguousarray(picture[..., ::-1])
+        image = cv2.imdecode(self.jpegs[start : self.jpeg_ends[index]], cv2.IMREAD_COLOR)
+        assert image is not None  # it was written by LabelBuilder
+        return np.ascontiguousarray(image[..., ::-1])
 
-    def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        with atomic_write(path) as temporary:
+    def save(self, path: str | Path) -> None:
+        """Write one ``.npz`` file, whole or not at all."""
+        with atomic_write(Path(path)) as temporary:
             np.savez(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
-    def load(cls, source: Path) -> LabelledFrames:
+    def load(cls, source: str | Path) -> LabelledFrames:
         """Read a file, or all files of a folder as one set.
 
         Raises:
-            SkelactError: if there is none, or one is not of this form.
+            SkelactError: if there is none, or one does not hold labelled frames.
         """
+        source = Path(source)
         paths = sorted(source.glob("**/*.npz")) if source.is_dir() else [source]
         paths = [path for path in paths if not path.name.startswith(".")]
         if not paths:
@@ -93,7 +96,7 @@ class LabelledFrames:
 
     @classmethod
     def concatenate(cls, parts: Sequence[LabelledFrames]) -> LabelledFrames:
-        """Return all parts as one."""
+        """Return all parts as one set."""
         frames = np.cumsum([0, *(len(part) for part in parts)])
         sizes = np.cumsum([0, *(len(part.jpegs) for part in parts)])
         shifted = {
@@ -111,13 +114,13 @@ class LabelledFrames:
         )
 
 
-def read_teachers(folder: Path) -> dict[str, Any] | None:
-    """Return who labelled the frames of a folder; None where nothing is written down.
+def read_teachers(folder: str | Path) -> dict[str, Any] | None:
+    """Return the record of the teachers that labelled a folder; None where there is no record.
 
     Raises:
         SkelactError: if the record cannot be read.
     """
-    path = folder / TEACHERS_FILE
+    path = Path(folder) / TEACHERS_FILE
     if not path.is_file():
         return None
     try:
@@ -132,7 +135,7 @@ class LabelBuilder:
     """Collects frames and people into a :class:`LabelledFrames`.
 
     Args:
-        max_side: Frames whose longer side exceeds this many pixels are kept smaller.
+        max_side: Frames whose longer side exceeds this many pixels are downscaled to it.
     """
 
     def __init__(self, max_side: int) -> None:
@@ -152,10 +155,11 @@ class LabelBuilder:
         """Add a frame.
 
         Args:
-            name: Where it came from.
+            name: Origin of the frame, see ``LabelledFrames.names``.
             frame: (H, W, 3) uint8 RGB.
-            people: Per person box (4,), keypoints (17, 2), peaks (17,) and weights (17,).
-            ignored: (K, 4) boxes that may hold somebody.
+            people: Per person the box (4,) xyxy, keypoints (17, 2), peaks (17,) and weights (17,),
+                as in ``LabelledFrames`` but in pixels of ``frame``.
+            ignored: (K, 4) xyxy boxes that may hold a person, pixels of ``frame``.
         """
         factor = min(1.0, self._max_side / max(frame.shape[:2]))
         if factor < 1:
@@ -175,7 +179,7 @@ class LabelBuilder:
         self._ignored += [(index, box * factor) for box in ignored]
 
     def build(self) -> LabelledFrames:
-        """Return what was added."""
+        """Return all added frames."""
         frames, bboxes, keypoints, peaks, weights = (
             [np.asarray(person[i]) for person in self._people] for i in range(5)
         )
