@@ -1,11 +1,61 @@
 """skelact: from raw sports video to a fine-grained action label.
 
+    import skelact
+
+    skelact.predict("clip.mp4").label        # the action
+    skelact.extract("clip.mp4").sequence     # the skeletons
+    model = skelact.Pipeline(effort="fast")  # keeps its networks for many clips
+
 The package is laid out by the boxes of its picture: ``pose_extract`` turns video into skeleton
 sequences, ``models`` holds SkeletonMAE and the SSL classifier, ``pipeline`` trains, evaluates and
-predicts. Importing ``skelact`` imports none of them.
+predicts. Importing ``skelact`` imports none of them: the names below are loaded when they are used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline.inference.pipeline import Pipeline, extract, predict
+    from .pipeline.inference.results import (
+        ActionPrediction,
+        ClipSkeletons,
+        LabelScore,
+        PersonPrediction,
+    )
+    from .pose_extract.extract import ExtractConfig
+    from .pose_extract.skeleton import SkeletonSequence
+    from .pose_extract.sources import ClipSource
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "ActionPrediction",
+    "ClipSkeletons",
+    "ClipSource",
+    "ExtractConfig",
+    "LabelScore",
+    "PersonPrediction",
+    "Pipeline",
+    "SkelactError",
+    "SkeletonSequence",
+    "__version__",
+    "extract",
+    "predict",
+]
+
+# name: the module that defines it; a test holds that these are the names of the imports above.
+_LAZY = {
+    "ActionPrediction": ".pipeline.inference.results",
+    "ClipSkeletons": ".pipeline.inference.results",
+    "ClipSource": ".pose_extract.sources",
+    "ExtractConfig": ".pose_extract.extract",
+    "LabelScore": ".pipeline.inference.results",
+    "PersonPrediction": ".pipeline.inference.results",
+    "Pipeline": ".pipeline.inference.pipeline",
+    "SkeletonSequence": ".pose_extract.skeleton",
+    "extract": ".pipeline.inference.pipeline",
+    "predict": ".pipeline.inference.pipeline",
+}
 
 
 class SkelactError(Exception):
@@ -14,3 +64,15 @@ class SkelactError(Exception):
     The command line prints its message without a traceback; a batch counts it against the one
     video it came from.
     """
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

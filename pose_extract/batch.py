@@ -193,7 +193,7 @@ def _cut(clip: ClipSource) -> dict[str, Any]:
     }
 
 
-def _entry_config(clip: ClipSource, video_sha256: str, identity: dict[str, Any]) -> dict[str, Any]:
+def entry_config(clip: ClipSource, video_sha256: str, identity: dict[str, Any]) -> dict[str, Any]:
     """Return what a cache entry's ``config`` must say for the entry to be valid."""
     config = {"video_sha256": video_sha256, "cut": _cut(clip), "extraction": identity}
     # As it comes back from the file: tuples are lists there.
@@ -213,7 +213,7 @@ def _stale_reasons(
     for clip in clips:
         path = cache_path(out, clip.clip_id)
         if path.is_file() and clip.path.is_file():
-            config = _entry_config(clip, _video_sha256(clip.path), identity)
+            config = entry_config(clip, _video_sha256(clip.path), identity)
             reasons.update(filter(None, [why_stale(path, config)]))
     return reasons
 
@@ -235,7 +235,7 @@ def _valid_entry(
         # Not in the manifest (a run killed between the two writes) or made by another chain.
         config = read_config(path) or {}
         num_lost, facts = config.pop(_LOST, 0), config.pop(_FACTS, {})
-        if config != _entry_config(clip, _video_sha256(clip.path), identity):
+        if config != entry_config(clip, _video_sha256(clip.path), identity):
             return None
         return _done_entry(clip, out, load_sequence(path), identity, num_lost, facts)
     if known.status == "done" and not path.is_file():
@@ -259,7 +259,7 @@ def _store(result: ClipResult, out: Path, identity: dict[str, Any]) -> ManifestE
     if result.sequence is None:
         return _failed_entry(clip, result.error, identity)
     try:
-        config = _entry_config(clip, _video_sha256(clip.path), identity)
+        config = entry_config(clip, _video_sha256(clip.path), identity)
         path = cache_path(out, clip.clip_id)
         facts = dict(result.facts)
         results = {_LOST: result.num_lost, _FACTS: facts}

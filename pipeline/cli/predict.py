@@ -11,9 +11,7 @@ import click
 from .extract import make_extractor, pose_options
 
 if TYPE_CHECKING:
-    from ...pose_extract.extract import ClipResult
-    from ...pose_extract.sources import ClipSource
-    from ..inference.predict import ActionPrediction
+    from ..inference.results import ActionPrediction
 
 
 @click.command()
@@ -52,21 +50,20 @@ def predict(
     require_mmpose()
     from ... import SkelactError
     from ...pose_extract.sources import find_sources
-    from ..inference.predict import Predictor
+    from ..inference.pipeline import Pipeline
 
     sources = find_sources(clips)
     if overlay is not None and len(sources) > 1 and overlay.suffix:
         raise SkelactError(
             f"--overlay: expected a folder for {len(sources)} clips, got the file {overlay}"
         )
-    device = options["device"] or "auto"
-    predictor = Predictor(checkpoint, make_extractor(options), device=device, top_k=top_k)
+    model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     predictions = []
-    for result, prediction in predictor.predict_clips(sources):
+    for prediction in model.stream(sources):
         predictions.append(prediction)
         _print(prediction)
-        if overlay is not None and result.sequence is not None:
-            _write_overlay(_overlay_path(overlay, result.clip), result, prediction)
+        if overlay is not None and prediction.skeletons.error is None:
+            click.echo(f"  overlay: {prediction.save(_overlay_path(overlay, prediction.video))}")
     if json_path:
         _write_json(json_path, predictions)
     if any(prediction.error for prediction in predictions):
@@ -82,35 +79,16 @@ def _print(prediction: ActionPrediction) -> None:
         click.echo(f"  {100 * item.score:5.1f} %  {item.label:<24} {bar}")
 
 
-def _overlay_path(overlay: Path, clip: ClipSource) -> Path:
+def _overlay_path(overlay: Path, clip_id: str) -> Path:
     if overlay.suffix:
         return overlay
-    return overlay / f"{clip.clip_id}.mp4"
-
-
-def _write_overlay(path: Path, result: ClipResult, prediction: ActionPrediction) -> None:
-    from ..drawing.overlay import write_overlay
-
-    assert result.sequence is not None  # checked by the caller
-    lines = [f"{item.label}  {100 * item.score:.1f} %" for item in prediction.top_k[:3]]
-    labels = {
-        i: f"{person.top_k[0].label} {100 * person.top_k[0].score:.0f} %"
-        for i, person in enumerate(prediction.persons)
-    }
-    write_overlay(
-        result.sequence,
-        result.clip,
-        path,
-        lines=lines or [prediction.error or ""],
-        person_labels=labels,
-    )
-    click.echo(f"  overlay: {path}")
+    return overlay / f"{clip_id}.mp4"
 
 
 def _write_json(path: Path, predictions: list[ActionPrediction]) -> None:
     from ...pose_extract.common.files import atomic_write
 
-    values = [prediction.to_json() for prediction in predictions]
+    values = [prediction.to_dict() for prediction in predictions]
     with atomic_write(path) as temporary:
         text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
         temporary.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
 _BOX, _TEXT, _PANEL = (0, 158, 115), (255, 255, 255), (20, 20, 24)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FRAMES_PER_BATCH = 16
-# Text cannot be read on a smaller picture: it is enlarged by a whole number.
+# Text cannot be read on a smaller frame: it is enlarged by a whole number.
 _LEAST_SIDE = 320
 
 
@@ -56,7 +56,7 @@ def draw_people(
 
 
 def _unit(frame: np.ndarray) -> int:
-    """Return a line's width in pixels for a picture of this size."""
+    """Return a line's width in pixels for a frame of this size."""
     return max(1, round(min(frame.shape[:2]) / 360))
 
 
@@ -145,18 +145,29 @@ def _fit(text: str, scale: float, thickness: int, width: int) -> str:
     return text + "..."
 
 
+def read_frame(path: str | Path, index: int) -> np.ndarray:
+    """Return one frame of a video, (H, W, 3) uint8 RGB; ``index`` counts from the file's start.
+
+    Raises:
+        SkelactError: if the file cannot be read, or has no such frame.
+    """
+    with open_video(Path(path)) as reader:
+        frame: np.ndarray = next(reader.batches(1, index, index + 1)).frames[0]
+        return frame
+
+
 def write_overlay(
     sequence: SkeletonSequence,
     source: ClipSource,
-    out: Path,
+    out: str | Path,
     *,
     lines: Sequence[str] = (),
     person_labels: Mapping[int, str] | None = None,
 ) -> None:
     """Write the clip with its people and some text drawn on it.
 
-    H.264 at the source's own frame rate, in constant memory, whole or not at all. A small picture
-    is enlarged, so that text can be read. Browsers play even sizes alone: an odd one loses its last
+    H.264 at the source's own frame rate, in constant memory, whole or not at all. A small frame is
+    enlarged, so that text can be read. Browsers play even sizes alone: an odd one loses its last
     row or column.
 
     Args:
@@ -170,35 +181,41 @@ def write_overlay(
         SkelactError: if the clip cannot be read, or its frames are not those of the skeletons.
     """
     steps = {int(frame): step for step, frame in enumerate(sequence.frame_inds)}
-    with open_video(source.path) as reader, atomic_write(out) as temporary:
+    enlarged = _enlarged(sequence)
+    with open_video(source.path) as reader, atomic_write(Path(out)) as temporary:
         start, stop = source.frame_range(reader.info)
-        height, width = sequence.img_shape
-        enlarged = _enlarged(sequence)
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as file:
             stream = file.add_stream("libx264", rate=sequence.fps, options={"crf": "20"})
             stream.height, stream.width = (side // 2 * 2 for side in enlarged.img_shape)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = 1 / sequence.fps
             for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
-                if batch.frames.shape[1:3] != (height, width):
-                    raise SkelactError(
-                        f"{source.path}: expected frames of {height}x{width} as in its skeletons, "
-                        f"got {batch.frames.shape[1]}x{batch.frames.shape[2]}"
-                    )
+                _check_size(batch.frames, sequence, source)
                 for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
-                    picture = cv2.resize(
-                        frame, enlarged.img_shape[::-1], interpolation=cv2.INTER_CUBIC
-                    )
+                    canvas = _resized(frame, enlarged.img_shape)
                     if index in steps:
-                        picture = draw_people(
-                            picture, enlarged, steps[index], person_labels=person_labels
+                        canvas = draw_people(
+                            canvas, enlarged, steps[index], person_labels=person_labels
                         )
-                    picture = draw_panel(picture, lines)[: stream.height, : stream.width]
-                    encoded = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+                    canvas = draw_panel(canvas, lines)[: stream.height, : stream.width]
+                    encoded = av.VideoFrame.from_ndarray(np.ascontiguousarray(canvas), "rgb24")
                     encoded.pts = index - start
                     encoded.time_base = 1 / sequence.fps
                     file.mux(stream.encode(encoded))
             file.mux(stream.encode())
+
+
+def _check_size(frames: np.ndarray, sequence: SkeletonSequence, source: ClipSource) -> None:
+    height, width = sequence.img_shape
+    if frames.shape[1:3] != (height, width):
+        raise SkelactError(
+            f"{source.path}: expected frames of {height}x{width} as in its skeletons, "
+            f"got {frames.shape[1]}x{frames.shape[2]}"
+        )
+
+
+def _resized(frame: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
+    return np.asarray(cv2.resize(frame, img_shape[::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def _enlarged(sequence: SkeletonSequence) -> SkeletonSequence:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,54 +16,9 @@ from ...pose_extract.sources import ClipSource
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
 from ..data.annotations import Annotation
 from .classify import classify
+from .results import ActionPrediction, ClipSkeletons, LabelScore, PersonPrediction
 
-
-@dataclass(frozen=True)
-class LabelScore:
-    """A label and its probability, 0 to 1."""
-
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class PersonPrediction:
-    """What one person does, judged alone.
-
-    Attributes:
-        track_id: Id of the person's track.
-        top_k: The likeliest labels, best first.
-    """
-
-    track_id: int
-    top_k: tuple[LabelScore, ...]
-
-
-@dataclass(frozen=True)
-class ActionPrediction:
-    """What happens in a clip.
-
-    Attributes:
-        video: The clip's id.
-        label: The likeliest label; None if nobody was found, or the clip could not be read.
-        score: Its probability.
-        top_k: The likeliest labels, best first.
-        persons: Each person judged alone, the athlete first.
-        checkpoint: The classifier.
-        error: Why there is no label, or None.
-    """
-
-    video: str
-    label: str | None
-    score: float | None
-    top_k: tuple[LabelScore, ...]
-    persons: tuple[PersonPrediction, ...]
-    checkpoint: str
-    error: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
+__all__ = ["Predictor", "cut_windows"]
 
 
 class Predictor:
@@ -71,7 +26,8 @@ class Predictor:
 
     Args:
         checkpoint: The classifier; None for the shipped one.
-        extractor: The chain from video to skeletons; needed for videos alone.
+        extractor: The chain from video to skeletons; None for one with the default config. Its
+            networks are loaded at the first clip, once.
         device: Where the classifier runs: "auto", "cpu", "cuda" or "cuda:N".
         top_k: Labels to give.
 
@@ -81,7 +37,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         extractor: Extractor | None = None,
         *,
         device: str = "auto",
@@ -90,11 +46,17 @@ class Predictor:
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")
         self._device = choose_device(device)
-        model, self.meta = load_classifier(checkpoint)
+        path = None if checkpoint is None else Path(checkpoint)
+        model, self.meta = load_classifier(path)
         self._model = model.to(self._device)
-        self._name = find_checkpoint(checkpoint).stem
-        self._extractor = extractor
+        self._name = find_checkpoint(path).stem
+        self._given_extractor = extractor
         self._top_k = top_k
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """The chain from video to skeletons."""
+        return self._given_extractor or Extractor()
 
     def predict_clips(
         self,
@@ -102,18 +64,24 @@ class Predictor:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[tuple[ClipResult, ActionPrediction]]:
         """Yield each clip's skeletons and label, in order; a broken clip gives its error."""
-        extractor = self._extractor or Extractor()
-        for result in extractor.run(clips, on_progress):
-            if result.sequence is None:
-                reason = (str(result.error).splitlines() or [type(result.error).__name__])[0]
-                yield result, self._empty(result.clip.clip_id, reason)
-            else:
-                yield result, self.predict_sequence(result.sequence)
+        extraction = self.extractor.identity()
+        for result in self.extractor.run(clips, on_progress):
+            skeletons = ClipSkeletons.of_result(result, extraction)
+            yield result, self.predict_skeletons(skeletons)
+
+    def predict_skeletons(self, skeletons: ClipSkeletons) -> ActionPrediction:
+        """Label the skeletons of a clip; those of a broken clip give its error."""
+        if skeletons.error is not None:
+            prediction = self._empty(skeletons.video, skeletons.error)
+        else:
+            prediction = self.predict_sequence(skeletons.sequence)
+        return replace(prediction, video=skeletons.video, skeletons=skeletons)
 
     def predict_sequence(self, sequence: SkeletonSequence) -> ActionPrediction:
         """Label a skeleton sequence."""
         if not sequence.is_present().any():
-            return self._empty(sequence.video_id, "no person was found")
+            empty = self._empty(sequence.video_id, "no person was found")
+            return replace(empty, skeletons=ClipSkeletons(sequence.video_id, sequence))
         together = Annotation.from_sequence(sequence)
         people = [together, *(_alone(together, i) for i in range(sequence.num_person))]
         scores = [self._scores(person) for person in people]
@@ -128,6 +96,7 @@ class Predictor:
                 for track_id, row in zip(sequence.track_ids, scores[1:])
             ),
             checkpoint=self._name,
+            skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
     def _scores(self, annotation: Annotation) -> np.ndarray:
@@ -148,7 +117,7 @@ class Predictor:
 
 
 def cut_windows(annotation: Annotation, num_frames: int) -> list[Annotation]:
-    """Cut a clip that is much longer than what the classifier learnt from into such lengths.
+    """Cut a clip that is much longer than those of the training set into their length.
 
     Windows overlap by half; one in which the first person is seen in less than half of the frames
     is left out, unless all are.

@@ -1,0 +1,376 @@
+"""What comes of a clip: its skeletons and its label, and the forms they can be had in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from ... import SkelactError
+from ...pose_extract.common.files import atomic_write, sha256_of
+from ...pose_extract.extract import ClipResult
+from ...pose_extract.skeleton import SkeletonSequence
+from ...pose_extract.sources import ClipSource
+from .tables import KEYPOINT_COLUMNS, data_frame, keypoint_table, write_csv
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["ActionPrediction", "ClipSkeletons", "LabelScore", "PersonPrediction"]
+
+_ARRAYS = ("track_ids", "frame_inds", "keypoints", "keypoint_scores", "bboxes")
+_LABEL_COLUMNS = ("video", "rank", "label", "score")
+# Labels on the panel of an overlay: more do not fit a small frame.
+_LABELS_DRAWN = 3
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class PersonPrediction:
+    """The labels of one person, classified alone.
+
+    Attributes:
+        track_id: Id of the person's track.
+        top_k: The most probable labels, best first.
+    """
+
+    track_id: int
+    top_k: tuple[LabelScore, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClipSkeletons:
+    """The skeletons of one clip, or why there are none.
+
+    ``len()`` is the number of frames, 0 for a clip that failed. ``skeletons[10:20]`` is the same
+    people over some of the frames; the slice counts frames of the clip, from 0.
+
+    Attributes:
+        video: The clip's id.
+        error: Why there are no skeletons, or None.
+        source: The clip; None for frames that were in memory.
+        num_lost: Frames that could not be decoded.
+        facts: What the chain found out besides; see ``ClipResult``.
+        extraction: What shaped the skeletons, JSON-able; see ``Extractor.identity``.
+    """
+
+    video: str
+    _sequence: SkeletonSequence | None
+    error: str | None = None
+    source: ClipSource | None = None
+    num_lost: int = 0
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+    extraction: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_result(cls, result: ClipResult, extraction: Mapping[str, Any]) -> ClipSkeletons:
+        """Return what the chain gave for a clip."""
+        return cls(
+            result.clip.clip_id,
+            result.sequence,
+            None if result.sequence is not None else _first_line(result.error),
+            result.clip,
+            result.num_lost,
+            result.facts,
+            extraction,
+        )
+
+    @property
+    def sequence(self) -> SkeletonSequence:
+        """The arrays: keypoints, scores, boxes, tracks.
+
+        Raises:
+            SkelactError: if the clip failed; ``error`` says why without raising.
+        """
+        if self._sequence is None:
+            raise SkelactError(f"{self.video} has no skeletons: {self.error}")
+        return self._sequence
+
+    def __repr__(self) -> str:
+        if self._sequence is None:
+            return f"ClipSkeletons({self.video!r}, error={self.error!r})"
+        people = self._sequence.num_person
+        return (
+            f"ClipSkeletons({self.video!r}, {people} {'person' if people == 1 else 'people'}, "
+            f"{len(self)} frames, {float(self._sequence.fps):.5g} fps)"
+        )
+
+    def __len__(self) -> int:
+        return 0 if self._sequence is None else self._sequence.num_frames
+
+    def __getitem__(self, frames: slice) -> ClipSkeletons:
+        return replace(self, _sequence=self.sequence[frames])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold; arrays become lists, None for a failed clip."""
+        values: dict[str, Any] = {
+            "video": self.video,
+            "error": self.error,
+            "lost_frames": self.num_lost,
+        }
+        sequence = self._sequence
+        if sequence is None:
+            return values | dict.fromkeys(("layout", "fps", "img_shape", *_ARRAYS))
+        values["layout"] = sequence.layout
+        values["fps"] = float(sequence.fps)
+        values["img_shape"] = [int(side) for side in sequence.img_shape]
+        return values | {name: getattr(sequence, name).tolist() for name in _ARRAYS}
+
+    def to_df(self) -> pandas.DataFrame:
+        """Return a table with one row per person, frame and keypoint; none for a failed clip.
+
+        Its columns are video, track_id, frame, seconds, keypoint, x, y and score. ``frame`` counts
+        from the file's start; x and y are pixels, NaN where the keypoint is not seen.
+
+        Raises:
+            SkelactError: if pandas is not installed.
+        """
+        if self._sequence is None:
+            return data_frame({name: [] for name in KEYPOINT_COLUMNS})
+        return data_frame(keypoint_table(self._sequence))
+
+    def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
+        """Return a frame with its people drawn on it, (H, W, 3) uint8 RGB.
+
+        Args:
+            frame: Which frame of the clip, counted from 0 as in ``skeletons[10:20]``; a negative
+                number counts from its end.
+            image: (H, W, 3) uint8 RGB to draw on. None reads the frame from the clip's file, and
+                draws on black where there is no such file.
+
+        Raises:
+            IndexError: if the clip has no such frame.
+            SkelactError: if the clip failed, or the image is of another size than its frames.
+        """
+        return self._draw(frame, image)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the skeletons, whole or not at all, and return the path.
+
+        The suffix says what is written: ``.npz`` an entry of the skeleton cache, which
+        ``load_sequence`` reads; ``.json`` :meth:`to_dict`; ``.csv`` the rows of :meth:`to_df`;
+        ``.mp4`` the clip with its people drawn on it.
+
+        Raises:
+            SkelactError: if the suffix is another one, the clip failed, or for ``.mp4`` its file is
+                not there.
+        """
+        writers = {
+            ".csv": lambda target: write_csv(target, keypoint_table(self.sequence)),
+            ".json": lambda target: _write_json(target, self.to_dict()),
+            ".mp4": self._write_overlay,
+            ".npz": self._write_cache_entry,
+        }
+        return _save(Path(path), writers)
+
+    def of_frames(self, fps: Fraction) -> ClipSkeletons:
+        """Return these skeletons as those of frames that were in memory at a rate."""
+        sequence = None if self._sequence is None else replace(self._sequence, fps=fps)
+        return replace(self, source=None, _sequence=sequence)
+
+    def _draw(
+        self,
+        frame: int,
+        image: np.ndarray | None,
+        lines: Sequence[str] = (),
+        person_labels: Mapping[int, str] | None = None,
+    ) -> np.ndarray:
+        from ..drawing.overlay import draw_panel, draw_people, read_frame
+
+        sequence = self.sequence
+        if not -len(self) <= frame < len(self):
+            raise IndexError(f"{self.video}: expected a frame below {len(self)}, got {frame}")
+        step = frame % len(self)
+        if image is None and self.source is not None and self.source.path.is_file():
+            image = read_frame(self.source.path, int(sequence.frame_inds[step]))
+        elif image is None:
+            image = np.zeros((*sequence.img_shape, 3), np.uint8)
+        if image.shape != (*sequence.img_shape, 3) or image.dtype != np.uint8:
+            raise SkelactError(
+                f"{self.video}: expected an image {(*sequence.img_shape, 3)} uint8 as its frames, "
+                f"got {image.shape} {image.dtype}"
+            )
+        return draw_panel(draw_people(image, sequence, step, person_labels=person_labels), lines)
+
+    def _write_cache_entry(self, path: Path) -> None:
+        from ...pose_extract.batch import entry_config
+        from ...pose_extract.store.npz import save_sequence
+
+        config: dict[str, Any] = {"extraction": dict(self.extraction)}
+        if self.source is not None and self.source.path.is_file():
+            # As ``skelact extract`` writes it, which then finds the clip done.
+            config = entry_config(self.source, sha256_of(self.source.path), config["extraction"])
+            config |= {"lost_frames": self.num_lost, "facts": dict(self.facts)}
+        save_sequence(path, self.sequence, config)
+
+    def _write_overlay(
+        self,
+        path: Path,
+        lines: Sequence[str] = (),
+        person_labels: Mapping[int, str] | None = None,
+    ) -> None:
+        from ..drawing.overlay import write_overlay
+
+        sequence = self.sequence
+        if self.source is None:
+            raise SkelactError(
+                f"{path}: an .mp4 is drawn on the clip's file, and these frames were in memory; "
+                "draw them with plot(frame, image)"
+            )
+        write_overlay(sequence, self.source, path, lines=lines, person_labels=person_labels)
+
+
+@dataclass(frozen=True, repr=False)
+class ActionPrediction:
+    """The action in a clip.
+
+    ``prediction[0]`` is the most probable label with its score, ``prediction[:3]`` the first three;
+    ``len()`` is the number of labels, 0 where there is none.
+
+    Attributes:
+        video: The clip's id.
+        label: The most probable label; None if no person was found, or the clip could not be read.
+        score: Its probability, 0 to 1.
+        top_k: The most probable labels, best first.
+        persons: Each person classified alone, the athlete first.
+        checkpoint: The classifier.
+        error: Why there is no label, or None.
+        skeletons: What was classified; a failed clip has them too, with the same error.
+    """
+
+    video: str
+    label: str | None
+    score: float | None
+    top_k: tuple[LabelScore, ...]
+    persons: tuple[PersonPrediction, ...]
+    checkpoint: str
+    error: str | None = None
+    skeletons: ClipSkeletons = field(
+        default_factory=lambda: ClipSkeletons("", None, "none are kept"), compare=False
+    )
+
+    @property
+    def sequence(self) -> SkeletonSequence:
+        """The skeletons that were classified.
+
+        Raises:
+            SkelactError: if the clip could not be read; ``error`` says why without raising.
+        """
+        return self.skeletons.sequence
+
+    def __repr__(self) -> str:
+        if self.label is None:
+            return f"ActionPrediction({self.video!r}, error={self.error!r})"
+        return f"ActionPrediction({self.video!r}, {self.label!r}, score={self.score})"
+
+    def __len__(self) -> int:
+        return len(self.top_k)
+
+    @overload
+    def __getitem__(self, rank: int) -> LabelScore: ...
+
+    @overload
+    def __getitem__(self, rank: slice) -> tuple[LabelScore, ...]: ...
+
+    def __getitem__(self, rank: int | slice) -> LabelScore | tuple[LabelScore, ...]:
+        return self.top_k[rank]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold; without the skeletons, which have their own."""
+
+        def plain(labels: Sequence[LabelScore]) -> list[dict[str, Any]]:
+            return [{"label": item.label, "score": item.score} for item in labels]
+
+        return {
+            "video": self.video,
+            "label": self.label,
+            "score": self.score,
+            "top_k": plain(self.top_k),
+            "persons": [
+                {"track_id": person.track_id, "top_k": plain(person.top_k)}
+                for person in self.persons
+            ],
+            "checkpoint": self.checkpoint,
+            "error": self.error,
+        }
+
+    def to_df(self) -> pandas.DataFrame:
+        """Return a table with one row per label, best first: video, rank (from 1), label, score.
+
+        ``prediction.skeletons.to_df()`` is the table of the keypoints.
+
+        Raises:
+            SkelactError: if pandas is not installed.
+        """
+        return data_frame(self._columns())
+
+    def _columns(self) -> dict[str, list[Any]]:
+        ranks = list(range(1, len(self) + 1))
+        labels = [item.label for item in self.top_k]
+        scores = [item.score for item in self.top_k]
+        return dict(zip(_LABEL_COLUMNS, ([self.video] * len(self), ranks, labels, scores)))
+
+    def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
+        """Return a frame with its people and labels drawn on it; see :meth:`ClipSkeletons.plot`."""
+        return self.skeletons._draw(frame, image, self._lines(), self._person_labels())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the prediction, whole or not at all, and return the path.
+
+        The suffix says what is written: ``.json`` :meth:`to_dict`; ``.csv`` the rows of
+        :meth:`to_df`; ``.mp4`` the clip with its people and labels drawn on it; ``.npz`` its
+        skeletons, as :meth:`ClipSkeletons.save` does.
+
+        Raises:
+            SkelactError: if the suffix is another one; for ``.mp4`` and ``.npz`` if the clip
+                failed.
+        """
+        writers = {
+            ".csv": lambda target: write_csv(target, self._columns()),
+            ".json": lambda target: _write_json(target, self.to_dict()),
+            ".mp4": lambda target: self.skeletons._write_overlay(
+                target, self._lines() or [self.error or ""], self._person_labels()
+            ),
+            ".npz": self.skeletons._write_cache_entry,
+        }
+        return _save(Path(path), writers)
+
+    def _lines(self) -> list[str]:
+        return [f"{item.label}  {100 * item.score:.1f} %" for item in self.top_k[:_LABELS_DRAWN]]
+
+    def _person_labels(self) -> dict[int, str]:
+        best = [person.top_k[0] for person in self.persons]
+        return {i: f"{item.label} {100 * item.score:.0f} %" for i, item in enumerate(best)}
+
+
+def _first_line(error: Exception | None) -> str:
+    # Engines add pages of stack to their messages.
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _save(path: Path, writers: Mapping[str, Callable[[Path], None]]) -> Path:
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        raise SkelactError(
+            f"{path}: expected a file ending in {', '.join(sorted(writers))}, got {suffix!r}"
+        )
+    writers[suffix](path)
+    return path
+
+
+def _write_json(path: Path, values: Any) -> None:
+    with atomic_write(path) as temporary:
+        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")

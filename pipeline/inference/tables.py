@@ -1,0 +1,72 @@
+"""Results as tables: columns of equal length, as a pandas DataFrame or a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import SkelactError
+from ...pose_extract.common.files import atomic_write
+from ...pose_extract.skeleton import SkeletonSequence
+
+if TYPE_CHECKING:
+    import pandas
+
+KEYPOINT_COLUMNS = ("video", "track_id", "frame", "seconds", "keypoint", "x", "y", "score")
+
+
+def keypoint_table(sequence: SkeletonSequence) -> dict[str, np.ndarray]:
+    """Return one row per person, frame and keypoint, in this order.
+
+    ``frame`` counts from the file's start and ``seconds`` is that over the frame rate; ``x`` and
+    ``y`` are pixels of the upright frame, NaN where the keypoint is not seen (score 0).
+    """
+    names = np.array(sequence.keypoint_layout.keypoint_names)
+    shape = sequence.keypoint_scores.shape
+    seen = sequence.keypoint_scores > 0
+    frames = sequence.frame_inds
+
+    def spread(values: np.ndarray, axis: int) -> np.ndarray:
+        aligned = np.expand_dims(values, [other for other in range(3) if other != axis])
+        return np.broadcast_to(aligned, shape).ravel()
+
+    columns = (
+        np.full(int(np.prod(shape)), sequence.video_id),
+        spread(sequence.track_ids, 0),
+        spread(frames, 1),
+        spread(frames / float(sequence.fps), 1),
+        spread(names, 2),
+        np.where(seen, sequence.keypoints[..., 0], np.nan).ravel(),
+        np.where(seen, sequence.keypoints[..., 1], np.nan).ravel(),
+        sequence.keypoint_scores.ravel(),
+    )
+    return dict(zip(KEYPOINT_COLUMNS, columns))
+
+
+def data_frame(columns: Mapping[str, Any]) -> pandas.DataFrame:
+    """Return columns as a DataFrame.
+
+    Raises:
+        SkelactError: if pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise SkelactError(
+            "to_df needs pandas, which is not installed: pip install 'skelact[pandas]'"
+        ) from None
+    return pandas.DataFrame(dict(columns))
+
+
+def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns as CSV, whole or not at all; NaN is an empty cell."""
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in zip(*(np.asarray(column).tolist() for column in columns.values())):
+            # NaN alone is unlike itself.
+            writer.writerow(["" if value != value else value for value in row])
