@@ -223,8 +223,10 @@ class Teachers:
         people: list[Person] = []
         for i, box in enumerate(bboxes):
             area = float(np.prod(sizes[i]))
-            by_teacher = (np.stack([answer[part][i] for answer in answers]) for part in (0, 1))
-            label = agree(*by_teacher, area, self.config)
+            keypoints, scores = (
+                np.stack(part) for part in zip(*((k[i], s[i]) for k, s in answers))
+            )
+            label = agree(keypoints, scores, area, self.config)
             if label is not None:
                 people.append((self._widened(box, label, area, image.shape), *label))
         return people

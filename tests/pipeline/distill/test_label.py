@@ -12,7 +12,7 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.distill.label import label_folders
 from skelact.pipeline.distill.label_sources import find_jobs
 from skelact.pipeline.distill.labelled_frames import LabelledFrames
-from skelact.pipeline.distill.teachers import LabelConfig
+from skelact.pipeline.distill.teachers import LabelConfig, Teachers
 
 
 def test_real_people_are_labelled_once_and_broken_files_are_reported(shared, tmp_path):
@@ -45,20 +45,43 @@ def test_real_people_are_labelled_once_and_broken_files_are_reported(shared, tmp
         next(label_folders([folder], tmp_path / "out", LabelConfig(keep_every=2), jobs=1))
 
 
-def test_labels_of_an_older_version_are_known_by_their_teachers(shared, repository, tmp_path):
-    """The shipped detector's JSON records teachers with the names that keys had in version 0.x."""
-    shipped = repository / "models" / "pretrained" / "skelact_detector_320.json"
-    teachers = json.loads(shipped.read_text())["data"]["teachers"]
-    assert "sure_score" in teachers["config"]
+def test_labels_of_an_older_version_are_known_by_their_teachers(shared, tmp_path):
+    now = Teachers(LabelConfig(), num_threads=1).identity()
+    old = {
+        "detector": {
+            "name": "turned",
+            "detectors": now["detector"]["detectors"],
+            "quarters": [0, 1, 2, 3],
+            "max_candidates": 15,
+        },
+        "scout": now["orientation_pose"],
+        "poses": now["poses"],
+        "config": {
+            "detector": "rtmdet-nano",
+            "poses": ["litehrnet18-coco-256x192", "litehrnet18-coco-256x192-b"],
+            "scout": "litehrnet18-coco-128x96",
+            "keys_per_second": 12.5,
+            "keep_every": 6,
+            "paths": 4,
+            "sure_score": 0.2,
+            "maybe_score": 0.15,
+            "min_side": 28.0,
+            "min_oks": 0.55,
+            "min_keypoints": 7,
+            "seen_score": 0.25,
+            "max_people": 12,
+            "max_side": 448,
+        },
+    }
     (tmp_path / "one.mp4").write_bytes(b"no video")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "teachers.json").write_text(json.dumps(teachers))
+    record = tmp_path / "out" / "teachers.json"
+    record.parent.mkdir()
 
     def label():
-        return next(label_folders([tmp_path / "one.mp4"], tmp_path / "out", LabelConfig(), jobs=1))
+        record.write_text(json.dumps(old))
+        return next(label_folders([tmp_path / "one.mp4"], record.parent, LabelConfig(), jobs=1))
 
     assert isinstance(label()[1], SkelactError)  # the file's own error: it is no video
-    teachers["config"]["sure_score"] = 0.3
-    (tmp_path / "out" / "teachers.json").write_text(json.dumps(teachers))
+    old["config"]["sure_score"] = 0.3
     with pytest.raises(SkelactError, match=r"labels there are by other teachers \(config\)"):
         label()
