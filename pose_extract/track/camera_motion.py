@@ -98,7 +98,7 @@ class FrameCues:
         return result
 
     def _change_in(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return total change (N,) and area (N,) of boxes in downscaled pixels, and clipped boxes."""
+        """Return total changes, areas (N,) of boxes in downscaled pixels, and clipped boxes."""
         height, width = self.colors.shape
         x1, y1, x2, y2 = np.rint(scaled).astype(int).T
         x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
