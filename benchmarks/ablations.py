@@ -29,6 +29,7 @@ from skelact.pipeline.data.annotations import annotation_path
 from skelact.pipeline.evaluation.evaluate import evaluate_checkpoint
 from skelact.pipeline.evaluation.probe import probe
 from skelact.pipeline.synth.dataset import write_diving
+from skelact.pipeline.training.runner import STATE_NAME
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.files import atomic_write
 
@@ -157,8 +158,7 @@ class Bench:
         }
         if run.arm.study.startswith(("labels", "tube,")):
             figures["worse"] = self.under_worse_skeletons(run, config)
-        for state in (folder / "last_checkpoint", *folder.glob("*.pth")):
-            state.unlink(missing_ok=True)
+        (folder / STATE_NAME).unlink(missing_ok=True)
         return figures
 
     def under_worse_skeletons(self, run: Run, config: FinetuneConfig) -> dict[str, float]:

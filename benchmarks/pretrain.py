@@ -17,7 +17,7 @@ from skelact.pipeline.config import PretrainConfig, load_config
 from skelact.pipeline.data.clip_store import ClipStore
 from skelact.pipeline.synth.dataset import make_dives
 from skelact.pipeline.training.objectives import PretrainModule
-from skelact.pipeline.training.runner import optim_wrapper
+from skelact.pipeline.training.optim import TrainingState
 from skelact.pose_extract.common.device import free_cores, keep_freed_memory
 
 _WAYS = {
@@ -42,7 +42,7 @@ class Steps:
         store = ClipStore(list(make_dives("train", 8 * self.batch)), config.preprocess)
         mae = build_mae(config.preprocess, config.network, config.mask)
         self.module = PretrainModule(mae, config.mask, store, config.augment).train()
-        self.wrapper = optim_wrapper(self.module, config.optim, config.runtime.precision)
+        self.state = TrainingState(self.module, config.optim, config.runtime.precision)
         per_step = self.batch * config.preprocess.clip_len
         self.steps = num_frames // per_step
 
@@ -51,9 +51,9 @@ class Steps:
         for step in range(self.steps):
             self.module.set_step(0, step)
             first = self.batch * (step % 8)
-            with self.wrapper.optim_context(self.module):
+            with self.state.autocast():
                 loss = self.module(list(range(first, first + self.batch)))["loss"]
-            self.wrapper.update_params(loss)
+            self.state.step(loss)
 
 
 @click.command()

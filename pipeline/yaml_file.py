@@ -55,8 +55,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
-        both = isinstance(known, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(known, value) if both else value
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            value = merge(known, value)
+        merged[key] = value
     return merged
 
 

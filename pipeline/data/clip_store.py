@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from .annotations import Annotation
 from .preprocess import PreprocessConfig, clip_positions, normalize, sample_steps
@@ -76,24 +75,3 @@ class ClipStore:
         """Return (N, num_clips, M, T, V, C): what :func:`preprocess` gives for each clip."""
         clips = [self.batch(inds, device, position) for position in clip_positions(num_clips)]
         return torch.stack(clips, dim=1)
-
-
-class IndexDataset(Dataset[int]):
-    """The numbers 0 to n - 1; a data loader over it hands out batches of clip numbers."""
-
-    def __init__(self, length: int) -> None:
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-    def __getitems__(self, indices: list[int]) -> list[int]:
-        return indices
-
-
-def collate_inds(inds: list[int]) -> dict[str, list[int]]:
-    """Return the batch as MMEngine's loops hand it on: the numbers stay on the CPU."""
-    return {"inds": inds}

@@ -18,8 +18,11 @@ from ...pose_extract.layout import KeypointLayout
 from ..config import MaskConfig
 from ..data.augment import AugmentConfig, augment, draw_positions
 from ..data.clip_store import ClipStore
+from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol, predict_scores
 from .runner import SeededModule
+
+_VAL_BATCH_SIZE = 64
 
 
 class _TrainingModule(SeededModule):
@@ -61,7 +64,7 @@ class PretrainModule(_TrainingModule):
         self.mae = mae
         self.mask = mask
 
-    def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
+    def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips."""
         batch, generator = self._training_batch(inds)
         if isinstance(self.mae, TubeMAE):
@@ -71,7 +74,7 @@ class PretrainModule(_TrainingModule):
         return {"loss": self.checked(loss, inds)}
 
     def _nothing(self) -> Tensor:
-        """Return a zero that has gradients, for a batch in which nobody is seen."""
+        """Return a zero that has gradients, for a batch without people."""
         total = torch.stack([p.sum() for p in self.parameters()])
         return total.sum() * 0.0
 
@@ -151,17 +154,24 @@ class FinetuneModule(_TrainingModule):
         self.label_smoothing = label_smoothing
         self.protocol = protocol
 
-    def forward(self, inds: Sequence[int], mode: str = "loss") -> Any:
-        """Return the loss of a batch, or, in mode "predict", (scores, label) per val clip."""
-        if mode == "predict":
-            assert self.val_store is not None  # the Runner has no val loop without one
-            device = next(self.parameters()).device
-            scores = predict_scores(self.classifier, self.val_store, inds, device, self.protocol)
-            targets = self.val_store.labels[torch.as_tensor(inds)].numpy()
-            return list(zip(scores.cpu().numpy(), targets))
+    def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the loss of a batch of clips."""
         x, _ = self._training_batch(inds)
         labels = self.store.labels[torch.as_tensor(inds)].to(x.device)
         loss = F.cross_entropy(
             self.classifier(x).float(), labels, label_smoothing=self.label_smoothing
         )
         return {"loss": self.checked(loss, inds)}
+
+    @torch.no_grad()
+    def figures(self) -> dict[str, Any]:
+        """Return the :class:`Evaluation` of the val split as plain values; {} without a split."""
+        if self.val_store is None:
+            return {}
+        self.eval()
+        device = next(self.parameters()).device
+        scores = [
+            predict_scores(self.classifier, self.val_store, inds.tolist(), device, self.protocol)
+            for inds in torch.arange(len(self.val_store)).split(_VAL_BATCH_SIZE)
+        ]
+        return measure(torch.cat(scores).cpu().numpy(), self.val_store.labels.numpy()).to_json()

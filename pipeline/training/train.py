@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
 from torch import nn
 
 from ... import SkelactError
@@ -26,15 +24,15 @@ from ..data.annotations import (
     load_annotations,
 )
 from ..data.clip_store import ClipStore
-from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol
 from .objectives import FinetuneModule, PretrainModule
+from .processes import barrier, is_main_process
 from .runner import train_module
 
 
 def pretrain(
     config: PretrainConfig,
-    work_dir: Path,
+    work_dir: str | Path,
     *,
     seed: int = 0,
     device: str = "auto",
@@ -54,6 +52,7 @@ def pretrain(
     Returns:
         The checkpoint's JSON.
     """
+    work_dir = Path(work_dir)
     clips = load_annotations(annotation_path(config.data.ann_file)).select(config.data.train_split)
     store = ClipStore(clips, config.preprocess)
     torch.manual_seed(seed)
@@ -86,9 +85,9 @@ def pretrain(
 
 def finetune(
     config: FinetuneConfig,
-    work_dir: Path,
+    work_dir: str | Path,
     *,
-    pretrained: Path | None = None,
+    pretrained: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
@@ -110,6 +109,7 @@ def finetune(
     Returns:
         The checkpoint's JSON.
     """
+    work_dir = Path(work_dir)
     data = load_annotations(annotation_path(config.data.ann_file))
     train_clips = data.select(config.data.train_split)
     val_clips = data.select(config.data.val_split) if config.data.val_split else []
@@ -122,7 +122,7 @@ def finetune(
     classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
     origin: dict[str, Any] | None = None
     if pretrained is not None:
-        mae, pretrain_meta = load_mae(pretrained)
+        mae, pretrain_meta = load_mae(Path(pretrained))
         classifier.load_pretrained(mae)
         origin = pretrain_meta.data | {"seed": pretrain_meta.seed, "mask": pretrain_meta.head}
     module = FinetuneModule(
@@ -143,7 +143,7 @@ def finetune(
         resume=resume,
         quiet=quiet,
     )
-    measured = _measure_last(best, val_store)
+    measured = best.figures() if is_main_process() else {}
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
@@ -156,7 +156,7 @@ def finetune(
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
     )
-    if measured and is_main_process():
+    if measured:
         with atomic_write(work_dir / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     return _save_once(work_dir / "classifier", best.classifier, meta, half)
@@ -165,12 +165,13 @@ def finetune(
 def _label_names(
     config: FinetuneConfig, data: AnnotationFile, clips: Sequence[Annotation]
 ) -> tuple[str, ...]:
-    if config.data.labels:
-        return load_label_names(config.data.labels)
-    if data.label_names:
-        return data.label_names
-    count = config.data.num_classes or 1 + max(clip.label for clip in clips)
-    return tuple(str(i) for i in range(count))
+    count = config.data.num_classes
+    names = load_label_names(config.data.labels) if config.data.labels else data.label_names
+    if not names:
+        return tuple(str(i) for i in range(count or 1 + max(clip.label for clip in clips)))
+    if count not in (0, len(names)):
+        raise SkelactError(f"data.num_classes: there are {len(names)} class names, got {count}")
+    return tuple(names)
 
 
 def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> None:
@@ -190,21 +191,6 @@ def _data_record(config: PretrainConfig | FinetuneConfig, store: ClipStore) -> d
         # What a long video is cut into when its action is predicted.
         "median_frames": store.median_frames,
     }
-
-
-def _measure_last(module: Any, val_store: ClipStore | None) -> dict[str, Any]:
-    """Measure the weights that are kept, whichever epoch the loop measured last."""
-    if val_store is None:
-        return {}
-    module.eval()
-    with torch.inference_mode():
-        pairs = [
-            pair
-            for start in range(0, len(val_store), 64)
-            for pair in module(list(range(start, min(start + 64, len(val_store)))), mode="predict")
-        ]
-    scores, labels = zip(*pairs)
-    return measure(np.stack(scores), np.array(labels)).to_json()
 
 
 def _save_once(path: Path, module: nn.Module, meta: CheckpointMeta, half: bool = False) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -11,15 +12,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
-from mmengine.registry import MODELS
 from skeletons import make_annotations, write_annotations
 from training_configs import make_config
 
 from skelact import SkelactError
 from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_mae, load_meta
-from skelact.pipeline.config import FinetuneConfig, OptimConfig, PretrainConfig
-from skelact.pipeline.training.runner import _schedulers
+from skelact.pipeline.config import FinetuneConfig, PretrainConfig
+from skelact.pipeline.training.objectives import FinetuneModule
+from skelact.pipeline.training.runner import SeededModule, epoch_batches
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.device import default_threads
 
@@ -67,10 +67,10 @@ def test_a_processor_without_bfloat16_trains_in_full_precision(ann_file, tmp_pat
     plain = dataclasses.replace(
         config, runtime=dataclasses.replace(config.runtime, precision="fp32")
     )
-    monkeypatch.setattr("skelact.pipeline.training.runner.has_bf16", lambda: False)
+    monkeypatch.setattr("skelact.pipeline.training.optim.has_bf16", lambda: False)
     without = weights(pretrain(config, tmp_path / "without", quiet=True))
     assert same(without, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
-    monkeypatch.setattr("skelact.pipeline.training.runner.has_bf16", lambda: True)
+    monkeypatch.setattr("skelact.pipeline.training.optim.has_bf16", lambda: True)
     assert not same(without, weights(pretrain(config, tmp_path / "half", quiet=True)))
 
 
@@ -93,24 +93,6 @@ def test_threads_are_those_asked_for_or_the_free_cores(environment, expected, mo
     assert default_threads() == expected
 
 
-def test_the_moving_average_is_mmengines():
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-    ours, theirs = (
-        MODELS.build({"type": name, "model": net, "momentum": 0.1, "update_buffers": True})
-        for name in ("_MovingAverage", "ExponentialMovingAverage")
-    )
-    for _ in range(3):
-        net(torch.randn(2, 3, 8, 8))
-        with torch.no_grad():
-            net[0].weight += 1.0
-        ours.update_parameters(net)
-        theirs.update_parameters(net)
-    assert not torch.equal(ours.module[0].weight, net[0].weight)
-    for name, value in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], value)
-
-
 @pytest.mark.parametrize("model", ["ssl", "tube"])
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])
 def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind, model):
@@ -124,20 +106,29 @@ def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind
     other = weights(run(config, tmp_path / "other", seed=1, quiet=True))
     assert not same(whole, other)
 
-    class KilledError(Exception):
-        pass
-
-    def kill(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.epoch == 2 and batch_idx == 1:
-            raise KilledError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skelact.pipeline.training.runner._Reproducible.after_train_iter", kill)
-        with pytest.raises(KilledError):
-            run(config, tmp_path / "broken", quiet=True)
+    with pytest.raises(KilledError):
+        kill_in(run, config, tmp_path / "broken", epoch=2, step=1)
     assert not list((tmp_path / "broken").glob("*.safetensors"))
     resumed = weights(run(config, tmp_path / "broken", resume=True, quiet=True))
     assert same(whole, resumed)
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_in(run, config, work_dir, *, epoch, step, **options):
+    """Stop a run as it begins a step."""
+    set_step = SeededModule.set_step
+
+    def set_or_kill(self, *key):
+        if key[1:3] == (epoch, step):
+            raise KilledError
+        set_step(self, *key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SeededModule, "set_step", set_or_kill)
+        run(config, work_dir, quiet=True, **options)
 
 
 def test_a_compiled_run_saves_the_weights_of_a_plain_one(ann_file, tmp_path, monkeypatch):
@@ -191,17 +182,118 @@ def test_clips_without_people_do_not_stop_pretraining(tmp_path):
 
 def test_a_resume_state_holds_plain_data(ann_file, tmp_path):
     pretrain(make_config(PretrainConfig, ann_file, optim={"epochs": 1}), tmp_path, quiet=True)
-    state = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
-    assert state["meta"]["epoch"] == 1
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert (state["epoch"], state["seed"]) == (1, 0)
 
 
-def test_pretraining_learns(ann_file, tmp_path):
-    config = make_config(PretrainConfig, ann_file, optim={"epochs": 8})
-    pretrain(config, tmp_path)
-    lines = next(tmp_path.glob("*/*.log")).read_text().splitlines()
-    losses = [float(line.rsplit("loss: ", 1)[1]) for line in lines if "Epoch(train)" in line]
-    assert len(losses) == 8
+def test_a_run_that_is_killed_while_it_saves_keeps_the_state_before(
+    ann_file, tmp_path, monkeypatch
+):
+    config = make_config(PretrainConfig, ann_file)
+    whole = weights(pretrain(config, tmp_path / "whole", quiet=True))
+    save = torch.save
+
+    def save_or_kill(state, path):
+        save(state, path)
+        if state["epoch"] == 3:
+            path.write_bytes(path.read_bytes()[:100])
+            raise KilledError
+
+    monkeypatch.setattr(torch, "save", save_or_kill)
+    with pytest.raises(KilledError):
+        pretrain(config, tmp_path / "broken", quiet=True)
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["epoch"] == 2
+    resumed = pretrain(config, tmp_path / "broken", quiet=True, resume=True)
+    assert same(whole, weights(resumed))
+
+
+def test_a_finished_run_goes_on_to_more_epochs(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, optim={"epochs": 4})
+    whole = weights(pretrain(config, tmp_path / "whole", quiet=True))
+    short = make_config(PretrainConfig, ann_file, optim={"epochs": 2})
+    pretrain(short, tmp_path / "longer", quiet=True)
+    assert same(whole, weights(pretrain(config, tmp_path / "longer", quiet=True, resume=True)))
+
+
+def test_states_that_cannot_be_resumed_from(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, optim={"epochs": 1})
+    pretrain(config, tmp_path, quiet=True)
+    with pytest.raises(SkelactError, match="state.pt: .*expected seed 1, got 0"):
+        pretrain(config, tmp_path, seed=1, resume=True, quiet=True)
+    wider = make_config(PretrainConfig, ann_file, encoder={"hidden_dim": 32})
+    with pytest.raises(SkelactError, match="state.pt: .*without --resume .*size mismatch"):
+        pretrain(wider, tmp_path, resume=True, quiet=True)
+    (tmp_path / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(SkelactError, match="state.pt: cannot resume from it"):
+        pretrain(config, tmp_path, resume=True, quiet=True)
+    (tmp_path / "state.pt").unlink()
+    (tmp_path / "last_checkpoint").write_text("epoch_1.pth")
+    with pytest.raises(SkelactError, match="an earlier version of skelact began this run"):
+        pretrain(config, tmp_path, resume=True, quiet=True)
+
+
+def test_each_epoch_logs_a_line(ann_file, tmp_path):
+    config = make_config(
+        FinetuneConfig, ann_file, optim={"epochs": 8}, runtime={"save_every": 8, "val_every": 3}
+    )
+    finetune(config, str(tmp_path))
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    assert len(lines) == 8
+    losses = [float(line.rsplit(": loss ", 1)[1].split(",")[0]) for line in lines]
     assert losses[-1] < 0.5 * losses[0]
+    assert ["top1" in line for line in lines] == [n in (3, 6, 8) for n in range(1, 9)]
+    assert all("lr 0.003, seconds " in line for line in lines)
+
+
+def test_a_quiet_run_logs_nothing(ann_file, tmp_path, caplog):
+    config = make_config(PretrainConfig, ann_file, optim={"epochs": 1})
+    pretrain(config, tmp_path, quiet=True)
+    assert not (tmp_path / "train.log").exists()
+    assert not caplog.records
+
+
+def test_the_val_split_is_measured_with_the_averaged_weights(ann_file, tmp_path, monkeypatch):
+    seen, figures = [], FinetuneModule.figures
+
+    def watch(self):
+        seen.append({name: value.clone() for name, value in self.state_dict().items()})
+        return figures(self)
+
+    monkeypatch.setattr(FinetuneModule, "figures", watch)
+    config = make_config(FinetuneConfig, ann_file, optim={"epochs": 2, "ema_momentum": 0.1})
+    kept = weights(finetune(config, tmp_path, quiet=True))
+    assert len(seen) == 2  # in the loop, and the weights that are kept
+    for state in seen:
+        assert all(torch.equal(state[f"classifier.{name}"], kept[name]) for name in kept)
+    own = torch.load(tmp_path / "state.pt", weights_only=True)["module"]
+    assert not all(torch.equal(own[f"classifier.{name}"], kept[name]) for name in kept)
+
+
+def test_processes_share_an_epoch_and_take_as_many_steps():
+    whole = epoch_batches(10, 4, seed=5)
+    assert [len(batch) for batch in whole] == [4, 4, 2]
+    order = [*itertools.chain(*whole)]
+    assert sorted(order) == list(range(10))
+    assert order != list(range(10))
+    parts = [epoch_batches(10, 2, 5, rank, processes=3) for rank in range(3)]
+    assert [len(part) for part in parts] == [2, 2, 2]
+    found = [[*itertools.chain(*part)] for part in parts]
+    # Every third one, and the first two again.
+    assert found == [(order + order[:2])[rank::3] for rank in range(3)]
+    assert epoch_batches(1, 2, 0, rank=2, processes=3) == [[0]]
+
+
+def test_float16_needs_cuda(ann_file, tmp_path):
+    config = make_config(PretrainConfig, ann_file, runtime={"precision": "fp16"})
+    with pytest.raises(SkelactError, match="precision: fp16 needs CUDA"):
+        pretrain(config, tmp_path, device="cpu", quiet=True)
+
+
+def test_class_names_and_their_number_have_to_agree(ann_file, tmp_path):
+    config = make_config(FinetuneConfig, ann_file, data={"num_classes": 4})
+    with pytest.raises(SkelactError, match="num_classes: there are 3 class names, got 4"):
+        finetune(config, tmp_path, quiet=True)
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_clips(ann_file, tmp_path):
@@ -232,13 +324,12 @@ def test_tensorboard_events(ann_file, tmp_path):
     [
         ({"ann_file": "nowhere.pkl"}, "no annotation file at nowhere.pkl.*--ann-file"),
         ({"train_split": "trian"}, "has no split 'trian'"),
-        ({"labels": "penn_action", "label_fraction": 2.0}, "label_fraction"),
+        ({"label_fraction": 2.0}, "data: label_fraction: expected above 0 to 1"),
     ],
 )
 def test_data_that_cannot_be(ann_file, tmp_path, data, message):
-    config = make_config(FinetuneConfig, ann_file, data=data)
     with pytest.raises(SkelactError, match=message):
-        finetune(config, tmp_path, quiet=True)
+        finetune(make_config(FinetuneConfig, ann_file, data=data), tmp_path, quiet=True)
 
 
 def test_an_encoder_of_another_shape(ann_file, tmp_path):
@@ -266,21 +357,3 @@ def test_two_processes_share_the_work(ann_file, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert load_meta(tmp_path / "out").figures["top1"] > 60
-
-
-@pytest.mark.parametrize("warmup", [0, 1, 2, 5])
-def test_the_rate_rises_to_its_full_value_and_falls_to_nothing(warmup):
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    wrapper = OptimWrapper(torch.optim.SGD([parameter], lr=0.1))
-    optim = OptimConfig("sgd", 0.1, 4, epochs=12, warmup_epochs=warmup, schedule="cosine")
-    schedulers = _schedulers(wrapper, optim)
-    rates = []
-    for _ in range(12):
-        rates.append(wrapper.get_lr()["lr"][0])
-        for scheduler in schedulers:
-            scheduler.step()
-    assert rates[0] == pytest.approx(0.1 / (warmup + 1))
-    assert rates[warmup] == pytest.approx(0.1)
-    assert rates[: warmup + 1] == sorted(rates[: warmup + 1])
-    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
-    assert rates[-1] < 0.01

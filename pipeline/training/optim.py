@@ -1,0 +1,177 @@
+"""How weights change: optimiser, learning rates, precision, and the weights' moving average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ...pose_extract.common.device import has_bf16
+from ..config import OptimConfig
+from .muon import Muon
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_optimizer(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of a config, for the parameters that learn."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    shared: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay}
+    if optim.kind == "sgd":
+        return torch.optim.SGD(parameters, momentum=0.9, nesterov=optim.nesterov, **shared)
+    if optim.kind == "muon":
+        return Muon(parameters, **shared)
+    cls = torch.optim.Adam if optim.kind == "adam" else torch.optim.AdamW
+    return cls(parameters, **shared)
+
+
+def learning_rates(optim: OptimConfig) -> list[float]:
+    """Return the learning rate of each epoch.
+
+    Warm-up over ``n`` epochs begins at ``lr / (n + 1)`` and is at ``lr`` in its last epoch (for n
+    of 1, in the one after). From then on "cosine" falls to what would be zero after the last epoch.
+    Each rate is made from the one before, as PyTorch's schedulers do: closed forms round otherwise,
+    and no published figure would come out to the last digit.
+    """
+    warmup = min(optim.warmup_epochs, optim.epochs - 1)
+    first, rises = 1 / (warmup + 1), max(warmup, 2) - 1
+    falls = optim.epochs - warmup
+
+    def height(epoch: int) -> float:
+        return 1 + math.cos(math.pi * epoch / falls)
+
+    rate = optim.lr * first if warmup else optim.lr
+    rates = []
+    for epoch in range(optim.epochs):
+        if warmup and 0 < epoch <= rises:
+            rate *= 1 + (1 - first) / (rises * first + (epoch - 1) * (1 - first))
+        if optim.schedule == "step":
+            rate *= 0.1 ** optim.milestones.count(epoch)
+        elif optim.schedule == "cosine" and epoch > warmup:
+            rate = height(epoch - warmup) / height(epoch - warmup - 1) * rate
+        rates.append(rate)
+    return rates
+
+
+def usable_precision(precision: str, device: torch.device) -> str:
+    """Return a precision, or "fp32" for bfloat16 that a processor would do in software.
+
+    Raises:
+        SkelactError: for float16 without CUDA.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise SkelactError(
+            f"runtime.precision: fp16 needs CUDA, got device {device}; take bf16 or fp32"
+        )
+    return "fp32" if precision == "bf16" and device.type == "cpu" and not has_bf16() else precision
+
+
+class MovingAverage:
+    """Exponential moving average of a module's weights and buffers.
+
+    The first update copies; each later one moves the average by ``momentum`` towards the module.
+    Whole numbers, such as counts of batches, stay those of the first.
+
+    Args:
+        momentum: Weight of a new value, above 0 to 1.
+    """
+
+    def __init__(self, momentum: float) -> None:
+        self.momentum = momentum
+        self.values: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the module's values, all tensors in one operation."""
+        theirs = module.state_dict()
+        if not self.values:
+            self.values = {name: value.clone() for name, value in theirs.items()}
+            return
+        names = [name for name, value in self.values.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.values[name] for name in names], [theirs[name] for name in names], self.momentum
+        )
+
+    @contextmanager
+    def shown_by(self, module: nn.Module) -> Iterator[None]:
+        """Put the average into the module while the block runs."""
+        own = {name: value.clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.values)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)
+
+
+class TrainingState:
+    """All that a step changes: weights, their moving average, and the optimiser's memory.
+
+    Args:
+        module: What learns, on its device.
+        optim: Optimiser, limit of gradients and weight of the moving average.
+        precision: "fp32", "bf16" or "fp16", see :func:`usable_precision`.
+    """
+
+    def __init__(self, module: nn.Module, optim: OptimConfig, precision: str) -> None:
+        self.module = module
+        self.optimizer = build_optimizer(module, optim)
+        self.average = MovingAverage(optim.ema_momentum) if optim.ema_momentum else None
+        self._limit = optim.clip_grad_norm
+        self._device = next(module.parameters()).device.type
+        self._dtype = _DTYPES.get(precision)
+        # float16 alone loses small gradients unless the loss is scaled up.
+        self._scaler = torch.amp.GradScaler(self._device, enabled=precision == "fp16")
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the loss is computed."""
+        enabled = self._dtype is not None
+        return torch.autocast(self._device, dtype=self._dtype or torch.bfloat16, enabled=enabled)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def step(self, loss: Tensor) -> None:
+        """Change the weights by the gradient of a loss."""
+        self._scaler.scale(loss).backward()
+        if self._limit:
+            self._scaler.unscale_(self.optimizer)
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self._limit)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(self.module)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the module has its averaged weights, if there are any."""
+        return self.average.shown_by(self.module) if self.average else nullcontext()
+
+    def keep_average(self) -> None:
+        """Give the module its averaged weights for good, if there are any."""
+        if self.average and self.average.values:
+            self.module.load_state_dict(self.average.values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: plain data and tensors."""
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.values if self.average else {},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.values = state["average"]

@@ -1,0 +1,54 @@
+"""The processes of a training under torchrun; without torchrun there is one, the main one."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def join_processes(device: torch.device) -> None:
+    """Join the processes that torchrun started, if it did; each takes the GPU of its local rank."""
+    if "LOCAL_RANK" not in os.environ:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def rank_and_count() -> tuple[int, int]:
+    """Return the number of this process, from 0, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def is_main_process() -> bool:
+    """Return whether this is the process that writes for all."""
+    return rank_and_count()[0] == 0
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if rank_and_count()[1] > 1:
+        dist.barrier()
+
+
+def distribute(module: nn.Module, device: torch.device) -> nn.Module:
+    """Return the module, wrapped to share its gradients where torchrun started several processes.
+
+    Buffers, such as the statistics of batch norms, stay each process's own.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        return module
+    return DistributedDataParallel(
+        module,
+        device_ids=[int(os.environ["LOCAL_RANK"])] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        # A batch without second persons leaves their encoders out.
+        find_unused_parameters=True,
+    )
