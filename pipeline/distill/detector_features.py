@@ -7,25 +7,20 @@ it is: that has no up and down.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ...pose_extract.nets.rtmdet import (
-    HEADS,
-    STRIDES,
-    Features,
-    RTMDetNano,
-    cell_boxes,
-    level_boxes,
-)
+from ...pose_extract.nets.rtmdet import STRIDES, RTMDetNano, cell_boxes, level_boxes
 from ...pose_extract.nets.shapes import RTMDetShape
 from ...pose_extract.weights.download import fetch_weights, identify_weights
+from .feature_hooks import feature_hooks
 from .losses import box_areas, generalised_iou, shared_areas
 from .pose_features import scaled_error
 from .warp import rotation_matrices
@@ -48,8 +43,41 @@ _PART_SHARE = 0.8
 # A cell of a turned picture is as sure as the surest that lay this near, in cells: with more than
 # half of a cell's diagonal none is lost between the cells.
 _NEAR = 0.75
-# Features that are the same for a person who is turned: of the towers that say how sure it is.
-CLASSIFICATION_FEATURES = tuple(f"{head}.cls{number}" for head in HEADS for number in range(2))
+# Features by the path of the module that gives them.
+Features = dict[str, Tensor]
+# The heads give the network's answers, one for each stride.
+HEADS = tuple(f"heads.{number}" for number in range(len(STRIDES)))
+# Features that are the same for a rotated person: those from which the heads compute scores.
+CLASSIFICATION_FEATURES = tuple(
+    f"{head}.cls_convs.{number}" for head in HEADS for number in range(2)
+)
+# Modules that are no deeper than one separable convolution behind those before them, so that what
+# they give can be learned from what they receive. In order: the stem; of each of the four stages
+# the convolution that halves the resolution, the pooling of the last and the CSP layer; the neck's
+# layers down to finer levels and up again; its outputs; the towers of the heads.
+_MODULES = re.compile(
+    r"(stem|stage\d|outs|heads(\.\d\.(cls|reg)_convs)?)\.\d|(reduce|down|shrink|up)\d|"
+    r".+\.(short_conv|main_conv|blocks\.\d)|(.+\.blocks\.\d|stage\d\.\d)\.conv1"
+)
+
+
+def features_of(net: nn.Module, x: Tensor, given: Features | None = None) -> Features:
+    """Return the features inside an ``RTMDetNano``, in the order in which they are computed.
+
+    Args:
+        net: The network.
+        x: (N, 3, H, W) float32, normalised RGB; H and W multiples of 32.
+        given: What the modules after each of these receive in place of its output: the features of
+            another network.
+
+    Returns:
+        Features (N, C, h, w) by the path of the module that gives them; those of ``HEADS`` are
+        (N, 5, H / stride, W / stride).
+    """
+    modules = {name: module for name, module in net.named_modules() if _MODULES.fullmatch(name)}
+    with feature_hooks(modules, given) as found:
+        net(x)
+    return cast(Features, found)
 
 
 def read_rtmdet(path: Path) -> RTMDetNano:
@@ -138,8 +166,7 @@ class DetectorTeacher:
             self.net.to(x.device)
         with torch.no_grad():
             # RTMDet was taught on blue, green and red.
-            found: Features = self.net.parts(x.flip(1))
-            return found
+            return features_of(self.net, x.flip(1))
 
 
 class _AsFinder(nn.Module):
@@ -258,7 +285,7 @@ def rotated_feature_losses(
     """
     losses = {}
     for name in CLASSIFICATION_FEATURES:
-        truth, stride = teacher[name].float(), STRIDES[HEADS.index(name.partition(".")[0])]
+        truth, stride = teacher[name].float(), STRIDES[HEADS.index(name.partition(".cls_convs")[0])]
         size = truth.shape[-1]
         where, inside = _places(size, stride, degrees)
         truth = F.grid_sample(truth, 2 * where / (size - 1) - 1, align_corners=True,

@@ -14,14 +14,16 @@ from ...pose_extract.detect.torch_detector import FinderNet
 from ...pose_extract.nets.aligner_net import AlignerNet
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
 from ...pose_extract.nets.mmpose_adapter import build_pose_model
-from ...pose_extract.nets.rtmdet import HEADS, Features, RTMDetNano
+from ...pose_extract.nets.rtmdet import RTMDetNano
 from ...pose_extract.nets.shapes import NetworkShape, RTMDetShape, SlimHRNet, heatmap_sigma
 from ...pose_extract.weights.bundle import BundleKind
 from ..config import OptimConfig, RuntimeConfig
 from ..training.runner import SeededModule
 from .detector_features import (
     CLASSIFICATION_FEATURES,
+    HEADS,
     DetectorTeacher,
+    Features,
     block_losses,
     detection_losses,
     join_labels,
@@ -29,6 +31,7 @@ from .detector_features import (
     rotated_feature_losses,
     rotated_targets,
 )
+from .detector_features import features_of as detector_features_of
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import ImageAugmentConfig, augment_images, normalised
 from .losses import box_loss, centre_loss, heatmap_targets
@@ -271,12 +274,12 @@ class DetectorDistillation(_Student):
         # One after the other: few features have a loss of their own in turned pictures.
         if still:
             truth = {name: part[:still] for name, part in theirs.items()}
-            mine = self.net.parts(stood, truth if self._apart else None)
+            mine = detector_features_of(self.net, stood, truth if self._apart else None)
             losses["loss_parts"] = torch.stack(list(block_losses(mine, truth).values())).sum()
             found.append(mine)
         if count:
             truth = {name: theirs[name][still:] for name in CLASSIFICATION_FEATURES}
-            mine = self.net.parts(turned)
+            mine = detector_features_of(self.net, turned)
             turned_parts = rotated_feature_losses(mine, truth, degrees[still:]).values()
             losses["loss_turned"] = _TURNED_WEIGHT * torch.stack(list(turned_parts)).sum()
             found.append(mine)

@@ -5,8 +5,8 @@ The student starts from random weights and sees the teacher's answers alone, nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from ... import SkelactError
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
-from ...pose_extract.nets.mmpose_adapter import build_pose_model, mixed_halves
+from ...pose_extract.nets.mmpose_adapter import build_pose_model
 from ...pose_extract.pose.estimator import PoseEstimator
+from .feature_hooks import Output, feature_hooks
 
 Features = list[list[Tensor]]
+# What one batch weighs in the statistics of the batch normalisation.
+_MOMENTUM = 0.03
 
 
 class _DepthwiseHalf(nn.Conv2d):
@@ -41,7 +44,13 @@ def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
                 module.__class__ = _DepthwiseHalf
         elif isinstance(module, nn.BatchNorm2d):
             # Batches are small.
-            module.momentum = 0.03
+            module.momentum = _MOMENTUM
+    for module in net.backbone.modules():
+        for row in getattr(module, "fuse_layers", None) or ():
+            for norm in row[0].modules() if row[0] is not None else ():
+                if isinstance(norm, nn.BatchNorm2d):
+                    # MMPose computes these layers twice in each step.
+                    norm.momentum = 1 - (1 - _MOMENTUM) ** 0.5
     nn.init.normal_(net.head.final_layer.weight, std=0.001)
     nn.init.zeros_(net.head.final_layer.bias)
     return net
@@ -88,71 +97,88 @@ class FeatureTeacher:
 
 
 def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
-    """Return what each part of a Lite-HRNet pose net gives.
+    """Return the features inside a Lite-HRNet pose model, block by block.
 
-    A part is no deeper than one shuffle unit, so what it computes can be learned from what it is
-    fed with and what it gives: the stem's convolution and the rest of it; per stage the transition;
-    per module of a stage its two shuffle units and the fusion; the neck's projections, the last of
-    them with the head: what lies between these two is too faint to be learned.
+    A block is no deeper than one shuffle unit, so its output can be learned from its input: the
+    stem's convolution and the rest of the stem; per stage the transition; per module of a stage its
+    two shuffle units and the fusion of the branches; the projections of the neck, the last of them
+    with the head: what lies between these two is too faint to be learned.
 
     Args:
         net: MMPose's network.
-        x: (N, 3, H, W), normalised.
-        given: What each part is fed with, where it would have been fed with what the parts before
-            it gave: another net's answer of this function.
+        x: (N, 3, H, W) float32, normalised.
+        given: What each block receives in place of what the blocks before it gave: the features of
+            another network.
 
     Returns:
-        Per part, features (N, C, h, w) of each branch that it has; the last are the heatmaps
+        Per block, features (N, C, h, w) of each of its branches; the last are the heatmaps
         (N, V, H / 4, W / 4).
     """
-    backbone = net.backbone
+    blocks = _blocks(net)
+    names = chain.from_iterable([block] if isinstance(block, str) else block for block in blocks)
+    modules = {name: net.get_submodule(name) for name in names if name}
+    fed = None if given is None else _by_module(blocks, given)
+    with feature_hooks(modules, fed, changed=_changed_in_place(net)) as outputs:
+        # In this memory order MMPose's blocks are as fast as they can be; see mmpose_adapter.
+        net.head(net.extract_feat(x.contiguous(memory_format=torch.channels_last)))
     found: Features = []
-
-    def passed_on(branches: Sequence[Tensor]) -> list[Tensor]:
-        found.append(list(branches))
-        return list(branches if given is None else given[len(found) - 1])
-
-    stem = backbone.stem
-    first, second = passed_on([stem.conv1(x)])[0].chunk(2, dim=1)
-    second = stem.linear_conv(stem.depthwise_conv(stem.expand_conv(second)))
-    branches = passed_on([mixed_halves(stem.branch1(first), second)])
-    for stage in range(backbone.num_stages):
-        entered = []
-        for number, transition in enumerate(getattr(backbone, f"transition{stage}")):
-            before = branches[min(number, len(branches) - 1)]
-            entered.append(transition(before) if transition is not None else before)
-        branches = passed_on(entered)
-        for module in getattr(backbone, f"stage{stage}"):
-            for units in zip(*module.layers):
-                branches = passed_on([unit(branch) for unit, branch in zip(units, branches)])
-            branches = passed_on(_fused(module, branches))
-    *projects, last = backbone.head_layer.projects
-    branch = branches.pop()
-    for project in projects:
-        coarser = passed_on([project(branch)])[0]
-        branch = branches.pop()
-        size = branch.shape[2:]
-        branch = branch + F.interpolate(coarser, size, mode="bilinear", align_corners=True)
-    found.append([net.head.final_layer(last(branch))])
+    for block in blocks:
+        if isinstance(block, str):
+            found.append(cast(list[Tensor], outputs[block]))
+            continue
+        # A branch that a transition does not change comes from the block before.
+        before = (found if given is None else given)[len(found) - 1] if found else []
+        found.append(
+            [
+                cast(Tensor, outputs[name]) if name else before[branch]
+                for branch, name in enumerate(block)
+            ]
+        )
     return found
 
 
-def _fused(module: Any, branches: Sequence[Tensor]) -> list[Tensor]:
-    """Return what a module's branches are after they were brought together.
+# Names of the modules that give a block's branches: one each, or one that gives all of them. None
+# stands where a transition leaves a branch as it is.
+_Block = str | list[str | None]
 
-    MMPose adds in place: the finest branch counts twice, the coarser ones are made from its sum,
-    and what comes to them from it counts twice too.
-    """
-    finest, *coarser = branches
-    fused = []
-    for number, row in enumerate(module.fuse_layers):
-        total = 2 * (finest if number == 0 else row[0](finest))
-        for other, branch in enumerate(coarser, start=1):
-            total = total + (branch if other == number else row[other](branch))
-        if number == 0:
-            finest = total
-        fused.append(F.relu(total))
-    return fused
+
+def _by_module(blocks: list[_Block], features: Features) -> dict[str, Output]:
+    """Return features of blocks by the name of the module that gives them."""
+    named: dict[str, Output] = {}
+    for block, branches in zip(blocks, features):
+        if isinstance(block, str):
+            named[block] = branches
+        else:
+            named.update((name, branch) for name, branch in zip(block, branches) if name)
+    return named
+
+
+def _blocks(net: Any) -> list[_Block]:
+    """Return the blocks of a Lite-HRNet, in order."""
+    backbone = net.backbone
+    blocks: list[_Block] = [["backbone.stem.conv1"], ["backbone.stem"]]
+    for stage in range(backbone.num_stages):
+        transition = f"backbone.transition{stage}"
+        changes = enumerate(getattr(backbone, f"transition{stage}"))
+        blocks.append([f"{transition}.{number}" if layer else None for number, layer in changes])
+        for number, module in enumerate(getattr(backbone, f"stage{stage}")):
+            name = f"backbone.stage{stage}.{number}"
+            branches = range(len(module.layers))
+            for unit in range(len(module.layers[0])):
+                blocks.append([f"{name}.layers.{branch}.{unit}" for branch in branches])
+            blocks.append(name)
+    projects = range(len(backbone.head_layer.projects) - 1)
+    blocks += [[f"backbone.head_layer.projects.{number}"] for number in projects]
+    return [*blocks, ["head.final_layer"]]
+
+
+def _changed_in_place(net: Any) -> set[str]:
+    """Return the modules to whose output MMPose's fusion adds in place: of the finest branches."""
+    return {
+        f"backbone.stage{stage}.{number}.layers.0.{len(module.layers[0]) - 1}"
+        for stage in range(net.backbone.num_stages)
+        for number, module in enumerate(getattr(net.backbone, f"stage{stage}"))
+    }
 
 
 def feature_losses(student: Features, teacher: Features) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +10,13 @@ from torch import Tensor, nn
 from .shapes import RTMDetShape
 
 STRIDES = (8, 16, 32)
-# The parts that answer, one for each stride.
-HEADS = tuple(f"head{number}" for number in range(len(STRIDES)))
-# Features by the name of the part that gives them; see ``RTMDetNano``.
-Features = dict[str, Tensor]
-# Takes a part's name and what it gives, and returns what the parts after it are fed with.
-_Passed = Callable[[str, Tensor], Tensor]
 
 
 class _Depthwise(nn.Conv2d):
-    """A convolution of each channel on its own, which learns in full precision.
+    """A depthwise convolution whose gradients are computed in full precision.
 
-    It waits for memory, not for numbers; its gradients in bfloat16 take a CPU many times as long.
+    It is bound by memory, not by arithmetic; its gradients in bfloat16 take a CPU many times as
+    long.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,7 +27,7 @@ class _Depthwise(nn.Conv2d):
 
 
 class _SiLU(nn.SiLU):
-    """In place where nothing learns; for its gradient PyTorch would keep a copy of its input."""
+    """In place where no gradient is needed; for one, PyTorch keeps the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.silu(x, inplace=not torch.is_grad_enabled())
@@ -62,13 +57,13 @@ class _Block(nn.Module):
         self.conv2 = _separable(channels, channels, 5)
         self.add = add
 
-    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
-        out = self.conv2(passed(f"{name}.conv1", self.conv1(x)))
-        return passed(name, out + x if self.add else out)
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out + x if self.add else out
 
 
 class _Attention(nn.Module):
-    """Weights of channels, from their means."""
+    """Channel attention: each channel is scaled by a factor computed from all channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -92,13 +87,13 @@ class _CSP(nn.Module):
         self.attention = _Attention(outputs) if attention else nn.Identity()
         self.final_conv = _conv(outputs, outputs)
 
-    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
-        short = passed(f"{name}.short", self.short_conv(x))
-        main = passed(f"{name}.main", self.main_conv(x))
-        for number, block in enumerate(self.blocks):
-            main = block(main, f"{name}.block{number}", passed)
-        both = torch.cat([main, short], dim=1)
-        return passed(name, self.final_conv(self.attention(both)))
+    def forward(self, x: Tensor) -> Tensor:
+        short = self.short_conv(x)
+        main = self.main_conv(x)
+        for block in self.blocks:
+            main = block(main)
+        out: Tensor = self.final_conv(self.attention(torch.cat([main, short], dim=1)))
+        return out
 
 
 class _Pooling(nn.Module):
@@ -109,14 +104,15 @@ class _Pooling(nn.Module):
         self.conv1 = _conv(channels, channels // 2)
         self.conv2 = _conv(channels * 2, channels)
 
-    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
-        x = passed(f"{name}.conv1", self.conv1(x))
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
         pooled = [nn.functional.max_pool2d(x, side, 1, side // 2) for side in (5, 9, 13)]
-        return passed(name, self.conv2(torch.cat([x, *pooled], dim=1)))
+        out: Tensor = self.conv2(torch.cat([x, *pooled], dim=1))
+        return out
 
 
 class _Head(nn.Module):
-    """Two towers over a level: each position says how sure and how far."""
+    """Two towers over a level: the logit of a person and the l, t, r, b distances at each cell."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -126,31 +122,18 @@ class _Head(nn.Module):
         self.reg = nn.Conv2d(channels, 4, 1)
         assert self.cls.bias is not None
         assert self.reg.bias is not None
-        # Few cells are sure; boxes begin with sides in their order.
+        # At first a score of 0.01 (logit -4.6), since few cells lie on people, as in RetinaNet (Lin
+        # et al., 2017); and boxes of four strides, whose sides are in their order.
         nn.init.constant_(self.cls.bias, -4.6)
         nn.init.constant_(self.reg.bias, 2.0)
 
-    def forward(self, x: Tensor, name: str, passed: _Passed) -> Tensor:
-        answers = []
-        for tower, convs, last in (
-            ("cls", self.cls_convs, self.cls),
-            ("reg", self.reg_convs, self.reg),
-        ):
-            features = x
-            for number, conv in enumerate(convs):
-                features = passed(f"{name}.{tower}{number}", conv(features))
-            answers.append(last(features))
-        return passed(name, torch.cat(answers, dim=1))
+    def forward(self, x: Tensor) -> Tensor:
+        logit, sides = self.cls(self.cls_convs(x)), self.reg(self.reg_convs(x))
+        return torch.cat([logit, sides], dim=1)
 
 
 class RTMDetNano(nn.Module):
-    """The network, in parts that can be fed with another network's features.
-
-    A part is no deeper than one separable convolution, so what it computes can be learned from what
-    it is fed with and what it gives. In order: the convolutions of "stem", "stage1" to "stage4",
-    the neck's "down0" and "down1" on the way to finer levels and "up0" and "up1" back, "out0" to
-    "out2" on the three levels and "head0" to "head2" on those. What lies inside of one of these is
-    named after it, with a dot.
+    """The network: CSPNeXt (stem and four stages), the neck, and a head per stride.
 
     Args:
         shape: Its shape.
@@ -180,52 +163,6 @@ class RTMDetNano(nn.Module):
         self.outs = nn.ModuleList(_separable(k * w, 4 * w) for k in (4, 8, 16))
         self.heads = nn.ModuleList(_Head(4 * w) for _ in STRIDES)
 
-    def parts(self, x: Tensor, given: Features | None = None) -> Features:
-        """Return the features that each part gives.
-
-        Args:
-            x: (N, 3, H, W) float32, normalised RGB; H and W multiples of 32.
-            given: What each part is fed with in place of what the parts before it gave.
-        """
-        found: Features = {}
-
-        def passed(name: str, features: Tensor) -> Tensor:
-            found[name] = features
-            return features if given is None else given[name]
-
-        self._heads(x, passed)
-        return found
-
-    def _heads(self, x: Tensor, passed: _Passed) -> list[Tensor]:
-        def larger(features: Tensor) -> Tensor:
-            return nn.functional.interpolate(features, scale_factor=2.0, mode="nearest")
-
-        for number, conv in enumerate(self.stem):
-            x = passed(f"stem.{number}", conv(x))
-        levels = []
-        for number in range(1, 5):
-            name = f"stage{number}"
-            shrink, *pooling, layer = getattr(self, name)
-            x = passed(f"{name}.shrink", shrink(x))
-            if pooling:
-                x = pooling[0](x, f"{name}.pooling", passed)
-            x = layer(x, name, passed)
-            levels.append(x)
-        _, fine, middle, coarse = levels
-        reduced0 = passed("down0.reduce", self.reduce0(coarse))
-        x = self.down0(torch.cat([larger(reduced0), middle], 1), "down0", passed)
-        reduced1 = passed("down1.reduce", self.reduce1(x))
-        fine = self.down1(torch.cat([larger(reduced1), fine], 1), "down1", passed)
-        shrunk = passed("up0.shrink", self.shrink0(fine))
-        middle = self.up0(torch.cat([shrunk, reduced1], 1), "up0", passed)
-        shrunk = passed("up1.shrink", self.shrink1(middle))
-        coarse = self.up1(torch.cat([shrunk, reduced0], 1), "up1", passed)
-        outs = [
-            passed(f"out{number}", out(level))
-            for number, (out, level) in enumerate(zip(self.outs, (fine, middle, coarse)))
-        ]
-        return [head(out, name, passed) for head, out, name in zip(self.heads, outs, HEADS)]
-
     def forward(self, x: Tensor) -> list[Tensor]:
         """Find people.
 
@@ -233,19 +170,31 @@ class RTMDetNano(nn.Module):
             x: (N, 3, H, W) float32, normalised RGB; H and W multiples of 32.
 
         Returns:
-            Per stride of 8, 16 and 32, (N, 5, H / stride, W / stride): the logit of a person, and
-            the ways from the cell's corner to the left, upper, right and lower side of the box, in
-            strides.
+            Per stride of 8, 16 and 32, (N, 5, H / stride, W / stride) float32: the logit of a
+            person, and the distances from the cell's corner to the left, top, right and bottom side
+            of the box, in strides.
         """
-        return [head.float() for head in self._heads(x, lambda _, features: features)]
+        x = self.stage1(self.stem(x))
+        fine = self.stage2(x)
+        middle = self.stage3(fine)
+        coarse = self.stage4(middle)
+        # Down to finer levels, then up again.
+        reduced0 = self.reduce0(coarse)
+        middle = self.down0(torch.cat([_enlarged(reduced0), middle], 1))
+        reduced1 = self.reduce1(middle)
+        fine = self.down1(torch.cat([_enlarged(reduced1), fine], 1))
+        middle = self.up0(torch.cat([self.shrink0(fine), reduced1], 1))
+        coarse = self.up1(torch.cat([self.shrink1(middle), reduced0], 1))
+        levels = [out(level) for out, level in zip(self.outs, (fine, middle, coarse))]
+        return [head(level).float() for head, level in zip(self.heads, levels)]
 
     @staticmethod
     def people(out: Sequence[Tensor], most: int = 100) -> tuple[Tensor, Tensor]:
-        """Return boxes and scores of what the network gave, several for the same person.
+        """Return the boxes with the best scores, before non-maximum suppression.
 
         Args:
-            out: Levels, as of :meth:`forward`.
-            most: K.
+            out: Levels, as :meth:`forward` returns them.
+            most: K, the number of boxes.
 
         Returns:
             Boxes (N, K, 4) xyxy in pixels of the input, and scores (N, K), best first.
@@ -253,6 +202,10 @@ class RTMDetNano(nn.Module):
         boxes, logits = level_boxes(out)
         best, places = logits.topk(min(most, logits.shape[1]), dim=1)
         return boxes.gather(1, places[..., None].expand(-1, -1, 4)), torch.sigmoid(best)
+
+
+def _enlarged(features: Tensor) -> Tensor:
+    return nn.functional.interpolate(features, scale_factor=2.0, mode="nearest")
 
 
 def cell_boxes(level: Tensor, stride: int) -> Tensor:
@@ -265,8 +218,8 @@ def cell_boxes(level: Tensor, stride: int) -> Tensor:
     height, width = level.shape[2:]
     xs = torch.arange(width, device=level.device) * stride
     ys = torch.arange(height, device=level.device)[:, None] * stride
-    left, upper, right, lower = (stride * level[:, 1:]).unbind(1)
-    return torch.stack([xs - left, ys - upper, xs + right, ys + lower], -1).flatten(1, 2)
+    left, top, right, bottom = (stride * level[:, 1:]).unbind(1)
+    return torch.stack([xs - left, ys - top, xs + right, ys + bottom], -1).flatten(1, 2)
 
 
 def level_boxes(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

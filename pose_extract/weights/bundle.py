@@ -218,7 +218,7 @@ def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
 
     def build(values: dict[str, Any]) -> BundleMeta:
         values = _upgrade(values)
-        shape = {
+        shape: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.pop("network").items()
         }

@@ -11,9 +11,11 @@ import torch
 from skelact import SkelactError
 from skelact.pipeline.distill.detector_features import (
     CLASSIFICATION_FEATURES,
+    HEADS,
     DetectorTeacher,
     block_losses,
     detection_losses,
+    features_of,
     join_labels,
     read_rtmdet,
     rotate_images,
@@ -23,7 +25,7 @@ from skelact.pipeline.distill.detector_features import (
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets.rtmdet import RTMDetNano, cell_boxes
-from skelact.pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD
+from skelact.pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
 
 
 def heads_with(cell, ways):
@@ -66,7 +68,7 @@ def test_a_teacher_s_boxes_turn_with_the_picture(degrees):
 def test_what_a_teacher_knows_of_people_turns_with_the_picture():
     teacher = {}
     for name in CLASSIFICATION_FEATURES:
-        size = 20 >> int(name[4])
+        size = 20 >> int(name.split(".")[1])
         teacher[name] = torch.arange(float(size)).expand(1, 3, size, size)
     # Upside down, the cell at pixel p shows what was at 159 - p.
     turned = {name: (159 / (160 / part.shape[-1])) - part for name, part in teacher.items()}
@@ -187,7 +189,7 @@ def test_our_rtmdet_is_the_published_one_and_its_parts_can_be_fed(shared, tmp_pa
     x = torch.from_numpy(boxed[..., ::-1].copy()).permute(2, 0, 1)[None].float()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
     parts = teacher((x - mean) / std)
-    heads = [parts[f"head{number}"] for number in range(3)]
+    heads = [parts[name] for name in HEADS]
     boxes, scores = RTMDetNano.people(heads)
     assert len(truth.scores) >= 1
     assert scores[0, 0].item() == pytest.approx(truth.scores.max(), abs=1e-3)
@@ -196,8 +198,41 @@ def test_our_rtmdet_is_the_published_one_and_its_parts_can_be_fed(shared, tmp_pa
     edges = np.array([picture.shape[1], picture.shape[0]] * 2)
     assert np.abs(found.clip(0, edges) - best).max() < 0.5
     with torch.no_grad():
-        fed = teacher.net.parts(((x - mean) / std).flip(1), parts)
+        fed = features_of(teacher.net, ((x - mean) / std).flip(1), parts)
     assert all(torch.allclose(fed[name], part, atol=1e-4) for name, part in parts.items())
     assert max(block_losses(fed, parts).values()) < 1e-6
     with pytest.raises(SkelactError, match="expected RTMDet-nano"):
         read_rtmdet(other_onnx(tmp_path))
+
+
+def test_features_are_those_of_the_plain_network_and_can_be_given():
+    torch.manual_seed(0)
+    net, other = (RTMDetNano(RTMDetShape(width=4)).eval() for _ in range(2))
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        found, theirs = features_of(net, x), features_of(other, x)
+        assert len(found) == 75
+        assert all(torch.equal(found[head], level) for head, level in zip(HEADS, net(x)))
+        # By hand: the first stage, and the neck's way down to the finest level.
+        first = net.stem[2](found["stem.1"])
+        assert torch.equal(found["stem.2"], first)
+        assert torch.equal(found["stage1.1"], net.stage1(first))
+        larger = torch.nn.functional.interpolate(found["reduce1"], scale_factor=2)
+        fine = net.down1(torch.cat([larger, found["stage2.1"]], 1))
+        assert torch.equal(found["down1"], fine)
+        # Fed with another's features, a module answers to those alone.
+        mixed = features_of(net, x, theirs)
+        assert list(mixed) == list(found)
+        assert torch.equal(mixed["stem.0"], found["stem.0"])
+        assert torch.equal(mixed["stage1.0"], net.stage1[0](theirs["stem.2"]))
+        assert not torch.allclose(mixed["stage1.0"], found["stage1.0"])
+        pooled = [
+            torch.nn.functional.max_pool2d(theirs["stage4.1.conv1"], side, 1, side // 2)
+            for side in (5, 9, 13)
+        ]
+        joined = torch.cat([theirs["stage4.1.conv1"], *pooled], 1)
+        assert torch.equal(mixed["stage4.1"], net.stage4[1].conv2(joined))
+        head = net.heads[2]
+        logit = head.cls(theirs["heads.2.cls_convs.1"])
+        sides = head.reg(theirs["heads.2.reg_convs.1"])
+        assert torch.equal(mixed["heads.2"], torch.cat([logit, sides], 1))

@@ -65,3 +65,41 @@ def test_parts_that_learn_apart_come_nearer_to_their_teacher(shared):
         losses.append(loss.detach())
     assert (losses[-1][:-1] < 0.7 * losses[0][:-1]).all()
     assert all(p.grad is None for p in teacher.net.parameters())
+
+
+def test_the_fusion_of_branches_is_mmpose_s_own():
+    torch.manual_seed(0)
+    net = new_lite_hrnet((64, 64)).to(memory_format=torch.channels_last).train()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        found = features_of(net, x)
+        # Stem (2), transition, two units, and the fusion of the first module.
+        units, fused = found[4], found[5]
+        before = [branch.clone() for branch in units]
+        # MMPose adds in place: the finest branch counts twice, the coarser one is made of its sum.
+        rows = net.backbone.stage0[0].fuse_layers
+        finest = 2 * units[0] + rows[0][1](units[1])
+        coarser = 2 * rows[1][0](finest) + units[1]
+        assert torch.allclose(fused[0], finest.relu(), rtol=1e-5, atol=1e-4)
+        assert torch.allclose(fused[1], coarser.relu(), rtol=1e-5, atol=1e-4)
+        assert all(map(torch.equal, units, before))
+        # What is given stays as it was, too, although MMPose adds to it.
+        given = [[branch.clone() for branch in block] for block in found]
+        features_of(net, x, given)
+    assert all(map(torch.equal, chain(*given), chain(*found)))
+
+
+def test_one_batch_weighs_the_same_in_all_statistics():
+    net = new_lite_hrnet((64, 64)).train()
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    batches = {norm: [] for norm in norms}
+    for norm in norms:
+        norm.register_forward_hook(
+            lambda norm, inputs, _: batches[norm].append(inputs[0].var(dim=(0, 2, 3)))
+        )
+    with torch.no_grad():
+        features_of(net, torch.randn(2, 3, 64, 64))
+    # MMPose computes some of the layers twice in each step.
+    assert {len(variances) for variances in batches.values()} == {1, 2}
+    for norm, variances in batches.items():
+        assert torch.allclose(norm.running_var, 0.97 + 0.03 * variances[0], rtol=1e-3)
