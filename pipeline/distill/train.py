@@ -1,4 +1,4 @@
-"""``skelact distill train``: a student's training, on the Runner of ``pipeline.runner``."""
+"""``skelact distill train``: a student's training, on the loop of ``training.runner``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -28,6 +27,7 @@ from ...pose_extract.weights.bundle import (
     read_bundle,
     save_bundle,
 )
+from ..training.processes import is_main_process
 from ..training.runner import train_module
 from .calibrate import calibrate_scores
 from .detector_samples import DetectorSamples
