@@ -1,4 +1,4 @@
-"""Simulated dives a second: many at once, as `skelact synth diving` makes them, against one by one.
+"""Simulated dives per second: in batches, as `skelact synth diving` makes them, and one at a time.
 
 python benchmarks/synth.py
 """
@@ -13,8 +13,8 @@ from skelact.pipeline.synth.dataset import film_dives, make_dives
 from skelact.pipeline.synth.dive import diving_labels
 
 
-def one_by_one(count: int) -> None:
-    """Simulate and film dives singly."""
+def simulate_singly(count: int) -> None:
+    """Simulate and film dives one at a time."""
     _, dives = diving_labels()
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -22,15 +22,15 @@ def one_by_one(count: int) -> None:
 
 
 @click.command()
-@click.option("--count", default=512, show_default=True, help="Dives a round.")
+@click.option("--count", default=512, show_default=True, help="Dives per round.")
 @click.option("--rounds", default=5, show_default=True)
 def main(count: int, rounds: int) -> None:
     """Measure the simulator."""
-    ways = {
-        "one by one": lambda: one_by_one(count),
-        "many at once": lambda: list(make_dives("train", count)),
+    variants = {
+        "one at a time": lambda: simulate_singly(count),
+        "in batches": lambda: list(make_dives("train", count)),
     }
-    report("Simulated dives", interleave(ways, rounds), count, "dives")
+    report("Simulated dives", interleave(variants, rounds), count, "dives")
 
 
 if __name__ == "__main__":

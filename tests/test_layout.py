@@ -14,8 +14,8 @@ POSE_EXTRACT = [
     "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "data", "network_config", "config", "drawing", "checkpoints", "inference", "evaluation", "training",
-    "synth", "distill", "cli",
+    "yaml_file", "data", "network_config", "config", "drawing", "checkpoints", "inference",
+    "evaluation", "training", "synth", "distill", "cli",
 ]  # fmt: skip
 # They make weights and data, and nothing that users run stands on them: the commands hand over
 # what they make.

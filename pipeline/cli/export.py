@@ -24,7 +24,7 @@ _NUM_CLIPS = 32
 def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str | None) -> None:
     """Write the classifier CHECKPOINT (the shipped one by default) as ONNX.
 
-    The batch is dynamic, and the outputs are checked against torch. `skelact predict` and
+    The batch size is dynamic, and the logits are checked against torch. `skelact predict` and
     `skelact evaluate` take the file as a checkpoint.
     """
     from ..data.annotations import load_annotations

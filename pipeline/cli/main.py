@@ -31,7 +31,7 @@ _COMMANDS = {
     "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
     "distill": (".distill", "distill", "Train small pose models and detectors from larger ones."),
     "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
-    "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to mend it."),
+    "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to fix it."),
 }
 
 

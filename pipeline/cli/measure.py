@@ -1,4 +1,4 @@
-"""``skelact evaluate``, ``skelact probe`` and ``skelact cost``: figures of a trained network."""
+"""``skelact evaluate``, ``skelact probe`` and ``skelact cost``: accuracy and cost of networks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
 @click.option("--split", required=True, help="Split of the file to measure on.")
 @click.option("--json", "json_path", type=FILE, help="Write the figures to this file.")
-@click.option("--num-clips", type=int, help="Test clips per video [as in training].")
+@click.option("--num-clips", type=int, help="Test clips per video [as in the checkpoint].")
 @click.option(
     "--joint-noise",
     type=float,
     default=0.0,
-    help="Add noise to joints: standard deviation as a share of the clip's box [0].",
+    help="Add Gaussian noise to joints: standard deviation as a share of the clip's box [0].",
 )
-@click.option("--lost-frames", type=float, default=0.0, help="Lose this share of the frames [0].")
-@click.option("--seed", type=int, default=0, help="Seed of noise and losses [0].")
+@click.option(
+    "--lost-frames",
+    type=float,
+    default=0.0,
+    help="Remove the skeletons of this share of the frames [0].",
+)
+@click.option("--seed", type=int, default=0, help="Seed of noise and removed frames [0].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def evaluate(
     checkpoint: Path | None,
@@ -64,7 +69,7 @@ def evaluate(
 @click.option("--train-split", required=True, help="Split to fit the linear classifier on.")
 @click.option("--val-split", required=True, help="Split to measure on.")
 @click.option("--label-fraction", type=float, default=1.0, help="Share of the labels used [1].")
-@click.option("--seed", type=int, default=0, help="Which labels these are [0].")
+@click.option("--seed", type=int, default=0, help="Seed of the draw of these labels [0].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def probe(
     checkpoint: Path,

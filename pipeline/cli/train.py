@@ -22,8 +22,8 @@ _TRAIN_OPTIONS = [
     click.option("--ann-file", type=FILE, help="PYSKL annotation file, in place of the config's."),
     click.option("--seed", "seeds", multiple=True, type=int, help="Seed [0]; may be repeated."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--resume", is_flag=True, help="Go on from the last saved state."),
-    click.option("--quiet", is_flag=True, help="Log warnings alone."),
+    click.option("--resume", is_flag=True, help="Continue from the last saved state."),
+    click.option("--quiet", is_flag=True, help="Log warnings and errors only."),
     click.option(
         "--set",
         "overrides",
@@ -46,10 +46,10 @@ def _overrides(overrides: tuple[str, ...], ann_file: Path | None) -> list[str]:
     return [*overrides, f"data.ann_file={json.dumps(str(ann_file))}"]
 
 
-def _work_dir(chosen: Path | None, command: str, config: str, seed: int, alone: bool) -> Path:
+def _work_dir(chosen: Path | None, command: str, config: str, seed: int, single: bool) -> Path:
     if chosen is None:
         return Path("work_dirs") / f"{command}_{Path(config).stem}_{seed}"
-    return chosen if alone else chosen / f"seed_{seed}"
+    return chosen if single else chosen / f"seed_{seed}"
 
 
 @click.command()
