@@ -60,7 +60,7 @@ def spool_frames(frames: Any, fps: Fraction) -> Iterator[ClipSource]:
     """
     with tempfile.TemporaryDirectory(prefix="skelact-") as folder:
         path = Path(folder) / "frames.mkv"
-        _write(path, check_frames(frames), fps)
+        write_frames(path, check_frames(frames), fps)
         yield ClipSource(path, "frames")
 
 
@@ -97,10 +97,13 @@ def check_frames(frames: Any) -> Iterator[np.ndarray]:
         raise ValueError("frames: expected at least one frame, got none")
 
 
-def _write(path: Path, frames: Iterator[np.ndarray], fps: Fraction) -> None:
+def write_frames(path: Path, frames: Iterator[np.ndarray], fps: Fraction) -> None:
+    """Write checked frames as FFV1 in Matroska; see :func:`spool_frames`."""
     import av
 
-    with av.open(str(path), "w", format="matroska") as file:
+    with _disk_errors(path):
+        file = av.open(str(path), "w", format="matroska")
+    try:
         # The file's own rate has 32 bits; the exact one is set again in the result.
         stream = file.add_stream("ffv1", rate=fps.limit_denominator(1_000_000))
         # Eight bits per channel of RGB: FFV1's own colour transform loses nothing.
@@ -110,11 +113,24 @@ def _write(path: Path, frames: Iterator[np.ndarray], fps: Fraction) -> None:
                 stream.height, stream.width = frame.shape[:2]
             image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
             image.pts, image.time_base = index, 1 / fps
-            try:
+            with _disk_errors(path):
                 file.mux(stream.encode(image))
-            except av.FFmpegError as error:
-                raise SkelactError(
-                    f"frame {index} cannot be written to {path.parent}: {error}; is the disk "
-                    "full? TMPDIR names another folder"
-                ) from None
-        file.mux(stream.encode())
+        with _disk_errors(path):
+            file.mux(stream.encode())
+    finally:
+        with _disk_errors(path):
+            file.close()
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    # Not around the frames: theirs may come from a video that PyAV is reading, with its own errors.
+    import av
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise SkelactError(
+            f"the frames cannot be written to {path}: {error}; is the disk full? TMPDIR names "
+            "another folder"
+        ) from None

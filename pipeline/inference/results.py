@@ -16,7 +16,7 @@ from ...pose_extract.common.files import atomic_write, sha256_of
 from ...pose_extract.extract import ClipResult
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
-from .tables import KEYPOINT_COLUMNS, data_frame, keypoint_table, write_csv
+from .tables import data_frame, keypoint_table, write_csv
 
 if TYPE_CHECKING:
     import pandas
@@ -137,8 +137,6 @@ class ClipSkeletons:
         Raises:
             SkelactError: if pandas is not installed.
         """
-        if self._sequence is None:
-            return data_frame({name: [] for name in KEYPOINT_COLUMNS})
         return data_frame(keypoint_table(self._sequence))
 
     def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:

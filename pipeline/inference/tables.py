@@ -16,15 +16,29 @@ from ...pose_extract.skeleton import SkeletonSequence
 if TYPE_CHECKING:
     import pandas
 
-KEYPOINT_COLUMNS = ("video", "track_id", "frame", "seconds", "keypoint", "x", "y", "score")
+# Column: dtype.
+KEYPOINT_COLUMNS = {
+    "video": np.str_,
+    "track_id": np.int64,
+    "frame": np.int64,
+    "seconds": np.float64,
+    "keypoint": np.str_,
+    "x": np.float32,
+    "y": np.float32,
+    "score": np.float32,
+}
+
+_UNSEEN = np.float32(np.nan)
 
 
-def keypoint_table(sequence: SkeletonSequence) -> dict[str, np.ndarray]:
-    """Return one row per person, frame and keypoint, in this order.
+def keypoint_table(sequence: SkeletonSequence | None) -> dict[str, np.ndarray]:
+    """Return one row per person, frame and keypoint, in this order; none without a sequence.
 
     ``frame`` counts from the file's start and ``seconds`` is that over the frame rate; ``x`` and
     ``y`` are pixels of the upright frame, NaN where the keypoint is not seen (score 0).
     """
+    if sequence is None:
+        return {name: np.empty(0, dtype) for name, dtype in KEYPOINT_COLUMNS.items()}
     names = np.array(sequence.keypoint_layout.keypoint_names)
     shape = sequence.keypoint_scores.shape
     seen = sequence.keypoint_scores > 0
@@ -40,8 +54,8 @@ def keypoint_table(sequence: SkeletonSequence) -> dict[str, np.ndarray]:
         spread(frames, 1),
         spread(frames / float(sequence.fps), 1),
         spread(names, 2),
-        np.where(seen, sequence.keypoints[..., 0], np.nan).ravel(),
-        np.where(seen, sequence.keypoints[..., 1], np.nan).ravel(),
+        np.where(seen, sequence.keypoints[..., 0], _UNSEEN).ravel(),
+        np.where(seen, sequence.keypoints[..., 1], _UNSEEN).ravel(),
         sequence.keypoint_scores.ravel(),
     )
     return dict(zip(KEYPOINT_COLUMNS, columns))

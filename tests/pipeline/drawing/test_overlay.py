@@ -62,8 +62,8 @@ def write_odd(path, height, width):
         stream = file.add_stream("ffv1", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
         for i in range(40):
-            picture = np.full((height, width, 3), 5 * i, np.uint8)
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            image = np.full((height, width, 3), 5 * i, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         file.mux(stream.encode())
     return path
 
@@ -99,7 +99,7 @@ def test_left_is_blue_right_is_orange_and_the_frame_is_kept():
     assert np.array_equal(GREY, before)
 
 
-def test_unsure_joints_and_absent_people_are_not_drawn():
+def test_joints_of_low_score_and_absent_people_are_not_drawn():
     sequence = make_sequence(1, 1)
     sequence.keypoint_scores[:] = 0
     assert np.array_equal(draw_people(GREY, sequence, 0), GREY)

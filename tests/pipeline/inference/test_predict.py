@@ -80,7 +80,7 @@ def test_prediction_is_what_evaluation_computes(checkpoint, ann_file):
         assert by_name[name] == pytest.approx(float(score), abs=1e-4)
 
 
-def test_nobody_has_no_label(checkpoint):
+def test_a_clip_without_people_has_no_label(checkpoint):
     prediction = Predictor(checkpoint).predict_sequence(make_sequence(0, 5))
     assert (prediction.label, prediction.error) == (None, "no person was found")
     assert prediction.top_k == ()
