@@ -1,10 +1,12 @@
 # `make demo` and `make test` do all the set-up themselves: a virtual environment in .venv.
-# With your own environment: make test VENV=/path/to/it (nothing is installed if it has skelact).
+# In another environment: make test VENV=/path/to/it; the pinned releases are installed into it, while
+# docs/install.md leaves an environment as it was.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.skelact-installed
 TORCH ?= torch==2.13.0
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint check install clean
 
@@ -12,9 +14,9 @@ install: $(STAMP)
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mmpose==1.3.2 -e .
+	$(PIP) $(TORCH)
+	$(PIP) -r requirements.txt -r requirements-dev.txt
+	$(PIP) --no-deps mmengine==0.10.7 mmcv-lite==2.2.0 mmpose==1.3.2 -e .
 	touch $@
 
 # Labels a shot of a real clip (a guitarist; from the package iscc-samples, CC BY 4.0).
@@ -26,8 +28,9 @@ demo: $(STAMP)
 	$(BIN)/skelact predict demo_out/clip.csv --json demo_out/prediction.json --overlay demo_out/overlay.mp4
 	cat demo_out/prediction.json
 
+# A process per core, each with one thread: with more they wait for each other.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --durations=10
 
 # mypy has to find the root folder under the package's name, whatever the clone is called.
 lint: $(STAMP)

@@ -10,6 +10,8 @@ import venv
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,22 +25,11 @@ def project(repository):
 
 
 @pytest.fixture(scope="module")
-def wheel(repository, tmp_path_factory):
-    """Build the wheel from a copy, so that nothing is left in the source tree."""
-    source = tmp_path_factory.mktemp("source") / "any name"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        pytest.skip("needs a git checkout to know the project's files")
-    for name in filter(None, listed.stdout.split("\0")):
-        if (repository / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((repository / name).read_bytes())
+def wheel(source_tree, tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
     done = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)],
-        cwd=source,
+        cwd=source_tree,
         capture_output=True,
         text=True,
         check=False,
@@ -111,14 +102,43 @@ def test_the_wheel_runs_elsewhere(wheel, tmp_path):
     assert int(done.stdout) >= 9
 
 
-def test_pinned_requirements_hold_what_the_package_asks_for(repository, project):
-    def name(line):
-        return re.split(r"[=<>;\s\[]", line)[0].lower()
+def pins(path):
+    """Return the exact versions that a requirements file asks for here, name to version."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    here = [Requirement(line) for line in lines]
+    here = [pin for pin in here if pin.marker is None or pin.marker.evaluate()]
+    assert all(re.fullmatch(r"==[^,*]+", str(pin.specifier)) for pin in here)
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in here}
 
-    pinned = {
-        name(line)
-        for line in (repository / "requirements.txt").read_text().splitlines()
-        if line and not line.startswith("#")
+
+def asked_for(project):
+    """Return the ranges of the package, with OpenCV's; torch comes before all others."""
+    lines = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["opencv"],
+    ]
+    ranges = {Requirement(line).name: Requirement(line).specifier for line in lines}
+    del ranges["torch"]
+    return ranges
+
+
+def test_the_pinned_requirements_lie_in_the_ranges_of_the_package(repository, project):
+    pinned, ranges = pins(repository / "requirements.txt"), asked_for(project)
+    assert pinned.keys() == ranges.keys()
+    assert all(ranges[name].contains(version) for name, version in pinned.items())
+
+
+def test_the_lowest_requirements_are_the_lower_ends_of_the_ranges(repository, project):
+    lowest = pins(repository / "requirements-lowest.txt")
+    lower_ends = {
+        name: Version(str(specifier).removeprefix(">="))
+        for name, specifier in asked_for(project).items()
     }
-    # torch is installed before it: which build is the user's choice.
-    assert {name(line) for line in project["project"]["dependencies"]} == pinned | {"torch"}
+    assert {name: Version(version) for name, version in lowest.items()} == lower_ends
+
+
+def test_neither_opencv_nor_the_openmmlab_packages_are_dependencies(project):
+    """Each would write over an OpenCV or a setuptools that is there."""
+    names = {Requirement(line).name for line in project["project"]["dependencies"]}
+    assert not {"mmpose", "mmengine", "mmcv-lite", "mmcv", "setuptools"} & names
+    assert not {name for name in names if name.startswith("opencv")}

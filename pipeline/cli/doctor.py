@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -13,29 +14,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from ... import SkelactError, __version__
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 Status = Literal["ok", "note", "missing"]
 
-# import name: (distribution, lowest version); mmcv-lite stands for mmcv, decord2 for decord.
-_PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
-    "torch": (("torch",), "2.4"),
-    "numpy": (("numpy",), "2.0"),
-    "mmengine": (("mmengine",), "0.10.7"),
-    "mmcv": (("mmcv-lite", "mmcv"), "2.2.0"),
-    "cv2": (("opencv-python", "opencv-python-headless", "opencv-contrib-python"), "4.10"),
-    "decord": (("decord2", "decord"), "3.0"),
-    "av": (("av",), "13"),
-    "onnxruntime": (("onnxruntime", "onnxruntime-gpu"), "1.19"),
-    "safetensors": (("safetensors",), "0.4.5"),
-    "scipy": (("scipy",), "1.13"),
-    "click": (("click",), "8.1"),
-    "rich": (("rich",), "13"),
-}
+# Where the name that is imported is not the distribution's.
+_MODULES = {"decord2": "decord", "mmcv-lite": "mmcv", "pillow": "PIL", "pyyaml": "yaml"}
+
+# Other distributions of the same modules.
+_OTHERS = {"decord2": ("decord",), "onnxruntime": ("onnxruntime-gpu",), "mmcv-lite": ("mmcv",)}
+_OPENCV = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Finding:
 def doctor(as_json: bool) -> None:
     """Show what is installed, what is missing and how to mend it.
 
-    Imports the packages, builds a pose net and decodes a small clip, so it takes some seconds. The
-    exit code is 1 if something is missing that the commands need.
+    Imports the packages and decodes a small clip, so it takes some seconds. The exit code is 1 if
+    something is missing that the commands need.
     """
     findings = examine()
     if as_json:
@@ -116,48 +116,80 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for module, (distributions, lowest) in _PACKAGES.items():
-        mend = f'pip install "{distributions[0]}>={lowest}"'
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            yield Finding(distributions[0], "missing", str(error), mend)
-            continue
-        name, version = _distribution(distributions)
-        old = _version(version) < _version(lowest)
-        yield Finding(name, "note" if old else "ok", version, mend if old else "")
+    """Compare what is installed with the ranges in the package's own metadata."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = importlib.metadata.requires("skelact") or []
+    except importlib.metadata.PackageNotFoundError:
+        mend = "pip install -e . in the source tree"
+        yield Finding("skelact", "missing", "not installed: its metadata is not here", mend)
+        return
+    requirements = [Requirement(line) for line in lines]
+    for requirement in requirements:
+        name = requirement.name
+        if name == _OPENCV[0]:  # an extra, but needed all the same
+            yield from _opencv(requirement)
+        elif requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            module = _MODULES.get(name, name.replace("-", "_"))
+            yield _package(module, (name, *_OTHERS.get(name, ())), requirement)
 
 
-def _distribution(names: tuple[str, ...]) -> tuple[str, str]:
+def _package(module: str, names: tuple[str, ...], requirement: Requirement) -> Finding:
+    mend = f'pip install "{requirement.name}{requirement.specifier}"'
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        # A package that is broken fails with whatever its library raises.
+        reason = (str(error).splitlines() or [""])[0]
+        return Finding(names[0], "missing", reason, mend)
+    found = _installed(names)
+    if not found:
+        return Finding(names[0], "ok", "unknown version")
+    name, version = next(iter(found.items()))
+    if requirement.specifier.contains(version, prereleases=True):
+        return Finding(name, "ok", version)
+    return Finding(name, "note", f"{version}, tested with {requirement.specifier}", mend)
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the version of each of these distributions that is installed."""
+    versions = {}
     for name in names:
-        try:
-            return name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return names[0], "unknown version"
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
-def _version(text: str) -> tuple[int, ...]:
-    numbers = []
-    for part in text.split("+")[0].split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers)
+def _opencv(requirement: Requirement) -> Iterator[Finding]:
+    yield _package("cv2", _OPENCV, requirement)
+    found = list(_installed(_OPENCV))
+    if len(found) > 1:
+        mend = f"pip uninstall {' '.join(found)}, then install one of them"
+        yield Finding("OpenCV", "note", f"{', '.join(found)}: one overwrote the others", mend)
 
 
 def _mmpose() -> Iterator[Finding]:
-    from ...pose_extract.nets.mmpose_adapter import MMPOSE_INSTALL, import_mmpose, missing_packages
+    from ...pose_extract.nets.mmpose_adapter import (
+        MMPOSE_INSTALL,
+        NO_DEPS,
+        import_mmpose,
+        missing_packages,
+    )
 
+    for pin in NO_DEPS.values():
+        name = pin.partition("==")[0]
+        for found, version in _installed((name, *_OTHERS.get(name, ()))).items():
+            yield Finding(found, "ok", version)
     try:
-        mmpose = import_mmpose("mmpose.models")
+        import_mmpose("mmpose.models")
     except SkelactError as error:
-        yield Finding("mmpose", "missing", str(error), MMPOSE_INSTALL)
+        absent = any(importlib.util.find_spec(name) is None for name in NO_DEPS)
+        mend = MMPOSE_INSTALL if absent else "mend the packages above"
+        yield Finding("MMPose", "missing", str(error), mend)
         return
-    yield Finding("mmpose", "ok", mmpose.__version__)
-    absent = missing_packages()
-    if absent:
-        found = f"{', '.join(absent)}: absent; top-down heatmap models do without"
+    if optional := missing_packages():
+        found = f"{', '.join(optional)}: absent; top-down heatmap models do without"
         yield Finding("optional for mmpose", "note", found)
 
 
@@ -189,8 +221,8 @@ def _write_clip(path: Path) -> None:
         stream = file.add_stream("libx264", rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for value in range(8):
-            picture = np.full((48, 64, 3), 20 * value, np.uint8)
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+            image = np.full((48, 64, 3), 20 * value, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         file.mux(stream.encode())
 
 

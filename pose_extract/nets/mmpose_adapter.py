@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 # The distributions that skelact does not depend on, because their own requirements would change an
 # environment that exists; import name -> what pip installs. See docs/install.md.
-_NO_DEPS = {
+NO_DEPS = {
     "mmengine": "mmengine==0.10.7",
     "mmcv": "mmcv-lite==2.2.0",
     "mmpose": "mmpose==1.3.2",
 }
-MMPOSE_INSTALL = f"pip install --no-deps {' '.join(_NO_DEPS.values())}"
+MMPOSE_INSTALL = f"pip install --no-deps {' '.join(NO_DEPS.values())}"
 OPENCV_INSTALL = "pip install opencv-python (or opencv-python-headless, without a display)"
 
 # What may be missing, and how to install it where something truly needs it.
@@ -174,9 +174,9 @@ def require_mmpose() -> None:
     Raises:
         SkelactError: if one is missing; the message has the command that installs it.
     """
-    absent = [name for name in _NO_DEPS if importlib.util.find_spec(name) is None]
+    absent = [name for name in NO_DEPS if importlib.util.find_spec(name) is None]
     if absent:
-        command = f"pip install --no-deps {' '.join(_NO_DEPS[name] for name in absent)}"
+        command = f"pip install --no-deps {' '.join(NO_DEPS[name] for name in absent)}"
         raise SkelactError(f"not installed: {', '.join(absent)}; install with: {command}")
     if importlib.util.find_spec("cv2") is None:
         raise SkelactError(f"OpenCV is not installed; install it with: {OPENCV_INSTALL}")
