@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skelact import SkelactError
 from skelact.pipeline.synth.dive import Dive, diving_labels
 from skelact.pipeline.synth.motion import GRAVITY, simulate_dives
 from skelact.pose_extract.layout import COCO_17
@@ -28,31 +27,6 @@ def at(motion, values, share):
     """Return values (N, ...) at a share of the flight."""
     steps = np.abs(motion.times - share * motion.flight_seconds[:, None]).argmin(axis=1)
     return values[np.arange(len(values)), steps]
-
-
-@pytest.mark.parametrize(
-    ("name", "dive"),
-    [
-        ("Forward 25som NoTwis TUCK", Dive("Forward", 5, 0, "TUCK")),
-        ("Back 15som 05Twis FREE", Dive("Back", 3, 1, "FREE")),
-        ("Reverse 15som 35Twis FREE", Dive("Reverse", 3, 7, "FREE")),
-        ("Forward 1som NoTwis PIKE", Dive("Forward", 2, 0, "PIKE")),
-        ("Inward Dive NoTwis PIKE", Dive("Inward", 1, 0, "PIKE")),
-    ],
-)
-def test_names_of_diving48(name, dive):
-    assert Dive.parse(name) == dive
-
-
-@pytest.mark.parametrize("name", ["Forward", "Forward 25som 1Twis", "Up 1som NoTwis PIKE"])
-def test_a_name_of_another_form(name):
-    with pytest.raises(SkelactError, match="expected"):
-        Dive.parse(name)
-
-
-def test_all_classes_are_different_dives():
-    names, dives = diving_labels()
-    assert len(names) == len(set(dives)) == 48
 
 
 @pytest.mark.parametrize("name", diving_labels()[0])
