@@ -1,4 +1,4 @@
-"""Which way imports run: the folders of docs/design.md, held over all relative imports."""
+"""Directions of imports between folders, held over all relative imports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Each folder or file may import those before it in its list, never those after it. A new one is
-# placed here, where its data comes by: the order is that of a clip on its way to a label.
+# Each folder or file may import those before it in its list, never those after it. New ones are
+# added here; the order follows a clip on its way to a label where imports leave the choice.
 POSE_EXTRACT = [
     "layout", "skeleton", "common", "effort", "decode", "sources", "nets", "weights", "detect",
     "pose", "track", "extract", "store", "batch",
@@ -17,7 +17,7 @@ PIPELINE = [
     "yaml_file", "data", "network_config", "config", "drawing", "checkpoints", "inference",
     "evaluation", "training", "synth", "distill", "cli",
 ]  # fmt: skip
-# They make weights and data, and nothing that users run stands on them: the commands hand over
+# They make weights and data; no prediction and no training imports them, and the commands pass on
 # what they make.
 WORKSHOP = {("pipeline", "synth"), ("pipeline", "distill")}
 PACKAGES = ("configs", "pose_extract", "models", "pipeline")
@@ -127,6 +127,17 @@ def test_no_files_import_each_other_in_a_circle(repository):
 def test_commands_alone_import_the_workshop(repository):
     users = {box(name) for name, target in arrows(repository) if box(target) in WORKSHOP}
     assert users == {("pipeline", "cli")}
+
+
+def test_the_root_gives_files_the_errors_and_the_version_alone(repository):
+    """The root's other names stand on the folders: a file that took one would close a circle."""
+    taken = set()
+    for path in files(repository):
+        depth = len(path.relative_to(repository).parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == depth and node.module is None:
+                taken |= {alias.name for alias in node.names}
+    assert taken <= {"SkelactError", "__version__", *PACKAGES}
 
 
 def test_every_folder_says_in_one_line_what_it_holds(repository):
