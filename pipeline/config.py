@@ -58,6 +58,15 @@ __all__ = [
 
 _CONFIG_FOLDER = PACKAGE_FOLDER / "configs"
 
+# Configs of earlier versions, and those that do their work now.
+_RENAMED_CONFIGS = {
+    "distill_finder": "detector_rtmdet",
+    "distill_finder_rtmdet": "detector_rtmdet",
+    "distill_finder_rtmdet_whole": "detector_rtmdet_whole",
+    "distill_pose_128x96": "pose_lite_256x192",
+    "distill_pose_256x192": "pose_lite_256x192",
+}
+
 C = TypeVar("C")
 
 
@@ -274,6 +283,8 @@ def load_config(
     shipped = shipped_configs(kind)
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
+        if new := _RENAMED_CONFIGS.get(f"{kind}_{name}"):
+            raise SkelactError(f"the {kind} config {str(name)!r} is superseded by {new!r}")
         raise SkelactError(
             f"no {kind} config {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}"
         )
@@ -295,6 +306,9 @@ def build_config(cls: type[C], values: Any, where: str) -> C:
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
+            if key in getattr(cls, "RENAMED", {}):
+                new = cls.RENAMED[key]  # type: ignore[attr-defined]
+                raise SkelactError(f"{where}: the key {key!r} is now called {new!r}")
             close = difflib.get_close_matches(str(key), list(fields), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SkelactError(f"{where}: unknown key {key!r}{hint} Known: {', '.join(fields)}")

@@ -76,7 +76,8 @@ def features_of(net: nn.Module, x: Tensor, given: Features | None = None) -> Fea
     """
     modules = {name: module for name, module in net.named_modules() if _MODULES.fullmatch(name)}
     with feature_hooks(modules, given) as found:
-        net(x)
+        # Not net(x), which may be compiled: the hooks are there for this call alone.
+        net.forward(x)
     return cast(Features, found)
 
 

@@ -1,4 +1,4 @@
-"""``skelact distill measure``: students and teachers on sources that no student learned from."""
+"""``skelact distill measure``: small networks and their teachers on held-out sources."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _TEACHER_SIDE = 320
 
 
 def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
-    """Measure a network on the sources of labels that are kept back.
+    """Measure a network on the held-out sources of labels.
 
     Args:
-        name: Path of either file of a student's pair, or a name of the weights table: one of ours,
-            a Lite-HRNet pose net, or RTMDet-nano.
+        name: Path of either file of an exported bundle, or a name of the weights table: one of
+            ours, a Lite-HRNet pose model, or RTMDet-nano.
         labelled: All frames and people of the labels.
 
     Returns:
         Its figures upright, over all angles and at the worst of them.
 
     Raises:
-        SkelactError: if it is none of these, or nothing is kept back.
+        SkelactError: if it is none of these, or nothing is held out.
     """
     kind: BundleKind
     file = WEIGHTS[name].filename if name in WEIGHTS else name
@@ -50,10 +50,10 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
         )
     else:
         raise SkelactError(
-            f"no network called {name!r}; expected a student's .json, or one of "
+            f"no network called {name!r}; expected an exported bundle's .json, or one of "
             f"{', '.join(WEIGHTS)}"
         )
     _, rows = split_labels(labelled, kind)
     if not rows:
-        raise SkelactError("nothing is kept back of these labels: they come of too few sources")
+        raise SkelactError("nothing of these labels is held out: they come of too few sources")
     return measure_held_out(net.eval(), kind, input_wh, labelled, rows)

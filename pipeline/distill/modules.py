@@ -1,77 +1,65 @@
-"""The students and what they are judged by while they learn."""
+"""What the small networks learn from their samples: the settings and the losses of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
-from ...pose_extract.detect.torch_detector import FinderNet
 from ...pose_extract.nets.aligner_net import AlignerNet
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
-from ...pose_extract.nets.mmpose_adapter import build_pose_model
 from ...pose_extract.nets.rtmdet import RTMDetNano
-from ...pose_extract.nets.shapes import NetworkShape, RTMDetShape, SlimHRNet, heatmap_sigma
+from ...pose_extract.nets.shapes import NetworkShape, RTMDetShape, SlimHRNet
 from ...pose_extract.weights.bundle import BundleKind
 from ..config import OptimConfig, RuntimeConfig
 from ..training.runner import SeededModule
-from .detector_features import (
-    CLASSIFICATION_FEATURES,
-    HEADS,
-    DetectorTeacher,
-    Features,
-    block_losses,
-    detection_losses,
-    join_labels,
-    rotate_images,
-    rotated_feature_losses,
-    rotated_targets,
-)
-from .detector_features import features_of as detector_features_of
+from . import detector_features, pose_features
+from .detector_features import CLASSIFICATION_FEATURES, HEADS, DetectorTeacher, Features
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import ImageAugmentConfig, augment_images, normalised
-from .losses import box_loss, centre_loss, heatmap_targets
-from .pose_features import FeatureTeacher, feature_losses, features_of, new_lite_hrnet
+from .pose_features import FeatureTeacher
 from .pose_samples import PoseSamples, PoseSampling
 
-# What a loss of the few features that turn with the picture counts beside one of all the others.
-_TURNED_WEIGHT = 3.0
-# What the teacher's boxes count beside features, and what its scores do: they come late.
+# Weight of the loss of the few features that are learned on rotated images beside that of all
+# features on the others. No benchmark chose these weights.
+_ROTATED_WEIGHT = 3.0
+# Weights of the teacher's boxes and of its scores beside features: they come last in the network.
 _BOX_WEIGHT, _SCORE_WEIGHT = 5.0, 15.0
+# Weight of the aligner's middle and size beside its axis.
+_EXTENT_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """``skelact distill train``: a student taught by labelled frames.
+    """``skelact distill train``: a small network that learns from labelled frames.
 
     Attributes:
-        kind: "pose", "finder" or "aligner".
+        kind: "pose", "detector" or "aligner".
         optim: Optimiser and schedule; a batch is of people or of frames.
-        input_wh: Width and height of the student's input.
-        stored_side: Pixels of a side of what is kept of each frame or person; None keeps as many as
-            an input shows.
-        network: Shape of the backbone.
-        teacher: A Lite-HRNet pose net for "pose", RTMDet-nano for "finder": the student has its
-            shape, not ``network``'s, and learns its features and answers, not the labels'.
-        apart_epochs: First epochs in which each part is fed with the teacher's features, and so
-            learns on its own; afterwards with those of the parts before it.
-        answer_weight: What a loss of the teacher's answers, heatmaps or boxes, counts beside that
-            of a part's features.
-        norm_epochs: First epochs in which normalisation takes each batch's own statistics;
-            afterwards those gathered by then, as it does in use. None keeps the batch's. With 0
-            they are those of the student that was started from, moved into its kernels.
-        init_share: Share that the student that was started from has in the finished weights: so it
-            keeps more of what it knew beyond the scenes learned from (Wortsman et al., Robust
-            fine-tuning of zero-shot models, CVPR 2022).
-        pictures: How pictures are spoilt.
-        bell_weight: What an error under a keypoint's bell counts beside one far from it, less one,
-            for "pose": most of a heatmap is empty.
-        pose: How people are cut out, for "pose" and "aligner".
-        finder: How frames are shown, for "finder".
+        input_wh: Width and height of the network's input.
+        stored_side: Side in pixels of what is stored of each frame or person; None stores as many
+            as an input shows.
+        network: Shape of the aligner's backbone.
+        teacher: A Lite-HRNet pose model for "pose", RTMDet-nano for "detector": the network has its
+            shape and learns its features and outputs. An aligner learns from labels and has none.
+        blockwise_epochs: First epochs, of block-wise feature distillation: each block receives the
+            teacher's features, and so learns on its own. Afterwards it receives those of the blocks
+            before it.
+        answer_weight: Weight of the loss of the teacher's outputs, heatmaps or boxes, beside that
+            of a block's features.
+        norm_epochs: First epochs in which batch normalisation takes each batch's statistics;
+            afterwards it keeps those gathered by then, as in inference. None keeps taking the
+            batch's. With 0 the statistics are those of the bundle that the training started from,
+            folded into its kernels.
+        ensemble_weight: Weight of the network that the training started from in the finished
+            weights: a weight-space ensemble, which keeps more of what it knew beyond the training
+            frames (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022; WiSE-FT).
+        images: How images are augmented.
+        pose: How people are cropped, for "pose" and "aligner".
+        detector: How frames are sampled, for "detector".
         runtime: How training runs.
     """
 
@@ -81,31 +69,54 @@ class DistillConfig:
     stored_side: int | None = None
     network: SlimHRNet = field(default_factory=SlimHRNet)
     teacher: str | None = None
-    apart_epochs: int = 0
+    blockwise_epochs: int = 0
     answer_weight: float = 1.0
     norm_epochs: int | None = None
-    init_share: float = 0.0
-    pictures: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
-    bell_weight: float = 0.0
+    ensemble_weight: float = 0.0
+    images: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
     pose: PoseSampling = field(default_factory=PoseSampling)
-    finder: DetectorSampling = field(default_factory=DetectorSampling)
+    detector: DetectorSampling = field(default_factory=DetectorSampling)
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "apart_epochs": "blockwise_epochs",
+        "init_share": "ensemble_weight",
+        "pictures": "images",
+        "finder": "detector",
+    }
+
+    def __post_init__(self) -> None:
+        if self.kind == "aligner" and self.teacher:
+            raise ValueError("teacher: an aligner learns from labels alone")
+        if self.kind != "aligner" and not self.teacher:
+            example = "litehrnet18-coco-256x192" if self.kind == "pose" else "rtmdet-nano"
+            raise ValueError(f"teacher: kind {self.kind!r} needs one, such as {example}")
+        if self.ensemble_weight and self.norm_epochs != 0:
+            raise ValueError(
+                "ensemble_weight: expected norm_epochs=0 with it, so that both networks have their "
+                f"statistics in their kernels, got norm_epochs={self.norm_epochs}"
+            )
 
     @property
     def shape(self) -> NetworkShape:
-        """Shape of the student."""
-        if not self.teacher:
+        """Shape of the network."""
+        if self.kind == "aligner":
             return self.network
         return LiteHRNet() if self.kind == "pose" else RTMDetShape()
 
 
-class _Student(SeededModule):
+class _Distillation(SeededModule):
+    """What the trainings of all kinds share.
+
+    Attributes:
+        net: The network that learns.
+    """
+
+    net: Any
+
     def __init__(self, store: Any, config: DistillConfig) -> None:
         super().__init__(store)
         self.config = config
-
-    def init_weights(self) -> None:
-        """Keep the weights: the Runner would draw them anew, also those of another student."""
 
     def set_step(self, *key: int) -> None:
         """See ``SeededModule``; from ``norm_epochs`` on normalisation keeps its statistics."""
@@ -117,11 +128,11 @@ class _Student(SeededModule):
                     module.eval()
 
     @property
-    def _apart(self) -> bool:
-        return self.epoch < self.config.apart_epochs
+    def _is_blockwise(self) -> bool:
+        return self.epoch < self.config.blockwise_epochs
 
-    def chance(self) -> torch.Generator:
-        """Return the step's source of chance; what is learned from moves to its device."""
+    def _generator_and_store(self) -> torch.Generator:
+        """Return the step's random state, once the samples are on its device."""
         generator = self.generator()
         store: Any = self.store
         if store.images.device != generator.device:
@@ -129,8 +140,8 @@ class _Student(SeededModule):
         return generator
 
 
-class PoseDistillation(_Student):
-    """A pose net that learns the teachers' keypoints, at any angle.
+class PoseDistillation(_Distillation):
+    """A pose model that learns its teacher's features and heatmaps.
 
     Args:
         store: People.
@@ -141,62 +152,34 @@ class PoseDistillation(_Student):
 
     def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
-        self.teacher: FeatureTeacher | None = None
-        if config.teacher:
-            self.teacher = FeatureTeacher(config.teacher)
-            model = new_lite_hrnet(config.input_wh)
-        else:
-            model = build_pose_model(config.network.pose_config(config.input_wh)["model"])
-            _draw_weights(model)
+        assert config.teacher is not None
+        self.teacher = FeatureTeacher(config.teacher)
+        model = pose_features.new_lite_hrnet(config.input_wh)
         self.net = model.to(memory_format=torch.channels_last)
-        self.sigma = heatmap_sigma(config.input_wh)
 
-    def heatmaps(self, pictures: Tensor) -> Tensor:
-        """Return heatmaps (N, 17, h / 4, w / 4) of pictures (N, 3, h, w) in units of 0 to 255."""
-        heatmaps: Tensor = self.net.head(self.net.extract_feat(normalised(pictures)))
-        return heatmaps.float()
-
-    def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
-        """Return the loss of a batch of people."""
-        generator = self.chance()
+    def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the losses of a batch of people."""
+        generator = self._generator_and_store()
         with torch.autocast(generator.device.type, enabled=False):
-            pictures, keypoints, peaks, weights = self.store.batch(
+            images, _, _, _ = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh, self.config.pose, generator
             )
-            pictures = augment_images(pictures, self.config.pictures, generator)
-        if self.teacher is not None:
-            return self._followed(self.teacher, normalised(pictures), inds)
-        with torch.autocast(generator.device.type, enabled=False):
-            target = heatmap_targets(keypoints, peaks, self.config.input_wh, self.sigma)
-        error = (self.heatmaps(pictures) - target).square()
-        error = (error * (1 + self.config.bell_weight * target)).sum(dim=(2, 3))
-        loss = (error * weights).sum() / weights.sum().clamp(min=1.0)
-        return {"loss": self.checked(loss, inds)}
-
-    def _followed(
-        self, teacher: FeatureTeacher, x: Tensor, inds: Sequence[int]
-    ) -> dict[str, Tensor]:
-        """Return the losses of following a teacher on pictures."""
-        theirs = teacher(x)
-        losses = feature_losses(features_of(self.net, x, theirs if self._apart else None), theirs)
-        *parts, heatmaps = losses
+            images = augment_images(images, self.config.images, generator)
+        x = normalised(images)
+        theirs = self.teacher(x)
+        mine = pose_features.features_of(self.net, x, theirs if self._is_blockwise else None)
+        *features, heatmaps = pose_features.feature_losses(mine, theirs)
         return {
-            "loss_parts": self.checked(torch.stack(parts).sum(), inds),
+            "loss_features": self.checked(torch.stack(features).sum(), inds),
             "loss_heatmaps": self.checked(self.config.answer_weight * heatmaps, inds),
         }
 
 
-def _draw_weights(network: Any) -> None:
-    """Draw a network's weights at random; MMEngine would log a line for each of them."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")
-    network.init_weights()
-    logger.setLevel(level)
+class DetectorDistillation(_Distillation):
+    """A detector that learns its teacher's features, boxes and scores, on rotated images too.
 
-
-class DetectorDistillation(_Student):
-    """A finder that learns the teachers' people, at any angle.
+    The teacher knows upright people, and sees each image upright. Some images are rotated
+    afterwards, and its boxes and scores with them.
 
     Args:
         store: Frames.
@@ -207,92 +190,90 @@ class DetectorDistillation(_Student):
 
     def __init__(self, store: DetectorSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
-        self.teacher: DetectorTeacher | None = None
-        net: Any
-        if config.teacher:
-            self.teacher = DetectorTeacher(config.teacher)
-            net = RTMDetNano(RTMDetShape())
-        else:
-            net = FinderNet(config.network)
-            _draw_weights(net.backbone)
+        assert config.teacher is not None
+        self.teacher = DetectorTeacher(config.teacher)
+        net: Any = RTMDetNano(RTMDetShape())
         self.net = net.to(memory_format=torch.channels_last)
 
-    def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
+    def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the losses of a batch of frames."""
-        generator = self.chance()
-        sampling = self.config.finder
-        if self.teacher is not None and not self._apart:
-            # The teacher is to see people who stand.
+        generator = self._generator_and_store()
+        sampling = self.config.detector
+        if not self._is_blockwise:
             sampling = replace(sampling, rotated_prob=0.0)
         with torch.autocast(generator.device.type, enabled=False):
-            pictures, people, ignored = self.store.batch(
+            images, people, ignored = self.store.batch(
                 torch.as_tensor(inds), self.config.input_wh[0], sampling, generator
             )
-            pictures = augment_images(pictures, self.config.pictures, generator)
-        if self.teacher is not None:
-            return self._followed(self.teacher, pictures, people, ignored, inds, generator)
-        logits, sides = self.net(normalised(pictures))
-        return {
-            "loss_centre": self.checked(centre_loss(logits, people, ignored), inds),
-            "loss_box": self.checked(2.0 * box_loss(sides, people), inds),
-        }
-
-    def _followed(
-        self,
-        teacher: DetectorTeacher,
-        pictures: Tensor,
-        people: Tensor,
-        ignored: Tensor,
-        inds: Sequence[int],
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """Return the losses of following a teacher on pictures, some of which turn afterwards."""
-
-        def rand(count: int) -> Tensor:
-            return torch.rand(count, generator=generator, device=pictures.device)
-
-        # Mosaics come first in a batch; any picture may turn.
-        order = torch.randperm(len(pictures), generator=generator, device=pictures.device)
-        pictures, people, ignored = pictures[order], people[order], ignored[order]
-        theirs = teacher(normalised(pictures))
-        count = 0 if self._apart else round(self.config.finder.rotated_prob * len(pictures))
-        still = len(pictures) - count
-        degrees = torch.zeros(len(pictures), device=pictures.device)
-        degrees[still:] = 360 * rand(count)
-        with torch.autocast(pictures.device.type, enabled=False):
-            if count:
-                # Black, as turned pictures often come, or anything.
-                fill = 255 * rand(count) * (rand(count) < 0.5)
-                pictures[still:] = rotate_images(pictures[still:], degrees[still:], fill)
+            images = augment_images(images, self.config.images, generator)
+        # Mosaics come first in a batch; any image may be rotated.
+        order = torch.randperm(len(images), generator=generator, device=images.device)
+        images, people, ignored = images[order], people[order], ignored[order]
+        theirs = self.teacher(normalised(images))
+        count = 0 if self._is_blockwise else round(self.config.detector.rotated_prob * len(images))
+        with torch.autocast(images.device.type, enabled=False):
+            degrees = _rotate_last(images, count, generator)
             heads = [theirs[name] for name in HEADS]
-            if not self._apart:
-                heads = join_labels(heads, people, ignored)
-            chances, boxes = rotated_targets(heads, degrees)
-        stood, turned = normalised(pictures).split([still, count])
-        losses: dict[str, Tensor] = {}
-        found: list[Features] = []
-        # One after the other: few features have a loss of their own in turned pictures.
-        if still:
-            truth = {name: part[:still] for name, part in theirs.items()}
-            mine = detector_features_of(self.net, stood, truth if self._apart else None)
-            losses["loss_parts"] = torch.stack(list(block_losses(mine, truth).values())).sum()
-            found.append(mine)
-        if count:
-            truth = {name: theirs[name][still:] for name in CLASSIFICATION_FEATURES}
-            mine = detector_features_of(self.net, turned)
-            turned_parts = rotated_feature_losses(mine, truth, degrees[still:]).values()
-            losses["loss_turned"] = _TURNED_WEIGHT * torch.stack(list(turned_parts)).sum()
-            found.append(mine)
-        heads = [torch.cat([part[name].float() for part in found]) for name in HEADS]
-        loss_score, loss_box = detection_losses(heads, chances, boxes)
+            if not self._is_blockwise:
+                heads = detector_features.join_labels(heads, people, ignored)
+            scores, boxes = detector_features.rotated_targets(heads, degrees)
+        losses, mine = self._feature_losses(normalised(images), theirs, degrees, count)
+        loss_score, loss_box = detector_features.detection_losses(mine, scores, boxes)
         weight = self.config.answer_weight
         losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
         losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
+    def _feature_losses(
+        self, x: Tensor, theirs: Features, degrees: Tensor, count: int
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Return the losses of features, and the network's output for each level.
 
-class AlignerTraining(_Student):
-    """An aligner that learns the axes and extents of the teachers' people.
+        Args:
+            x: (N, 3, S, S) normalised images.
+            theirs: The teacher's features of the images before some were rotated.
+            degrees: (N,) by which they are rotated, clockwise.
+            count: How many of them are rotated: the last ones.
+        """
+        upright = len(x) - count
+        losses: dict[str, Tensor] = {}
+        found: list[Features] = []
+        # One after the other: on rotated images few features have a loss of their own.
+        if upright:
+            truth = {name: features[:upright] for name, features in theirs.items()}
+            given = truth if self._is_blockwise else None
+            mine = detector_features.features_of(self.net, x[:upright], given)
+            parts = detector_features.block_losses(mine, truth).values()
+            losses["loss_features"] = torch.stack(list(parts)).sum()
+            found.append(mine)
+        if count:
+            truth = {name: theirs[name][upright:] for name in CLASSIFICATION_FEATURES}
+            mine = detector_features.features_of(self.net, x[upright:])
+            rotated = detector_features.rotated_feature_losses(mine, truth, degrees[upright:])
+            losses["loss_rotated"] = _ROTATED_WEIGHT * torch.stack(list(rotated.values())).sum()
+            found.append(mine)
+        return losses, [torch.cat([mine[name].float() for mine in found]) for name in HEADS]
+
+
+def _rotate_last(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Rotate the last of some images (N, 3, S, S) in place, and return all angles (N,) in degrees.
+
+    The corners that come into view are black, as in most rotated images, or of any brightness.
+    """
+    degrees = torch.zeros(len(images), device=images.device)
+    if count:
+
+        def rand() -> Tensor:
+            return torch.rand(count, generator=generator, device=images.device)
+
+        degrees[-count:] = 360 * rand()
+        fill = 255 * rand() * (rand() < 0.5)
+        images[-count:] = detector_features.rotate_images(images[-count:], degrees[-count:], fill)
+    return degrees
+
+
+class AlignerTraining(_Distillation):
+    """An aligner that learns the axes and extents of the labelled people.
 
     Args:
         store: People.
@@ -304,23 +285,34 @@ class AlignerTraining(_Student):
     def __init__(self, store: PoseSamples, config: DistillConfig) -> None:
         super().__init__(store, config)
         net: Any = AlignerNet(config.network, config.input_wh[0])
-        _draw_weights(net.backbone)
+        _init_weights(net.backbone)
         self.net = net.to(memory_format=torch.channels_last)
 
-    def forward(self, inds: Sequence[int], mode: str = "loss") -> dict[str, Tensor]:
-        """Return the loss of a batch of people."""
-        generator = self.chance()
+    def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the losses of a batch of people."""
+        generator = self._generator_and_store()
         with torch.autocast(generator.device.type, enabled=False):
-            pictures, target = self.store.aligner_batch(
+            images, target = self.store.aligner_batch(
                 torch.as_tensor(inds), self.config.input_wh[0], self.config.pose, generator
             )
-            pictures = augment_images(pictures, self.config.pictures, generator)
-        out = self.net(normalised(pictures))
+            images = augment_images(images, self.config.images, generator)
+        out = self.net(normalised(images))
         known = ~target.isnan().any(dim=1)
         error = (out - target.nan_to_num()).square()[known]
         loss_axis = error[:, :2].sum() / max(1, len(error))
-        loss_box = 4.0 * error[:, 2:].sum() / max(1, len(error))
+        loss_extent = _EXTENT_WEIGHT * error[:, 2:].sum() / max(1, len(error))
         return {
             "loss_axis": self.checked(loss_axis, inds),
-            "loss_box": self.checked(loss_box, inds),
+            "loss_extent": self.checked(loss_extent, inds),
         }
+
+
+def _init_weights(network: Any) -> None:
+    """Initialise a network's weights at random; MMEngine would log a line for each of them."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    network.init_weights()
+    logger.setLevel(level)

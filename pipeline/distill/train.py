@@ -1,4 +1,4 @@
-"""``skelact distill train``: a student's training, on the loop of ``training.runner``."""
+"""``skelact distill train``: from labelled frames to an exported bundle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .measure import measure_aligner, measure_detector, measure_pose
 from .modules import AlignerTraining, DetectorDistillation, DistillConfig, PoseDistillation
 from .pose_samples import PoseSamples
 
-_VAL_SHARE = 20  # one source in so many is measured on
+_VAL_SHARE = 20  # one source in so many is held out
 
 
 def _pose_samples(
@@ -52,7 +52,7 @@ def _detector_samples(
     return DetectorSamples(labelled, rows, side or input_wh[0])
 
 
-# A kind's student, what it learns from, and what it is measured by.
+# Of each kind: what is trained, what it learns from, and how it is measured.
 _KINDS: dict[BundleKind, tuple[Any, Any, Any]] = {
     "pose": (PoseDistillation, _pose_samples, measure_pose),
     "detector": (DetectorDistillation, _detector_samples, measure_detector),
@@ -63,7 +63,7 @@ _KINDS: dict[BundleKind, tuple[Any, Any, Any]] = {
 def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
     """Return rows to learn from and rows to measure on; all frames of a source go together.
 
-    A source is a video, or all pictures whose names differ by what follows the last underscore.
+    A source is a video, or all images whose names differ by what follows the last underscore.
     """
     train: list[int] = []
     val: list[int] = []
@@ -75,7 +75,7 @@ def split_sources(names: Sequence[str]) -> tuple[list[int], list[int]]:
 
 
 def split_labels(labelled: LabelledFrames, kind: BundleKind) -> tuple[list[int], list[int]]:
-    """Return :func:`split_sources` of frames for a finder, of people for the others."""
+    """Return :func:`split_sources` of frames for a detector, of people for the others."""
     names = labelled.names if kind == "detector" else labelled.names[labelled.person_frames]
     return split_sources([str(name) for name in names])
 
@@ -102,22 +102,22 @@ def measure_held_out(
 
 def distill(
     config: DistillConfig,
-    labels: Path,
-    work_dir: Path,
+    labels: str | Path,
+    work_dir: str | Path,
     *,
-    init: Path | None = None,
+    init: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Train a student; the weights' moving average after the last epoch is kept.
+    """Train a network and export it; the moving average of its weights is kept.
 
     Args:
         config: What to do.
         labels: Folder of labelled frames.
-        work_dir: Gets the pair, named as its kind, resume states and logs.
-        init: A student of the same backbone to start from, of any kind; None starts from random
+        work_dir: Gets the bundle, named as its kind, the resume state and logs.
+        init: An exported bundle of the same kind and shape to start from; None starts from random
             weights.
         seed: Seed of weights, order and samples.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -127,31 +127,26 @@ def distill(
     Returns:
         Path of the JSON.
     """
-    if config.teacher and config.kind == "aligner":
-        raise SkelactError("teacher: an aligner learns from labels alone")
+    labels, work_dir = Path(labels), Path(work_dir)
+    init = Path(init) if init else None
     if config.norm_epochs == 0 and init is None:
         raise SkelactError(
-            "norm_epochs=0: there are no statistics to keep yet; name a student with --init, or set"
+            "norm_epochs=0: there are no statistics to keep yet; name a bundle with --init, or set"
             " norm_epochs=1"
         )
-    if config.init_share and config.norm_epochs != 0:
-        raise SkelactError(
-            "init_share: expected norm_epochs=0 with it, so that both students' statistics are in "
-            f"their kernels, got norm_epochs={config.norm_epochs}"
-        )
     labelled = LabelledFrames.load(labels)
-    student_type, samples_of, _ = _KINDS[config.kind]
+    training, samples_of, _ = _KINDS[config.kind]
     train_rows, val_rows = split_labels(labelled, config.kind)
     if not train_rows:
         raise SkelactError(f"{labels}: nothing to learn from")
     torch.manual_seed(seed)
     samples = samples_of(labelled, train_rows, config.input_wh, config.stored_side)
-    module = student_type(samples, config)
+    module = training(samples, config)
     if init is not None:
         _start_from(module, init)
         if config.norm_epochs == 0:
             fold_batch_norm(module.net)
-    begun = copy.deepcopy(module.net.state_dict()) if config.init_share else {}
+    start_weights = copy.deepcopy(module.net.state_dict()) if config.ensemble_weight else {}
     module = train_module(
         module,
         config.optim,
@@ -166,11 +161,11 @@ def distill(
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
     finished = module.net.state_dict()
-    for name, weights in begun.items():
+    for name, weights in start_weights.items():
         if weights.is_floating_point():
-            finished[name].lerp_(weights, config.init_share)
+            finished[name].lerp_(weights, config.ensemble_weight)
     shift = {}
-    if config.kind == "detector" and config.teacher and config.apart_epochs < config.optim.epochs:
+    if config.kind == "detector" and config.blockwise_epochs < config.optim.epochs:
         teacher = module.teacher.as_detector()
         added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
         shift = {"score_shift": round(added, 4)}
@@ -195,28 +190,23 @@ def distill(
     return save_bundle(work_dir / config.kind, module.net, meta)
 
 
-def _identity(student: Path) -> dict[str, str]:
-    return {"name": student.stem, "sha256": read_bundle(student).weights_sha256}
+def _identity(bundle: Path) -> dict[str, str]:
+    return {"name": bundle.stem, "sha256": read_bundle(bundle).weights_sha256}
 
 
 def _start_from(module: Any, init: Path) -> None:
-    """Take the weights of another student: all from one of the same kind, else the backbone's."""
-    meta = read_bundle(init)
+    """Load the weights of another bundle of the same kind and shape."""
+    meta = read_bundle(init, module.config.kind)
     if meta.network != module.config.shape:
         raise SkelactError(f"{init}: expected {module.config.shape}, got {meta.network}")
-    if meta.kind == module.config.kind:
-        load_bundle_weights(init, module.net)
-        return
-    other = build_network(meta)
-    load_bundle_weights(init, other)
-    module.net.backbone.load_state_dict(other.backbone.state_dict())
+    load_bundle_weights(init, module.net)
 
 
 def fold_batch_norm(net: nn.Module) -> None:
-    """Move what normalisation has gathered into the kernels before it.
+    """Fold the statistics of batch normalisation into the kernels before it.
 
-    The network computes what it did in use. A channel that hardly varies is not multiplied after
-    its kernel any more, so a step of the kernel is as long in what it does as in its numbers.
+    In inference the network computes what it did before. A channel that hardly varies is no longer
+    multiplied after its kernel, so a step of the kernel changes the output as much as the numbers.
     Convolutions that are followed by normalisation have no bias of their own.
     """
     conv: nn.Module | None = None
@@ -240,10 +230,10 @@ def _move_statistics(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 def build_network(meta: BundleMeta) -> Any:
-    """Return a student's network, with any weights."""
+    """Return the network of an exported bundle, with any weights."""
     if meta.kind == "detector":
         return detector_network(meta)
     if meta.kind == "aligner":
         return AlignerNet(meta.shape(SlimHRNet), meta.input_wh[0])
-    shape = meta.shape(SlimHRNet, LiteHRNet)
+    shape = meta.shape(LiteHRNet)
     return build_pose_model(shape.pose_config(meta.input_wh)["model"])

@@ -1,4 +1,4 @@
-"""Our own person finder: centres of people and the sides of their boxes, at any angle."""
+"""Our own person detector: an exported bundle that PyTorch runs."""
 
 from __future__ import annotations
 
@@ -8,88 +8,33 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ..decode.frames import FrameBatch
-from ..nets.mmpose_adapter import build_pose_model
 from ..nets.rtmdet import RTMDetNano
-from ..nets.shapes import RTMDetShape, SlimHRNet
+from ..nets.shapes import RTMDetShape
 from ..weights.bundle import BundleMeta, BundleNetwork, bundle_weights, read_bundle
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
 
-STRIDE = 4
-# The network's input is a multiple of this.
+# Sides of the network's input are multiples of this, its coarsest stride.
 _COARSEST = 32
-_PADDING = 114
+# Grey value of the letterbox padding, as in YOLOX and RTMDet.
+_PAD_VALUE = 114
+# IoU of non-maximum suppression, as in RTMDet's own configs for one class of people.
 _NMS_IOU = 0.6
-_MOST = 100
 
 
-class FinderNet(nn.Module):
-    """A slim HRNet with a head for centres and boxes.
-
-    Args:
-        network: Shape of the backbone.
-    """
-
-    def __init__(self, network: SlimHRNet) -> None:
-        super().__init__()
-        self.backbone = build_pose_model(network.backbone())
-        self.head = nn.Sequential(
-            nn.Conv2d(network.width, 48, 3, padding=1, bias=False),
-            nn.BatchNorm2d(48),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(48, 5, 1),
-        )
-        # Few places are centres: begin with a chance of one in a hundred.
-        bias = self.head[-1].bias
-        assert isinstance(bias, Tensor)
-        nn.init.zeros_(bias)
-        bias.data[0] = -4.6
-        bias.data[1:] = 2.0
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Find people.
-
-        Args:
-            x: (N, 3, H, W) float32, normalised RGB; H and W multiples of 32.
-
-        Returns:
-            Logits of a person's centre (N, H / 4, W / 4), and the ways from there to the left,
-            upper, right and lower side of the box (N, 4, H / 4, W / 4), in pixels of the input.
-        """
-        out = self.head(self.backbone(x)[0]).float()
-        sides = torch.exp(out[:, 1:].clamp(-2.0, 5.0)) * STRIDE
-        return out[:, 0], sides
-
-    @staticmethod
-    def people(out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return boxes and scores of what the network gave; see :func:`find_peaks`."""
-        return find_peaks(*out)
-
-
-def detector_network(meta: BundleMeta) -> FinderNet | RTMDetNano:
-    """Return the network of a finder, with any weights.
+def detector_network(meta: BundleMeta) -> RTMDetNano:
+    """Return the network of an exported detector, with any weights.
 
     Raises:
-        WeightsError: if it has another shape than finders have.
+        WeightsError: if it has another shape than detectors have.
     """
-    shape = meta.shape(SlimHRNet, RTMDetShape)
-    return FinderNet(shape) if isinstance(shape, SlimHRNet) else RTMDetNano(shape)
-
-
-def box_sides(sides: Tensor) -> Tensor:
-    """Return boxes (N, 4, h, w) xyxy in pixels of the input from a :class:`FinderNet`'s sides."""
-    height, width = sides.shape[2:]
-    xs = (torch.arange(width, device=sides.device) + 0.5) * STRIDE
-    ys = (torch.arange(height, device=sides.device) + 0.5) * STRIDE
-    left, upper, right, lower = sides.unbind(1)
-    return torch.stack([xs - left, ys[:, None] - upper, xs + right, ys[:, None] + lower], 1)
+    return RTMDetNano(meta.shape(RTMDetShape))
 
 
 class TorchDetector:
-    """The finder as a detector.
+    """A detector of our own, as ``PersonDetector``.
 
     Args:
         name: Name in the weights table, or a path of either file of the pair.
@@ -131,7 +76,7 @@ class TorchDetector:
         """Load the network.
 
         Raises:
-            SkelactError: if the weights are missing or are no finder's.
+            SkelactError: if the weights are missing or are no detector's.
         """
         if self._net is not None:
             return
@@ -151,7 +96,7 @@ class TorchDetector:
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         # No larger than the frame needs: half of a square around a wide one would be empty.
         columns, rows = (-(-pixels // _COARSEST) * _COARSEST for pixels in size)
-        boxed = np.full((len(batch.frames), rows, columns, 3), _PADDING, np.uint8)
+        boxed = np.full((len(batch.frames), rows, columns, 3), _PAD_VALUE, np.uint8)
         for canvas, frame in zip(boxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         with torch.inference_mode():
@@ -172,19 +117,3 @@ def suppress(bboxes: np.ndarray, scores: np.ndarray, score_thr: float) -> np.nda
     corners_sizes = np.concatenate([bboxes[:, :2], bboxes[:, 2:] - bboxes[:, :2]], 1)
     rows = cv2.dnn.NMSBoxes(corners_sizes.tolist(), scores.tolist(), score_thr, _NMS_IOU)
     return np.asarray(rows, int).reshape(-1)
-
-
-def find_peaks(logits: Tensor, sides: Tensor, most: int = _MOST) -> tuple[Tensor, Tensor]:
-    """Return boxes (N, K, 4) xyxy in pixels of the input, and scores (N, K), best first.
-
-    Args:
-        logits: (N, h, w), see :class:`FinderNet`.
-        sides: (N, 4, h, w).
-        most: K.
-    """
-    heat = torch.sigmoid(logits)
-    is_peak = heat == torch.nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]
-    scores, places = (heat * is_peak).flatten(1).topk(min(most, heat[0].numel()), dim=1)
-    boxes = box_sides(sides).flatten(2)
-    rows = places[:, None].expand(-1, 4, -1)
-    return boxes.gather(2, rows).transpose(1, 2), scores

@@ -16,7 +16,10 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class SlimHRNet:
-    """Shape of the backbone.
+    """Shape of a slim HRNet (Sun et al., CVPR 2019), the aligner's backbone.
+
+    Plain convolutions at an eighth of the published width run several times as fast on a processor
+    as Lite-HRNet's many small operations.
 
     Attributes:
         width: Channels of the finest branch; each coarser one has twice as many.
@@ -56,40 +59,6 @@ class SlimHRNet:
         ]
         return {"type": "HRNet", "in_channels": 3, "extra": stages, "init_cfg": init}
 
-    def pose_config(self, input_wh: tuple[int, int]) -> dict[str, Any]:
-        """Return the config of a top-down pose net on this backbone, as ``PoseEstimator`` reads it.
-
-        Args:
-            input_wh: Width and height of the crops, multiples of 32.
-        """
-        width, height = input_wh
-        codec = {
-            "type": "UDPHeatmap",
-            "input_size": (width, height),
-            "heatmap_size": (width // 4, height // 4),
-            "sigma": heatmap_sigma(input_wh),
-        }
-        model = {
-            "type": "TopdownPoseEstimator",
-            "data_preprocessor": {
-                "type": "PoseDataPreprocessor",
-                "mean": list(PIXEL_MEAN),
-                "std": list(PIXEL_STD),
-                "bgr_to_rgb": True,
-            },
-            "backbone": self.backbone(),
-            "head": {
-                "type": "HeatmapHead",
-                "in_channels": self.width,
-                "out_channels": 17,
-                "deconv_out_channels": None,
-                "loss": {"type": "KeypointMSELoss", "use_target_weight": True},
-                "decoder": codec,
-            },
-            "test_cfg": {"flip_mode": "heatmap", "shift_heatmap": False},
-        }
-        return {"model": model, "codec": codec, "padding": 1.25, "use_udp": True}
-
 
 @dataclass(frozen=True)
 class RTMDetShape:
@@ -103,8 +72,3 @@ class RTMDetShape:
 
 
 NetworkShape = SlimHRNet | LiteHRNet | RTMDetShape
-
-
-def heatmap_sigma(input_wh: tuple[int, int]) -> float:
-    """Return the spread of a keypoint's heatmap, in its pixels: 2 at 256x192, less below."""
-    return 2.0 if input_wh[1] >= 256 else 1.5

@@ -19,7 +19,6 @@ from ..common.files import sha256_of
 from ..layout import COCO_17, KeypointLayout
 from ..nets.lite_hrnet import LiteHRNet
 from ..nets.mmpose_adapter import build_pose_model, import_mmpose
-from ..nets.shapes import SlimHRNet
 from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, read_bundle
 from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS
@@ -165,7 +164,7 @@ class PoseEstimator:
             found = fetch_weights(bundle_weights(self._name))
             if is_bundle(found.name):
                 meta = read_bundle(found, "pose")
-                return meta.shape(SlimHRNet, LiteHRNet).pose_config(meta.input_wh), found
+                return meta.shape(LiteHRNet).pose_config(meta.input_wh), found
             size = re.search(r"(\d+)x(\d+)", WEIGHTS[self._name].filename)
             assert size is not None  # every pose model of the table names its input
             height, width = map(int, size.groups())

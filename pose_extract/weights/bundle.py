@@ -180,7 +180,10 @@ class BundleMeta:
         """
         if not isinstance(self.network, expected):
             names = " or ".join(cls.__name__ for cls in expected)
-            raise WeightsError(f"a {self.kind}: expected {names}, got {self.network}")
+            raise WeightsError(
+                f"a {self.kind}: expected {names}, got {self.network}, which this version does not "
+                "run; train another with `skelact distill train`"
+            )
         return self.network
 
 

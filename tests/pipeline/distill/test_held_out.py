@@ -50,4 +50,4 @@ def test_distilled_networks_and_teachers_are_measured_on_held_out_sources(shared
             assert values[0] == 1
     result = CliRunner().invoke(main, ["distill", "measure", "no-such-net", "--labels", labels])
     assert result.exit_code == 1
-    assert "expected a student's .json, or one of rtmdet-nano" in result.output
+    assert "expected an exported bundle's .json, or one of rtmdet-nano" in result.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from skelact import SkelactError
 from skelact.pipeline.distill.train import distill, fold_batch_norm, split_sources
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
+from skelact.pose_extract.nets.aligner_net import AlignerNet
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model
 from skelact.pose_extract.nets.rtmdet import RTMDetNano
@@ -24,6 +24,7 @@ from skelact.pose_extract.nets.shapes import RTMDetShape
 from skelact.pose_extract.pose.aligner import Aligner
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.weights.bundle import read_bundle
+from skelact.pose_extract.weights.download import find_weights
 
 
 def test_all_frames_of_a_source_are_on_one_side():
@@ -34,52 +35,35 @@ def test_all_frames_of_a_source_are_on_one_side():
     assert not {row // 5 for row in train} & {row // 5 for row in val}
 
 
-@pytest.mark.parametrize("kind", ["pose", "detector", "aligner"])
-def test_a_student_learns_resumes_and_is_used(kind, tmp_path):
+def test_a_training_resumes_and_its_bundle_is_used(tmp_path):
     labels = tmp_path / "labels"
     labelled_frames(6).save(labels / "a.npz")
     (labels / "teachers.json").write_text('{"poses": ["by hand"]}')
-    size = "input_wh=[64,96]" if kind == "pose" else "input_wh=[96,96]"
-    name = "pose_128x96" if kind == "pose" else kind
-    config = load(name, *TINY, size)
+    config = load("aligner", *TINY)
     whole = distill(config, labels, tmp_path / "whole", device="cpu", quiet=True)
-    half = load(name, *TINY, size, "optim.epochs=1", "optim.schedule=constant")
-    both = load(name, *TINY, size, "optim.schedule=constant")
+    half = load("aligner", *TINY, "optim.epochs=1", "optim.schedule=constant")
+    both = load("aligner", *TINY, "optim.schedule=constant")
     distill(half, labels, tmp_path / "resumed", device="cpu", quiet=True)
     resumed = distill(both, labels, tmp_path / "resumed", device="cpu", resume=True, quiet=True)
     unbroken = distill(both, labels, tmp_path / "unbroken", device="cpu", quiet=True)
     weights = [path.with_suffix(".safetensors").read_bytes() for path in (resumed, unbroken)]
     assert weights[0] == weights[1]
 
-    meta = read_bundle(whole, kind)
+    meta = read_bundle(whole, "aligner")
     assert meta.data["people"] == 12
     assert meta.data["teachers"] == {"poses": ["by hand"]}
     frame = frame_with(person(30, 60))
-    if kind == "pose":
-        pose = PoseEstimator(str(whole), device="cpu")
-        keypoints, scores = pose.predict(pose.crop(frame, person(30, 60)[0][None]))
-        assert keypoints.shape == (1, 17, 2)
-        assert scores.shape == (1, 17)
-        assert pose.identity()["weights"] == meta.weights_sha256
-    elif kind == "aligner":
-        aligner = Aligner(str(whole), device="cpu")
-        boxes = np.stack([person(30, 60)[0]] * 3)
-        middles, sizes, angles = aligner.align([frame] * 3, boxes)
-        assert middles.shape == sizes.shape == (3, 2)
-        assert angles.shape == (3,)
-        alone = aligner.align([frame], boxes[:1])
-        assert np.abs(alone[0][0] - middles[2]).max() < 1.0
-        assert aligner.identity()["sha256"] == meta.weights_sha256
-    else:
-        finder = build_detector(str(whole), score_thr=0.0, device="cpu")
-        batch = FrameBatch(np.stack([frame, frame]), np.arange(2), np.arange(2) / 25)
-        found = finder.detect(batch, "a.mp4")
-        assert len(found) == 2
-        assert (found[0].bboxes[:, 2] <= 320).all()
-        assert finder.identity()["sha256"] == meta.weights_sha256
+    aligner = Aligner(str(whole), device="cpu")
+    boxes = np.stack([person(30, 60)[0]] * 3)
+    middles, sizes, angles = aligner.align([frame] * 3, boxes)
+    assert middles.shape == sizes.shape == (3, 2)
+    assert angles.shape == (3,)
+    alone = aligner.align([frame], boxes[:1])
+    assert np.abs(alone[0][0] - middles[2]).max() < 1.0
+    assert aligner.identity()["sha256"] == meta.weights_sha256
 
 
-def test_two_processes_teach_one_student(tmp_path):
+def test_two_processes_train_one_network(tmp_path):
     labelled_frames(6).save(tmp_path / "labels" / "a.npz")
     settings = [part for value in (*TINY, "input_wh=[32,32]") for part in ("--set", value)]
     done = subprocess.run(
@@ -93,55 +77,62 @@ def test_two_processes_teach_one_student(tmp_path):
     assert read_bundle(tmp_path / "out" / "aligner.json", "aligner").seed == 0
 
 
-@pytest.mark.parametrize("kind", ["pose", "detector", "aligner"])
-def test_a_student_goes_on_from_another(kind, tmp_path):
+def test_a_training_goes_on_from_another_of_its_kind_and_shape(tmp_path):
     labelled_frames(2).save(tmp_path / "labels" / "a.npz")
-    teach = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
-    first = distill(teach, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
-    name, size = ("pose_128x96", "[64,64]") if kind == "pose" else (kind, "[96,96]")
-    still = load(name, *TINY, f"input_wh={size}", "optim.epochs=1", "optim.lr=1e-12")
+    config = load("aligner", *TINY, "input_wh=[32,32]", "optim.epochs=1")
+    first = distill(config, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
+    still = load("aligner", *TINY, "input_wh=[32,32]", "optim.epochs=1", "optim.lr=1e-12")
     second = distill(
         still, tmp_path / "labels", tmp_path / "second", init=first, device="cpu", quiet=True
     )
     before, after = (load_file(path.with_suffix(".safetensors")) for path in (first, second))
-    shared_names = [name for name, value in before.items() if value.dim() == 4 and name in after]
-    assert len(shared_names) > 20
-    assert all(torch.equal(before[name], after[name]) for name in shared_names)
-    assert read_bundle(second, kind).data["started_from"] == {
-        "name": "pose",
+    kernels = [name for name, value in before.items() if value.dim() == 4]
+    assert len(kernels) > 20
+    assert all(torch.equal(before[name], after[name]) for name in kernels)
+    assert read_bundle(second, "aligner").data["started_from"] == {
+        "name": "aligner",
         "sha256": read_bundle(first).weights_sha256,
     }
+    wider = load("aligner", *TINY, "network.width=8", "input_wh=[32,32]")
+    for wrong, message in (
+        (first, r"expected SlimHRNet\(width=8"),
+        (find_weights("skelact-detector-320"), "expected a network of kind 'aligner'"),
+    ):
+        with pytest.raises(SkelactError, match=message):
+            distill(wider, tmp_path / "labels", tmp_path / "w", init=wrong, device="cpu")
 
 
-def test_a_student_may_keep_a_share_of_whom_it_started_from(tmp_path):
+def test_a_weight_space_ensemble_keeps_a_share_of_the_start(tmp_path):
     labelled_frames(2).save(tmp_path / "labels" / "a.npz")
-    start = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
+    start = load("aligner", *TINY, "input_wh=[32,32]", "optim.epochs=1")
     first = distill(start, tmp_path / "labels", tmp_path / "first", device="cpu", quiet=True)
 
-    def kernels(share, *changes):
-        config = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1",
-                      "norm_epochs=0", f"init_share={share}", *changes)  # fmt: skip
+    def kernels(weight, *changes):
+        config = load("aligner", *TINY, "input_wh=[32,32]", "optim.epochs=1",
+                      "norm_epochs=0", f"ensemble_weight={weight}", *changes)  # fmt: skip
         info = distill(
-            config, tmp_path / "labels", tmp_path / f"{share}{changes}", init=first, device="cpu",
+            config, tmp_path / "labels", tmp_path / f"{weight}{changes}", init=first, device="cpu",
             quiet=True,
         )  # fmt: skip
         found = load_file(info.with_suffix(".safetensors"))
         return torch.cat([value.float().flatten() for value in found.values() if value.dim() == 4])
 
-    learned, half, begun = (kernels(share) for share in (0.0, 0.5, 1.0))
-    assert (learned - begun).abs().max() > 1e-3
-    assert torch.equal(begun, kernels(0.0, "optim.lr=1e-12"))
-    assert torch.allclose(half, (learned + begun) / 2, atol=2e-3)
+    learned, half, start_kernels = (kernels(weight) for weight in (0.0, 0.5, 1.0))
+    assert (learned - start_kernels).abs().max() > 1e-3
+    assert torch.equal(start_kernels, kernels(0.0, "optim.lr=1e-12"))
+    assert torch.allclose(half, (learned + start_kernels) / 2, atol=2e-3)
     with pytest.raises(SkelactError, match="expected norm_epochs=0"):
         kernels(0.5, "norm_epochs=1")
 
 
-@pytest.mark.parametrize("name", ["pose_128x96", "pose_lite_256x192", "finder_rtmdet"])
-def test_statistics_in_the_kernels_change_nothing(name):
+@pytest.mark.parametrize("name", ["aligner", "pose_lite_256x192", "detector_rtmdet"])
+def test_folded_batch_norm_changes_nothing(name):
     torch.manual_seed(0)
     config = load(name)
-    if name == "finder_rtmdet":
+    if name == "detector_rtmdet":
         net = RTMDetNano(config.shape)
+    elif name == "aligner":
+        net = AlignerNet(config.shape, 64)
     else:
         net = build_pose_model(config.shape.pose_config((64, 64))["model"]).backbone
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -164,15 +155,15 @@ def test_statistics_in_the_kernels_change_nothing(name):
     assert all(not norm.running_mean.any() for norm in norms)
 
 
-@pytest.mark.parametrize("kind", ["pose", "finder"])
-def test_a_student_follows_a_teacher_first_apart_then_whole(kind, shared, tmp_path):
+@pytest.mark.parametrize("kind", ["pose", "detector"])
+def test_distillation_is_block_wise_first_then_joint(kind, shared, tmp_path):
     labelled_frames(6).save(tmp_path / "labels" / "a.npz")
     name, shape, teacher = {
         "pose": ("pose_lite_256x192", LiteHRNet(), "litehrnet18-coco-256x192"),
-        "finder": ("finder_rtmdet", RTMDetShape(), "rtmdet-nano"),
+        "detector": ("detector_rtmdet", RTMDetShape(), "rtmdet-nano"),
     }[kind]
     small = ("input_wh=[64,64]", "optim.batch_size=4", "optim.warmup_epochs=0",
-             "optim.schedule=constant", "apart_epochs=1")  # fmt: skip
+             "optim.schedule=constant", "blockwise_epochs=1")  # fmt: skip
 
     def train(folder, epochs, resume=False):
         config = load(name, *small, f"optim.epochs={epochs}")
@@ -192,9 +183,9 @@ def test_a_student_follows_a_teacher_first_apart_then_whole(kind, shared, tmp_pa
         pose = PoseEstimator(str(unbroken), device="cpu", aligner="none")
         assert pose.predict(pose.crop(frame, person(30, 60)[0][None]))[0].shape == (1, 17, 2)
     else:
-        finder = build_detector(str(unbroken), score_thr=0.0, device="cpu")
+        detector = build_detector(str(unbroken), score_thr=0.0, device="cpu")
         batch = FrameBatch(frame[None], np.zeros(1, np.int64), np.zeros(1))
-        assert len(finder.detect(batch, "a.mp4")[0].bboxes) > 0
+        assert len(detector.detect(batch, "a.mp4")[0].bboxes) > 0
     whole = load(f"{name}_whole", *small[:2], "optim.epochs=1")
     joined = distill(whole, tmp_path / "labels", tmp_path / "joined", init=unbroken, quiet=True)
     assert read_bundle(joined, kind).data["started_from"]["name"] == kind
@@ -204,20 +195,3 @@ def test_a_student_follows_a_teacher_first_apart_then_whole(kind, shared, tmp_pa
     other = load(name, *small, f"teacher={wrong}")
     with pytest.raises(SkelactError, match="no pose model called|expected RTMDet-nano as ONNX"):
         distill(other, tmp_path / "labels", tmp_path / "other", device="cpu", quiet=True)
-
-
-def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):
-    labelled_frames(2).save(tmp_path / "labels" / "a.npz")
-    config = load("pose_128x96", *TINY, "input_wh=[32,32]", "optim.epochs=1")
-    path = distill(config, tmp_path / "labels", tmp_path / "w", device="cpu", quiet=True)
-    with pytest.raises(SkelactError, match="expected a network of kind 'finder', got 'pose'"):
-        read_bundle(path, "finder")
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps(values | {"weights_sha256": "0" * 64}))
-    with pytest.raises(SkelactError, match="does not belong to"):
-        PoseEstimator(str(path))
-    path.write_text("{}")
-    with pytest.raises(SkelactError, match="expected a network's description"):
-        PoseEstimator(str(path))
-    with pytest.raises(SkelactError, match="no file"):
-        PoseEstimator(str(tmp_path / "none.json"))

@@ -145,6 +145,15 @@ def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):
         PoseEstimator(str(tmp_path / "none.json"))
 
 
+@pytest.mark.parametrize(("kind", "build"), [("finder", build_detector), ("pose", PoseEstimator)])
+def test_networks_that_are_run_no_more_say_so(kind, build, tmp_path):
+    info = copy_of("skelact-aligner-96", tmp_path)
+    slim = {"width": 16, "blocks": 1, "modules": [1, 2, 1], "bottleneck": 16}
+    as_version_1(info, kind=kind, network=slim)
+    with pytest.raises(WeightsError, match=r"got SlimHRNet.* does not run; train another"):
+        build(str(info), device="cpu").load()
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     _, info = save(tmp_path / "mine")
     with pytest.raises(WeightsError, match="do not fit their JSON"):
