@@ -252,8 +252,8 @@ def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Ann
     order = np.random.default_rng(seed).permutation(len(clips))
     kept: list[int] = []
     for label in sorted({clip.label for clip in clips}):
-        mine = [i for i in order.tolist() if clips[i].label == label]
-        kept += mine[: max(1, round(share * len(mine)))]
+        members = [i for i in order.tolist() if clips[i].label == label]
+        kept += members[: max(1, round(share * len(members)))]
     return [clips[i] for i in sorted(kept)]
 
 
