@@ -6,7 +6,7 @@
     skelact.extract("clip.mp4").sequence     # the skeletons
     model = skelact.Pipeline(effort="fast")  # keeps its networks for many clips
 
-The package is laid out by the boxes of its picture: ``pose_extract`` turns video into skeleton
+The folders follow the data: ``pose_extract`` turns video into skeleton
 sequences, ``models`` holds SkeletonMAE and the SSL classifier, ``pipeline`` trains, evaluates and
 predicts. Importing ``skelact`` imports none of them: the names below are loaded when they are used.
 """
@@ -66,12 +66,15 @@ class SkelactError(Exception):
     """
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name], __name__), name)
-    globals()[name] = value
-    return value
+# Hidden from type checkers, for which every name would be right otherwise.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_LAZY[name], __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

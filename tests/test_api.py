@@ -37,7 +37,7 @@ def test_importing_is_light_and_offers_the_names():
 def test_each_name_is_the_one_that_type_checkers_see(repository):
     """The imports under TYPE_CHECKING, the lazy table and __all__ say the same."""
     tree = ast.parse((repository / "__init__.py").read_text())
-    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
         alias.name: f".{node.module}"
         for node in guarded.body

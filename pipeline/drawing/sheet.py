@@ -1,4 +1,4 @@
-"""What ``skelact inspect`` shows of an output folder: its clips, worst first, as a page of images."""
+"""What ``skelact inspect`` shows of an output folder: its clips, worst first, as an image page."""
 
 from __future__ import annotations
 

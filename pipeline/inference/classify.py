@@ -11,6 +11,8 @@ import numpy as np
 from ..checkpoints.checkpoint import CheckpointMeta
 from ..data.annotations import Annotation
 
+__all__ = ["TestProtocol", "classify", "predict_scores"]
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestProtocol:
-    """How a clip is looked at when it is classified.
+    """Which views of a clip are classified.
 
     Attributes:
         num_clips: Test clips per video whose scores are averaged.
-        flip: Average with the scores of the mirror picture.
+        flip: Average with the scores of the mirror image.
     """
 
     num_clips: int = 1
@@ -77,7 +79,8 @@ def classify(
         annotations: The clips.
         device: Where to compute.
         batch_size: Clips per batch.
-        protocol: How each clip is looked at; None for what the classifier was measured with.
+        protocol: Which views of each clip are averaged; None for those that the classifier was
+            measured with.
     """
     import torch
 

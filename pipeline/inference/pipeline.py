@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from ...pose_extract.extract import ExtractConfig, Extractor, Progress
 from ...pose_extract.skeleton import SkeletonSequence
@@ -22,17 +22,37 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline", "Source", "extract", "predict"]
 
-# A file, a folder or a CSV list; several of them; frames in memory, with their fps.
+# A file, a folder or a CSV list; frames in memory; anything that is taken.
 PathSource: TypeAlias = "str | os.PathLike[str] | ClipSource"
-Source: TypeAlias = "PathSource | Iterable[PathSource] | np.ndarray | Iterable[np.ndarray]"
+Frames: TypeAlias = "np.ndarray | Iterable[np.ndarray]"
+Source: TypeAlias = "PathSource | Iterable[PathSource] | Frames"
+Fps: TypeAlias = "float | Fraction"
+OnProgress: TypeAlias = "Callable[[Progress], None] | None"
 
 R = TypeVar("R", ClipSkeletons, ActionPrediction)
+
+# Type checkers cannot know whether a path is a file or a folder: they are told that it is a file,
+# or anything.
+
+
+@overload
+def extract(source: PathSource, *, fps: None = None, **options: Any) -> ClipSkeletons | Any: ...
+
+
+@overload
+def extract(
+    source: Iterable[PathSource], *, fps: None = None, **options: Any
+) -> list[ClipSkeletons]: ...
+
+
+@overload
+def extract(source: Frames, *, fps: Fps, **options: Any) -> ClipSkeletons: ...
 
 
 def extract(
     source: Source,
     *,
-    fps: float | Fraction | None = None,
+    fps: Fps | None = None,
     config: ExtractConfig | None = None,
     **options: Any,
 ) -> ClipSkeletons | Any:
@@ -61,18 +81,51 @@ def extract(
     return _run(source, fps, lambda clips: _skeletons(extractor, clips, None))
 
 
+@overload
+def predict(source: PathSource, *, fps: None = None, **options: Any) -> ActionPrediction | Any: ...
+
+
+@overload
+def predict(
+    source: Iterable[PathSource], *, fps: None = None, **options: Any
+) -> list[ActionPrediction]: ...
+
+
+@overload
+def predict(source: Frames, *, fps: Fps, **options: Any) -> ActionPrediction: ...
+
+
 def predict(
     source: Source,
     *,
-    fps: float | Fraction | None = None,
+    fps: Fps | None = None,
     checkpoint: str | Path | None = None,
     config: ExtractConfig | None = None,
     top_k: int = 5,
     **options: Any,
 ) -> ActionPrediction | Any:
-    """Return the action in a clip, or in several; see :func:`extract` and :class:`Pipeline`."""
+    """Return the action in a clip, or in several.
+
+    The networks are loaded anew at each call; :class:`Pipeline` keeps them.
+
+    Args:
+        source: What :func:`extract` takes.
+        fps: Frame rate of frames in memory, and for these alone.
+        checkpoint: The classifier; None for the shipped one.
+        config: How skeletons are extracted.
+        top_k: Labels to give per clip.
+        options: Fields of ``ExtractConfig`` that replace those of ``config``.
+
+    Returns:
+        One ``ActionPrediction``, or a list of them, as :func:`extract` does.
+
+    Raises:
+        SkelactError: if there is no such file or checkpoint, or a network cannot be loaded.
+        TypeError: if an option or the source is of no known kind.
+        ValueError: if an option, the frames or ``fps`` cannot be.
+    """
     model = Pipeline(checkpoint, config=config, top_k=top_k, **options)
-    return model(source, fps=fps)
+    return _run(source, fps, lambda clips: model._predictions(clips, None))
 
 
 class Pipeline:
@@ -129,12 +182,32 @@ class Pipeline:
             f"device={self.config.device!r})"
         )
 
+    # A str is an iterable of str too: the first signature that fits is taken.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        source: PathSource | SkeletonSequence | ClipSkeletons,
+        *,
+        fps: None = None,
+        on_progress: OnProgress = None,
+    ) -> ActionPrediction | Any: ...
+
+    @overload
+    def __call__(
+        self, source: Iterable[PathSource], *, fps: None = None, on_progress: OnProgress = None
+    ) -> list[ActionPrediction]: ...
+
+    @overload
+    def __call__(
+        self, source: Frames, *, fps: Fps, on_progress: OnProgress = None
+    ) -> ActionPrediction: ...
+
     def __call__(
         self,
         source: Source | SkeletonSequence | ClipSkeletons,
         *,
-        fps: float | Fraction | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        fps: Fps | None = None,
+        on_progress: OnProgress = None,
     ) -> ActionPrediction | Any:
         """Return the action in a clip, or in several.
 
@@ -156,12 +229,27 @@ class Pipeline:
             return self._predictor.predict_sequence(source)
         return _run(source, fps, lambda clips: self._predictions(clips, on_progress))
 
+    @overload
+    def extract(  # type: ignore[overload-overlap]
+        self, source: PathSource, *, fps: None = None, on_progress: OnProgress = None
+    ) -> ClipSkeletons | Any: ...
+
+    @overload
+    def extract(
+        self, source: Iterable[PathSource], *, fps: None = None, on_progress: OnProgress = None
+    ) -> list[ClipSkeletons]: ...
+
+    @overload
+    def extract(
+        self, source: Frames, *, fps: Fps, on_progress: OnProgress = None
+    ) -> ClipSkeletons: ...
+
     def extract(
         self,
         source: Source,
         *,
-        fps: float | Fraction | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        fps: Fps | None = None,
+        on_progress: OnProgress = None,
     ) -> ClipSkeletons | Any:
         """Return the skeletons of a clip, or of several; see :func:`extract`."""
         extractor = self._predictor.extractor
@@ -171,7 +259,7 @@ class Pipeline:
         self,
         sources: PathSource | Iterable[PathSource],
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: OnProgress = None,
     ) -> Iterator[ActionPrediction]:
         """Yield the action in one clip after the other, in constant memory.
 
@@ -183,7 +271,7 @@ class Pipeline:
         return self._predictions(_clips_one_by_one(sources), on_progress)
 
     def _predictions(
-        self, clips: Iterable[ClipSource], on_progress: Callable[[Progress], None] | None
+        self, clips: Iterable[ClipSource], on_progress: OnProgress
     ) -> Iterator[ActionPrediction]:
         for _, prediction in self._predictor.predict_clips(clips, on_progress):
             yield prediction
@@ -192,7 +280,7 @@ class Pipeline:
 def _skeletons(
     extractor: Extractor,
     clips: Iterable[ClipSource],
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress,
 ) -> Iterator[ClipSkeletons]:
     extraction = extractor.identity()
     for result in extractor.run(clips, on_progress):
@@ -211,7 +299,7 @@ def _extract_config(config: ExtractConfig | None, options: dict[str, Any]) -> Ex
 
 def _run(
     source: Source,
-    fps: float | Fraction | None,
+    fps: Fps | None,
     run: Callable[[Iterable[ClipSource]], Iterator[R]],
 ) -> R | list[R]:
     """Return the one result of a file or of frames, or the results of several clips."""
