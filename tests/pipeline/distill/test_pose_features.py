@@ -23,7 +23,7 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
     as_built = build_pose_model(LiteHRNet().pose_config((64, 64))["model"])
     as_built.load_state_dict(net.state_dict())
     for each in (net, other, as_built):
-        # Nothing is gathered yet; without a batch's statistics numbers grow to millions.
+        # Without running statistics or those of a batch activations grow to millions.
         each.train()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -31,9 +31,9 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
         assert len(found) == 33  # stem, transitions, units, fusions, neck, head
         plain = as_built.head(as_built.extract_feat(x))
         assert torch.allclose(found[-1][0], plain, atol=1e-5)
-        fed = features_of(net, x, found)
-        assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*fed)))
-        # Fed with another's features, a part answers to those alone.
+        given = features_of(net, x, found)
+        assert all(torch.equal(a, b) for a, b in zip(chain(*found), chain(*given)))
+        # Given another network's features, a block's output depends on those alone.
         theirs = features_of(other, x)
         mixed = features_of(net, x, theirs)
         assert torch.equal(mixed[0][0], found[0][0])
@@ -43,13 +43,13 @@ def test_features_are_those_that_the_network_computes_and_can_be_given():
         )
         finest = net.backbone.head_layer.projects[-1](theirs[-5][0] + coarser)
         assert torch.equal(mixed[-1][0], net.head.final_layer(finest))
-    assert max(feature_losses(found, fed)) == 0
+    assert max(feature_losses(found, given)) == 0
     flat = [[branch.mean(dim=(0, 2, 3), keepdim=True).expand_as(branch) for branch in part]
             for part in found]  # fmt: skip
     assert all(0.5 < loss <= 1 for loss in feature_losses(flat, found))
 
 
-def test_parts_that_learn_apart_come_nearer_to_their_teacher(shared):
+def test_block_wise_distillation_comes_nearer_to_the_teacher(shared):
     torch.manual_seed(0)
     teacher = FeatureTeacher("litehrnet18-coco-256x192")
     net = new_lite_hrnet((64, 64)).to(memory_format=torch.channels_last)
