@@ -122,15 +122,17 @@ class TrainingState:
         self.optimizer = build_optimizer(module, optim)
         self.average = MovingAverage(optim.ema_momentum) if optim.ema_momentum else None
         self._limit = optim.clip_grad_norm
-        self._device = next(module.parameters()).device.type
+        self._device = next(module.parameters()).device
         self._dtype = _DTYPES.get(precision)
         # float16 alone loses small gradients unless the loss is scaled up.
-        self._scaler = torch.amp.GradScaler(self._device, enabled=precision == "fp16")
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=precision == "fp16")
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the loss is computed."""
         enabled = self._dtype is not None
-        return torch.autocast(self._device, dtype=self._dtype or torch.bfloat16, enabled=enabled)
+        return torch.autocast(
+            self._device.type, dtype=self._dtype or torch.bfloat16, enabled=enabled
+        )
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate."""
@@ -174,4 +176,5 @@ class TrainingState:
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            self.average.values = state["average"]
+            own = state["average"]
+            self.average.values = {name: value.to(self._device) for name, value in own.items()}

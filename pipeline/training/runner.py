@@ -7,7 +7,6 @@ step), so a run that was stopped and resumed ends where an unbroken one ends.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import time
 from collections.abc import Sequence
@@ -23,11 +22,9 @@ from ... import SkelactError
 from ...pose_extract.common.device import choose_device, default_threads, keep_freed_memory
 from ...pose_extract.common.files import atomic_write
 from ..config import OptimConfig, RuntimeConfig
-from .log import Events, as_line, log_file
+from .log import LOG, epoch_log
 from .optim import TrainingState, learning_rates, usable_precision
 from .processes import distribute, is_main_process, join_processes, rank_and_count
-
-_LOG = logging.getLogger(__name__)
 
 # In the work_dir; a stopped run resumes from it.
 STATE_NAME = "state.pt"
@@ -51,7 +48,7 @@ class SeededModule(nn.Module):
     those with "loss" in their name are summed.
 
     Attributes:
-        store: What is learned from.
+        store: The training samples.
         epoch: Number of the epoch that the step belongs to.
     """
 
@@ -140,9 +137,10 @@ def train_module(
     start = _load(work_dir / STATE_NAME, state, seed) if resume else 0
     network = distribute(module, chosen)
     rates = learning_rates(optim)
-    with log_file(work_dir, quiet), Events(work_dir, runtime.tensorboard, start) as events:
+    tensorboard = runtime.tensorboard
+    with epoch_log(work_dir, quiet=quiet, tensorboard=tensorboard, start=start) as log:
         if precision != runtime.precision:
-            _LOG.info("training in fp32: this processor has no %s", runtime.precision)
+            LOG.info("training in fp32: this processor has no %s", runtime.precision)
         for epoch in range(start, optim.epochs):
             began = time.perf_counter()
             state.set_rate(rates[epoch])
@@ -155,8 +153,7 @@ def train_module(
                 with state.averaged():
                     figures |= module.figures()
             figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
-            _LOG.info("epoch %d/%d: %s", done, optim.epochs, as_line(figures))
-            events.write(figures, done)
+            log(f"epoch {done}/{optim.epochs}", done, figures)
     state.keep_average()
     # A copy is not compiled: what comes next on the CPU would be compiled anew.
     return copy.deepcopy(module).cpu() if runtime.compile else module.cpu()
@@ -231,9 +228,8 @@ def _load(path: Path, state: TrainingState, seed: int) -> int:
                 "(epoch_N.pth) are not read any more; train it anew without --resume"
             )
         return 0
-    device = next(state.module.parameters()).device
     try:
-        values = torch.load(path, map_location=device, weights_only=True)
+        values = torch.load(path, map_location="cpu", weights_only=True)
         if values["seed"] != seed:
             raise ValueError(f"expected seed {seed}, got {values['seed']}")
         state.load_state_dict(values)

@@ -21,8 +21,8 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
         assert values.min() > 0.6
     assert values.max() < 1.3
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    turned = left.T @ found @ right.T  # the same directions: nothing beside the diagonal
-    assert (turned - turned.diag().diag()).abs().max() < 1e-3
+    aligned = left.T @ found @ right.T  # the same directions: nothing beside the diagonal
+    assert (aligned - aligned.diag().diag()).abs().max() < 1e-3
 
 
 def test_depthwise_kernels_are_no_matrices():

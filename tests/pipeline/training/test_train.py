@@ -319,6 +319,13 @@ def test_tensorboard_events(ann_file, tmp_path):
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 
+def test_tensorboard_that_is_not_installed(ann_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    config = make_config(PretrainConfig, ann_file, runtime={"tensorboard": True})
+    with pytest.raises(SkelactError, match="pip install tensorboard"):
+        pretrain(config, tmp_path, quiet=True)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
