@@ -215,7 +215,7 @@ class Extractor:
             except Exception as error:
                 yield ClipResult(clip, None, error, 0)
             else:
-                facts = {**tracked.facts, "subject": self.config.subject}
+                facts: dict[str, float | str] = {**tracked.facts, "subject": self.config.subject}
                 yield ClipResult(clip, sequence, None, tracked.num_lost, facts)
 
 
