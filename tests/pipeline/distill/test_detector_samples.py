@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from distill_scenes import labelled_frames
+from distill_scenes import labelled_frames, load
 
+from skelact import SkelactError
 from skelact.pipeline.distill.detector_samples import DetectorSamples, DetectorSampling
 
 
@@ -52,3 +53,10 @@ def test_training_crops_show_people_at_the_scale_of_the_whole_input():
     assert shares[1] > shares[0]
     # Measuring shows the whole input.
     assert samples.batch(inds[:2], 320, sampling, generator, 30.0)[0].shape == (2, 3, 320, 320)
+
+
+@pytest.mark.parametrize(("old", "new"), DetectorSampling.RENAMED.items())
+def test_renamed_keys_of_detector_sampling_name_the_new_ones(old, new):
+    with pytest.raises(SkelactError, match=f"'{old}' is now called '{new}'"):
+        load("detector_rtmdet", f"detector.{old}=0.1")
+    assert getattr(load("detector_rtmdet", f"detector.{new}=1").detector, new) == 1

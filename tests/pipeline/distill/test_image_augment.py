@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
+from distill_scenes import load
 
+from skelact import SkelactError
 from skelact.pipeline.distill.image_augment import ImageAugmentConfig, augment_images
 
 
@@ -30,3 +33,10 @@ def test_images_are_augmented_within_their_range_and_by_their_seed():
     other_share = ((mixed - x) / (x.roll(1, 0) - x)).flatten(1).nanmedian(dim=1)[0]
     assert ((other_share >= 0) & (other_share <= 0.5)).all()
     assert other_share.max() > 0.1
+
+
+@pytest.mark.parametrize(("old", "new"), ImageAugmentConfig.RENAMED.items())
+def test_renamed_keys_of_image_augmentation_name_the_new_ones(old, new):
+    with pytest.raises(SkelactError, match=f"'{old}' is now called '{new}'"):
+        load("aligner", f"images.{old}=0.1")
+    assert getattr(load("aligner", f"images.{new}=1").images, new) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
-from distill_scenes import labelled_frames
+from distill_scenes import labelled_frames, load
 
+from skelact import SkelactError
 from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
 from skelact.pose_extract.common.geometry import rotate_points
 from skelact.pose_extract.layout import COCO_17
@@ -83,3 +85,10 @@ def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
     axes = known_axes(keypoints, scores)
     assert (axes[:2] % 360).tolist() == [90, 180]
     assert np.isnan(axes[2])
+
+
+@pytest.mark.parametrize(("old", "new"), PoseSampling.RENAMED.items())
+def test_renamed_keys_of_pose_sampling_name_the_new_ones(old, new):
+    with pytest.raises(SkelactError, match=f"'{old}' is now called '{new}'"):
+        load("pose_lite_256x192", f"pose.{old}=0.1")
+    assert getattr(load("pose_lite_256x192", f"pose.{new}=1").pose, new) == 1
