@@ -14,7 +14,7 @@ from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
 
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
-    "docs/distill.md", "docs/ablations.md", "models/pretrained/penn_action_video.md",
+    "docs/distill.md", "docs/ablations.md", "docs/api.md", "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_pose_256x192.md",
     "models/pretrained/skelact_aligner_96.md",
 ]  # fmt: skip
