@@ -61,7 +61,7 @@ class SeededModule(nn.Module):
     def set_step(self, *key: int) -> None:
         """Derive the random state of the next step from (seed, epoch, step, rank)."""
         self.epoch = key[1]
-        self._step_seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+        self._step_seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
 
     def generator(self) -> torch.Generator:
         """Return the random state of this step, on the module's device."""
