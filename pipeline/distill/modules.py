@@ -16,7 +16,7 @@ from ...pose_extract.nets.shapes import NetworkShape, RTMDetShape, SlimHRNet
 from ...pose_extract.weights.bundle import BundleKind
 from ..config import OptimConfig, RuntimeConfig
 from ..training.runner import SeededModule
-from . import detector_features, pose_features
+from . import detector_features, detector_targets, pose_features
 from .detector_features import CLASSIFICATION_FEATURES, HEADS, DetectorTeacher, Features
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import ImageAugmentConfig, augment_images, normalised
@@ -215,10 +215,10 @@ class DetectorDistillation(_Distillation):
             degrees = _rotate_last(images, count, generator)
             heads = [theirs[name] for name in HEADS]
             if not self._is_blockwise:
-                heads = detector_features.join_labels(heads, people, ignored)
-            scores, boxes = detector_features.rotated_targets(heads, degrees)
+                heads = detector_targets.join_labels(heads, people, ignored)
+            scores, boxes = detector_targets.rotated_targets(heads, degrees)
         losses, mine = self._feature_losses(normalised(images), theirs, degrees, count)
-        loss_score, loss_box = detector_features.detection_losses(mine, scores, boxes)
+        loss_score, loss_box = detector_targets.detection_losses(mine, scores, boxes)
         weight = self.config.answer_weight
         losses["loss_score"] = weight * _SCORE_WEIGHT * loss_score
         losses["loss_box"] = weight * _BOX_WEIGHT * loss_box
@@ -268,7 +268,7 @@ def _rotate_last(images: Tensor, count: int, generator: torch.Generator) -> Tens
 
         degrees[-count:] = 360 * rand()
         fill = 255 * rand() * (rand() < 0.5)
-        images[-count:] = detector_features.rotate_images(images[-count:], degrees[-count:], fill)
+        images[-count:] = detector_targets.rotate_images(images[-count:], degrees[-count:], fill)
     return degrees
 
 
