@@ -34,6 +34,7 @@ def frame_with(*people):
 
 
 def labelled_frames(count=3):
+    """Return frames with two people and an ignored box each, one per clip."""
     builder = LabelBuilder(max_side=512)
     for i in range(count):
         one, two = person(30 + 5 * i, 60), person(200, 20, 0.8)
@@ -43,4 +44,5 @@ def labelled_frames(count=3):
 
 
 def load(name, *overrides):
+    """Return a shipped config of distillation with KEY=VALUE overrides."""
     return load_config(DistillConfig, name, "distill", overrides)
