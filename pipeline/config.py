@@ -98,8 +98,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("dataset", "ann_file", "train_split"):
             expect(self, name, bool(getattr(self, name)), "a name")
-        if self.labels:
-            _labels_file(self.labels)
+        lists = ["", *_label_lists()]
+        expect(self, "labels", self.labels in lists, f"one of {', '.join(lists[1:])}")
         expect_at_least(self, 0, "num_classes")
         expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
 
@@ -368,12 +368,12 @@ def load_label_names(name: str) -> tuple[str, ...]:
     Raises:
         SkelactError: for an unknown list.
     """
-    return tuple(map(str, read_yaml(_labels_file(name))["names"]))
+    lists = _label_lists()
+    if name not in lists:
+        raise SkelactError(f"no list of labels called {name!r}; known: {', '.join(lists)}")
+    return tuple(map(str, read_yaml(lists[name])["names"]))
 
 
-def _labels_file(name: str) -> Path:
-    path = _CONFIG_FOLDER / "labels" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise SkelactError(f"no list of labels called {name!r}; known: {known}")
-    return path
+def _label_lists() -> dict[str, Path]:
+    """Return the shipped lists of class names, by name."""
+    return {path.stem: path for path in sorted((_CONFIG_FOLDER / "labels").glob("*.yaml"))}

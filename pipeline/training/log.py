@@ -40,8 +40,9 @@ def epoch_log(
         writer = _summary_writer(work_dir / "tensorboard", start) if tensorboard else None
         if writer is not None:
             stack.callback(writer.close)
-        file = logging.FileHandler(work_dir / "train.log", encoding="utf-8", delay=True)
-        handlers = [file] if LOG.hasHandlers() else [file, logging.StreamHandler()]
+        handlers: list[logging.Handler] = [] if LOG.hasHandlers() else [logging.StreamHandler()]
+        path = work_dir / "train.log"
+        handlers.append(logging.FileHandler(path, encoding="utf-8", delay=True))
         for handler in handlers:
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
             LOG.addHandler(handler)

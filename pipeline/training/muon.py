@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Of a step of Newton-Schulz, and steps, from Jordan's code (https://kellerjordan.github.io/posts/muon).
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 

@@ -73,7 +73,7 @@ class PretrainModule(_TrainingModule):
             loss = self._frame_loss(self.mae, batch, generator)
         return {"loss": self.checked(loss, inds)}
 
-    def _nothing(self) -> Tensor:
+    def _zero_loss(self) -> Tensor:
         """Return a zero that has gradients, for a batch without people."""
         total = torch.stack([p.sum() for p in self.parameters()])
         return total.sum() * 0.0
@@ -83,7 +83,7 @@ class PretrainModule(_TrainingModule):
         people = batch.flatten(0, 1)  # (N, M, T, V, C) -> (B, T, V, C)
         people = people[(people != 0).flatten(1).any(dim=1)]
         if not len(people):
-            return self._nothing()
+            return self._zero_loss()
         hidden = tube_mask(
             len(people),
             people.shape[1],
@@ -108,7 +108,7 @@ class PretrainModule(_TrainingModule):
         scored = hidden & observed
         keep = scored.any(dim=1)
         if not keep.any():
-            return self._nothing()
+            return self._zero_loss()
         reconstruction, target = mae(x[keep], (hidden | ~observed)[keep])
         return reconstruction_loss(
             reconstruction,

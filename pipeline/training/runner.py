@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ... import SkelactError
 from ...pose_extract.common.device import choose_device, default_threads, keep_freed_memory
-from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.files import atomic_write, discard_leftovers
 from ..config import OptimConfig, RuntimeConfig
 from .log import LOG, epoch_log
 from .optim import TrainingState, learning_rates, usable_precision
@@ -134,6 +134,8 @@ def train_module(
     if runtime.compile:
         module.compile_networks()
     state = TrainingState(module, optim, precision)
+    if is_main_process():
+        discard_leftovers(work_dir / STATE_NAME)
     start = _load(work_dir / STATE_NAME, state, seed) if resume else 0
     network = distribute(module, chosen)
     rates = learning_rates(optim)

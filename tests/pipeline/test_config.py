@@ -170,7 +170,7 @@ def test_nothing_that_a_config_names_is_executed(tmp_path, text, message):
         ("data.num_classes=-1", "data: num_classes: expected at least 0"),
         ("data.train_split=", "data: train_split: expected text"),
         ("data.train_split=''", "data: train_split: expected a name"),
-        ("data.labels=gym98", "no list of labels called 'gym98'"),
+        ("data.labels=gym98", "data: labels: expected one of .*gym99.*, got 'gym98'"),
         ("encoder.embed_dim=0", "encoder: embed_dim: expected at least 1"),
         ("encoder={gnn: gat, embed_dim: 18}", "embed_dim: expected a multiple of 4 for gnn 'gat'"),
         ("tube.widths=[20]", "tube: widths: expected multiples of 4 and of num_heads=8"),
