@@ -84,9 +84,10 @@ class ONNXDetector:
         # Failures come as exceptions; the log would repeat them.
         options.log_severity_level = 4
         path = fetch_weights(self._name)
-        providers = ["CPUExecutionProvider"]
+        providers: list[Any] = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
-            providers.insert(0, "CUDAExecutionProvider")
+            index = int(self._device.partition(":")[2] or 0)
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
