@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from skelact.pose_extract.nets.mmpose_adapter import MMPOSE_INSTALL
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -142,3 +144,24 @@ def test_neither_opencv_nor_the_openmmlab_packages_are_dependencies(project):
     names = {Requirement(line).name for line in project["project"]["dependencies"]}
     assert not {"mmpose", "mmengine", "mmcv-lite", "mmcv", "setuptools"} & names
     assert not {name for name in names if name.startswith("opencv")}
+
+
+def test_the_install_page_gives_the_commands_of_the_files(repository, project):
+    """The Makefile, the Dockerfiles, the error of a missing MMPose and the page say the same."""
+    lines = (repository / "docs" / "install.md").read_text().splitlines()
+    page = {line.strip() for line in lines if line.startswith("    ")}
+    installs = {line.removeprefix("pip install ") for line in page if line.startswith("pip inst")}
+    no_deps = MMPOSE_INSTALL.removeprefix("pip install ")
+    new, existing = ["torch==2.13.0", "-r requirements.txt", f"{no_deps} -e ."], [".", no_deps]
+    extras = {f'".[{name}]"' for name in ("opencv", "headless")}
+    assert installs == {*new, *existing, *extras, "onnxruntime-gpu"}
+    assert {"opencv", "headless"} <= project["project"]["optional-dependencies"].keys()
+    makefile = (repository / "Makefile").read_text()
+    assert f"TORCH ?= {new[0]}\n" in makefile
+    for command in (f"{new[1]} -r requirements-dev.txt", new[2]):
+        assert f"$(PIP) {command}\n" in makefile
+    for name in ("Dockerfile.cpu", "Dockerfile.cuda"):
+        text = (repository / "docker" / name).read_text()
+        for command in (new[0], new[1], f"{no_deps} ."):
+            assert f"{command}\n" in text, (name, command)
+        assert f"docker build -f docker/{name} -t skelact:{name.partition('.')[2]} ." in page
