@@ -1,6 +1,6 @@
-"""Features of a Lite-HRNet teacher, which a student of its shape learns part by part.
+"""Features of a Lite-HRNet teacher, which a network of its shape learns block by block.
 
-The student starts from random weights and sees the teacher's answers alone, never its weights.
+That network starts from random weights and sees the teacher's outputs alone, never its weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ...pose_extract.pose.estimator import PoseEstimator
 from .feature_hooks import Output, feature_hooks
 
 Features = list[list[Tensor]]
-# What one batch weighs in the statistics of the batch normalisation.
+# Weight of one batch in the statistics of batch normalisation: less than PyTorch's 0.1, since the
+# batches are small. No record says how it was chosen.
 _MOMENTUM = 0.03
 
 
@@ -35,7 +36,7 @@ class _DepthwiseHalf(nn.Conv2d):
 
 
 def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
-    """Return a pose net with weights drawn at random, made for learning."""
+    """Return a Lite-HRNet pose model with random weights, made for training."""
     net = build_pose_model(LiteHRNet().pose_config(input_wh)["model"])
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -43,7 +44,6 @@ def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
             if module.groups > 1 and module.stride == (2, 2):
                 module.__class__ = _DepthwiseHalf
         elif isinstance(module, nn.BatchNorm2d):
-            # Batches are small.
             module.momentum = _MOMENTUM
     for module in net.backbone.modules():
         for row in getattr(module, "fuse_layers", None) or ():
@@ -57,10 +57,10 @@ def new_lite_hrnet(input_wh: tuple[int, int]) -> Any:
 
 
 class FeatureTeacher:
-    """A pose net whose features a student learns.
+    """A pose model whose features a network of its shape learns.
 
     Args:
-        name: A Lite-HRNet pose net, as ``PoseEstimator`` takes it.
+        name: A Lite-HRNet pose model, as ``PoseEstimator`` takes it.
 
     Attributes:
         net: MMPose's network.
@@ -81,7 +81,7 @@ class FeatureTeacher:
         self.net.to(memory_format=torch.channels_last)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FeatureTeacher:
-        # An averaged copy of a student shares its teacher.
+        # The moving average of a network shares its teacher.
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class FeatureTeacher:
         return self._estimator.identity()
 
     def __call__(self, x: Tensor) -> Features:
-        """Return the features of normalised pictures (N, 3, H, W); see :func:`features_of`."""
+        """Return the features of normalised images (N, 3, H, W); see :func:`features_of`."""
         if next(self.net.parameters()).device != x.device:
             self.net.to(x.device)
         with torch.no_grad():
@@ -102,7 +102,7 @@ def features_of(net: Any, x: Tensor, given: Features | None = None) -> Features:
     A block is no deeper than one shuffle unit, so its output can be learned from its input: the
     stem's convolution and the rest of the stem; per stage the transition; per module of a stage its
     two shuffle units and the fusion of the branches; the projections of the neck, the last of them
-    with the head: what lies between these two is too faint to be learned.
+    with the head: the features between these two vary too little to be learned.
 
     Args:
         net: MMPose's network.
@@ -182,9 +182,9 @@ def _changed_in_place(net: Any) -> set[str]:
 
 
 def feature_losses(student: Features, teacher: Features) -> list[Tensor]:
-    """Return per part the student's squared error over the variance of the teacher's features.
+    """Return per block the squared error over the variance of the teacher's features.
 
-    It is 1 for a student that gives each channel's mean. Channels that hardly vary count less.
+    It is 1 for a network that gives each channel's mean. Channels that hardly vary count less.
     """
     losses = []
     for mine, theirs in zip(student, teacher):

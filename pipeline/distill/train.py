@@ -91,7 +91,7 @@ def measure_held_out(
 
     Args:
         net: As ``build_network`` gives it, or a teacher's.
-        kind: What it is.
+        kind: Its kind.
         input_wh: Width and height of its input.
         labelled: Frames and people.
         rows: Which; see :func:`split_labels`.

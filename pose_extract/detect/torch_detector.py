@@ -37,9 +37,9 @@ class TorchDetector:
     """A detector of our own, as ``PersonDetector``.
 
     Args:
-        name: Name in the weights table, or a path of either file of the pair.
-        score_thr: Leave out people with a lower score.
-        max_det: At most this many people per frame.
+        name: Name in the weights table, or a path of either file of an exported bundle.
+        score_thr: Leave out boxes with a lower score.
+        max_det: At most this many boxes per frame.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads on the CPU; 0 takes the free cores.
         size_factor: Enlarges the network's input.
@@ -96,11 +96,11 @@ class TorchDetector:
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
         # No larger than the frame needs: half of a square around a wide one would be empty.
         columns, rows = (-(-pixels // _COARSEST) * _COARSEST for pixels in size)
-        boxed = np.full((len(batch.frames), rows, columns, 3), _PAD_VALUE, np.uint8)
-        for canvas, frame in zip(boxed, batch.frames):
+        letterboxed = np.full((len(batch.frames), rows, columns, 3), _PAD_VALUE, np.uint8)
+        for canvas, frame in zip(letterboxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         with torch.inference_mode():
-            bboxes, scores = self._boxes(self._net(boxed))
+            bboxes, scores = self._boxes(self._net(letterboxed))
         return [
             self._clean(found / ratio, found_scores, (height, width))
             for found, found_scores in zip(bboxes.cpu().numpy(), scores.cpu().numpy())

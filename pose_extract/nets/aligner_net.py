@@ -37,10 +37,10 @@ class AlignerNet(nn.Module):
             x: (N, 3, side, side) float32, normalised RGB.
 
         Returns:
-            (N, 6): cosine and sine of the angle by which the body is turned, clockwise from
-            standing, shorter than one where the net is unsure; x and y of its middle from that of
-            the crop, over the crop's side; the logarithms of its width and height along its own
-            axes, over the crop's side.
+            (N, 6) float32: cosine and sine of the angle by which the body is rotated, clockwise
+            from upright, a vector shorter than one where the network has little confidence; x and y
+            of the body's middle from that of the crop, over the crop's side; the logarithms of its
+            width and height along its own axes, over the crop's side.
         """
         out: Tensor = self.head(self.backbone(x)[0])
         return out.float()

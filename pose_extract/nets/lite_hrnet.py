@@ -19,7 +19,7 @@ class LiteHRNet:
     depth: int = 18
 
     def pose_config(self, input_wh: tuple[int, int]) -> dict[str, Any]:
-        """Return the config of a top-down pose net on this backbone, as ``PoseEstimator`` reads it.
+        """Return the config of a pose model on this backbone, as ``PoseEstimator`` reads it.
 
         Args:
             input_wh: Width and height of the crops, multiples of 32.

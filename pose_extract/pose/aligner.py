@@ -1,7 +1,8 @@
-"""Our own aligner: which way a body is turned in its box, and how far it reaches.
+"""Our own aligner: by which angle a body is rotated in its box, and how far it reaches.
 
-A pose net sees people best on their feet. One look at a small, square picture of the box tells how
-to cut the person out so; the detector's box, which holds no angle, is not needed further.
+A pose model is most accurate on upright people. From a small, square crop around the box the
+aligner tells how to crop the person upright; the detector's box, which has no angle, is not needed
+further.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from ..nets.shapes import SlimHRNet
 from ..weights.bundle import BundleNetwork, bundle_weights, read_bundle
 from ..weights.download import fetch_weights, identify_weights
 
-# Steps to one of what the network gives: a hundredth of a degree, or of a pixel of its crop.
+# The output is rounded to this part of one: a hundredth of a degree, or of a pixel of the crop.
 _STEPS = 8192
 
 
 class Aligner:
-    """The aligner, as pose nets use it.
+    """The aligner, as pose models use it.
 
     Args:
-        name: Name in the weights table, or a path of either file of the pair.
+        name: Name in the weights table, or a path of either file of an exported bundle.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads on the CPU; 0 takes the free cores.
     """
@@ -71,7 +72,7 @@ class Aligner:
 
         Returns:
             Middles (N, 2) and sizes (N, 2) of the bodies in pixels, the sizes along the bodies'
-            own axes, and angles (N,) by which those are turned, clockwise: what
+            own axes, and angles (N,) in degrees by which those are rotated, clockwise: what
             ``PoseEstimator.crop_rotated`` takes.
         """
         self.load()
@@ -87,7 +88,7 @@ class Aligner:
             shift = (side - 1) / 2 - factor * middle
             matrix = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]], np.float32)
             cv2.warpAffine(frame, matrix, (side, side), dst=crop, flags=cv2.INTER_LINEAR)
-        # Rounded, so that the sums' order in another batch does not move the crops that follow.
+        # Rounded, so that another order of the sums in another batch does not move the next crops.
         out = np.rint(self._net(crops).cpu().numpy() * _STEPS) / _STEPS
         angles = np.degrees(np.arctan2(out[:, 1], out[:, 0])).astype(np.float32)
         middles = middles + out[:, 2:4] * side * pixels[:, None]

@@ -1,10 +1,10 @@
-"""Our own pose nets and finder beside their teachers: accuracy at any angle, and cost.
+"""Our own detector and pose model beside their teachers: accuracy at any angle, and cost.
 
-On annotated COCO people, on whom nothing was trained. Poses are one crop per person around the
-turned outline, as stock top-down nets see it; a finder's box counts at IoU .5. Each detector looks
-once, and as `--effort balanced` has it look, at four turned copies.
+On annotated COCO people, on whom nothing was trained. Poses are of one crop per person around the
+rotated outline, as stock top-down models see it; a box is a hit from an IoU of .5. Each detector
+runs once, and on four rotated views as in `--effort balanced`.
 
-    python benchmarks/eyes.py ../shared/data/pose_gt/coco
+    python benchmarks/detector_pose.py ../shared/data/pose_gt/coco
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from skelact.pose_extract.pose.estimator import PoseEstimator
 
 
 class Balanced:
-    """A detector as ``--effort balanced`` has it look; from a score on, as others are measured."""
+    """A detector on the rotated views of ``--effort balanced``, with the others' threshold."""
 
     def __init__(self, name: str, score_thr: float, threads: int) -> None:
         config = ExtractConfig(detector=name, device="cpu", num_threads=threads)
@@ -39,9 +39,9 @@ class Balanced:
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """See ``PersonDetector``."""
         return [
-            Detections(found.bboxes[sure], found.scores[sure])
+            Detections(found.bboxes[keep], found.scores[keep])
             for found in self._detector.detect(batch, clip_id)
-            for sure in [found.scores >= self._score_thr]
+            for keep in [found.scores >= self._score_thr]
         ]
 
 
@@ -51,33 +51,33 @@ def pose_figures(people: list[Person], pose: PoseEstimator) -> list[float]:
     for degrees in ANGLES:
         values = []
         for person in people:
-            picture, box, truth = turned(person, degrees)
-            points = pose.predict(pose.crop(picture, box[None]))[0][0]
+            image, box, truth = turned(person, degrees)
+            points = pose.predict(pose.crop(image, box[None]))[0][0]
             values.append(person.score(np.linalg.norm(points[person.joints] - truth, axis=1)))
         figures.append(float(np.mean(values)))
     return figures
 
 
-def finder_figures(
+def detector_figures(
     people: list[Person], detector: PersonDetector | Balanced
 ) -> tuple[list[int], list[int]]:
-    """Return how many people are found, and how many boxes are nobody's, at each angle."""
-    pictures: dict[int, list[Person]] = {}
+    """Return the numbers of people found and of false positives at each angle."""
+    images: dict[int, list[Person]] = {}
     for person in people:
-        pictures.setdefault(id(person.picture), []).append(person)
+        images.setdefault(id(person.picture), []).append(person)
     found, false = [], []
     for degrees in ANGLES:
-        hits = wrong = 0
-        for group in pictures.values():
+        hits = false_positives = 0
+        for group in images.values():
             views = [turned(person, degrees) for person in group]
             truth = np.stack([box for _, box, _ in views])
             batch = FrameBatch(views[0][0][None], np.zeros(1, np.int64), np.zeros(1))
-            boxes = detector.detect(batch, "picture")[0].bboxes
+            boxes = detector.detect(batch, "image")[0].bboxes
             overlap = pairwise_iou(truth, boxes)
             hits += int((overlap.max(axis=1, initial=0.0) >= 0.5).sum())
-            wrong += int((overlap.max(axis=0, initial=0.0) < 0.5).sum())
+            false_positives += int((overlap.max(axis=0, initial=0.0) < 0.5).sum())
         found.append(hits)
-        false.append(wrong)
+        false.append(false_positives)
     return found, false
 
 
@@ -89,7 +89,7 @@ def finder_figures(
     multiple=True,
     default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-256x192"),
     show_default=True,
-    help="Pose nets; the first is the peer. NAME+ALIGNER turns people upright first.",
+    help="Pose models; the first is the peer. NAME+ALIGNER rotates people upright first.",
 )
 @click.option(
     "--detector",
@@ -112,46 +112,52 @@ def main(
     rounds: int,
     json_path: Path | None,
 ) -> None:
-    """Measure on the people of FOLDER, which holds COCO's test_coco.json and pictures."""
+    """Measure on the people of FOLDER, which holds COCO's test_coco.json and images."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     people = load_coco(folder)
     results: dict[str, dict[str, object]] = {}
     table = Table(title=f"{len(people)} COCO people", title_justify="left")
-    for column in ("network", "upright", "mean over 12 angles", "least", "nobody's boxes"):
+    for column in ("network", "upright", "mean over 12 angles", "least", "false positives"):
         table.add_column(column)
-    nets = {}
+    models = {}
     for name in poses:
-        net, _, aligner = name.partition("+")
-        nets[name] = PoseEstimator(
-            net, device="cpu", num_threads=threads, aligner=aligner or "auto"
+        model, _, aligner = name.partition("+")
+        models[name] = PoseEstimator(
+            model, device="cpu", num_threads=threads, aligner=aligner or "auto"
         )
-    for name, pose in nets.items():
+    for name, pose in models.items():
         figures = pose_figures(people, pose)
         results[name] = {"oks": figures}
         cells = (f"{v:.3f}" for v in (figures[0], np.mean(figures), min(figures)))
         table.add_row(f"{name}, OKS", *cells, "")
-    finders: dict[str, PersonDetector | Balanced] = {}
+    detectors_by_name: dict[str, PersonDetector | Balanced] = {}
     for name in detectors:
-        finders[name] = build_detector(name, score_thr=score_thr, device="cpu", num_threads=threads)
-        finders[f"{name} balanced"] = Balanced(name, score_thr, threads)
-    for name, finder in finders.items():
-        found, false = finder_figures(people, finder)
+        detectors_by_name[name] = build_detector(
+            name, score_thr=score_thr, device="cpu", num_threads=threads
+        )
+        detectors_by_name[f"{name} balanced"] = Balanced(name, score_thr, threads)
+    for name, detector in detectors_by_name.items():
+        found, false = detector_figures(people, detector)
         results[name] = {"found": found, "false": false}
         cells = (f"{v:.1f}" for v in (found[0], np.mean(found), min(found)))
         table.add_row(f"{name}, found", *cells, f"{false[0]} upright, {np.mean(false):.1f} mean")
     Console(width=120).print(table)
     crop = people[0].picture
     box = np.array([[0, 0, *crop.shape[1::-1]]] * 16, np.float32)
-    if nets:
-        ways = {
-            name: lambda net=net: net.predict(net.crop(crop, box)) for name, net in nets.items()
+    if models:
+        runs = {
+            name: lambda model=model: model.predict(model.crop(crop, box))
+            for name, model in models.items()
         }
-        report("Poses", interleave(ways, rounds), 16, "people")
-    if finders:
+        report("Poses", interleave(runs, rounds), 16, "people")
+    if detectors_by_name:
         batch = FrameBatch(np.stack([crop] * 8), np.arange(8), np.arange(8.0))
-        ways = {name: lambda net=net: net.detect(batch, "a") for name, net in finders.items()}
-        report("Detection", interleave(ways, rounds), 8, "frames")
+        runs = {
+            name: lambda detector=detector: detector.detect(batch, "a")
+            for name, detector in detectors_by_name.items()
+        }
+        report("Detection", interleave(runs, rounds), 8, "frames")
     if json_path:
         json_path.write_text(json.dumps(results, indent=1) + "\n")
 
