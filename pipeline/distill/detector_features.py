@@ -162,13 +162,13 @@ class _RGBInput(nn.Module):
 
 
 def rotated_feature_losses(
-    student: Features, teacher: Features, degrees: Tensor
+    features: Features, teacher: Features, degrees: Tensor
 ) -> dict[str, Tensor]:
     """Return the losses of ``CLASSIFICATION_FEATURES`` for images that were rotated.
 
     Args:
-        student: Features of the rotated images.
-        teacher: Features of the images before rotation.
+        features: Those of the rotated images.
+        teacher: The teacher's, of the images before rotation.
         degrees: (N,) by which they are rotated, clockwise.
 
     Returns:
@@ -182,17 +182,16 @@ def rotated_feature_losses(
         truth = F.grid_sample(truth, 2 * where / (size - 1) - 1, align_corners=True,
                               padding_mode="border")  # fmt: skip
         mine, theirs = (
-            features.movedim(1, -1)[inside].T[None, :, :, None]
-            for features in (student[name], truth)
+            part.movedim(1, -1)[inside].T[None, :, :, None] for part in (features[name], truth)
         )
         losses[name] = scaled_error(mine, theirs)
     return losses
 
 
-def block_losses(student: Features, teacher: Features) -> dict[str, Tensor]:
+def block_losses(features: Features, teacher: Features) -> dict[str, Tensor]:
     """Return the losses of all features but the heads' outputs, as of ``feature_losses``."""
     return {
-        name: scaled_error(features, teacher[name])
-        for name, features in student.items()
+        name: scaled_error(part, teacher[name])
+        for name, part in features.items()
         if name not in HEADS
     }

@@ -181,13 +181,13 @@ def _changed_in_place(net: Any) -> set[str]:
     }
 
 
-def feature_losses(student: Features, teacher: Features) -> list[Tensor]:
+def feature_losses(features: Features, teacher: Features) -> list[Tensor]:
     """Return per block the squared error over the variance of the teacher's features.
 
     It is 1 for a network that gives each channel's mean. Channels that hardly vary count less.
     """
     losses = []
-    for mine, theirs in zip(student, teacher):
+    for mine, theirs in zip(features, teacher):
         branches = [scaled_error(guess, truth) for guess, truth in zip(mine, theirs)]
         losses.append(torch.stack(branches).mean())
     return losses

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ... import SkelactError
@@ -135,17 +135,15 @@ def distill(
             " norm_epochs=1"
         )
     labelled = LabelledFrames.load(labels)
-    training, samples_of, _ = _KINDS[config.kind]
     train_rows, val_rows = split_labels(labelled, config.kind)
     if not train_rows:
         raise SkelactError(f"{labels}: nothing to learn from")
     torch.manual_seed(seed)
+    training, samples_of, _ = _KINDS[config.kind]
     samples = samples_of(labelled, train_rows, config.input_wh, config.stored_side)
     module = training(samples, config)
     if init is not None:
         _start_from(module, init)
-        if config.norm_epochs == 0:
-            fold_batch_norm(module.net)
     start_weights = copy.deepcopy(module.net.state_dict()) if config.ensemble_weight else {}
     module = train_module(
         module,
@@ -160,34 +158,37 @@ def distill(
     if not is_main_process():
         # The first of several processes writes for all.
         return work_dir / f"{config.kind}.json"
-    finished = module.net.state_dict()
-    for name, weights in start_weights.items():
-        if weights.is_floating_point():
-            finished[name].lerp_(weights, config.ensemble_weight)
-    shift = {}
+    _mix_weights(module.net, start_weights, config.ensemble_weight)
+    data = {
+        "frames": len(labelled),
+        "people": len(labelled.person_frames),
+        "learned_from": len(train_rows),
+        "teachers": read_teachers(labels),
+        "started_from": _identity(init) if init else None,
+        **({"follows": module.teacher.identity()} if config.teacher else {}),
+    }
     if config.kind == "detector" and config.blockwise_epochs < config.optim.epochs:
         teacher = module.teacher.as_detector()
-        added = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
-        shift = {"score_shift": round(added, 4)}
-    figures = measure_held_out(module.net, config.kind, config.input_wh, labelled, val_rows)
+        shift = calibrate_scores(module.net, teacher, samples, config.input_wh[0])
+        data["score_shift"] = round(shift, 4)
     meta = BundleMeta(
         kind=config.kind,
         input_wh=config.input_wh,
         network=config.shape,
         config=json.loads(json.dumps(dataclasses.asdict(config))),
-        data={
-            "frames": len(labelled),
-            "people": len(labelled.person_frames),
-            "learned_from": len(train_rows),
-            "teachers": read_teachers(labels),
-            "started_from": _identity(init) if init else None,
-            **({"follows": module.teacher.identity()} if config.teacher else {}),
-            **shift,
-        },
+        data=data,
         seed=seed,
-        figures=figures,
+        figures=measure_held_out(module.net, config.kind, config.input_wh, labelled, val_rows),
     )
     return save_bundle(work_dir / config.kind, module.net, meta)
+
+
+def _mix_weights(net: nn.Module, start_weights: dict[str, Tensor], share: float) -> None:
+    """Move a network's weights in place by a share of the way to those that it started from."""
+    weights = net.state_dict()
+    for name, start in start_weights.items():
+        if start.is_floating_point():
+            weights[name].lerp_(start, share)
 
 
 def _identity(bundle: Path) -> dict[str, str]:
@@ -195,11 +196,13 @@ def _identity(bundle: Path) -> dict[str, str]:
 
 
 def _start_from(module: Any, init: Path) -> None:
-    """Load the weights of another bundle of the same kind and shape."""
+    """Load the weights of a bundle of the same kind and shape; norm_epochs=0 folds them."""
     meta = read_bundle(init, module.config.kind)
     if meta.network != module.config.shape:
         raise SkelactError(f"{init}: expected {module.config.shape}, got {meta.network}")
     load_bundle_weights(init, module.net)
+    if module.config.norm_epochs == 0:
+        fold_batch_norm(module.net)
 
 
 def fold_batch_norm(net: nn.Module) -> None:
