@@ -1,9 +1,9 @@
-"""How poses bear rotation: annotated people turned by 0 to 330 degrees, as a plot.
+"""How poses bear rotation: annotated people rotated by 0 to 330 degrees, as a plot.
 
 Stock is one upright crop per person; ours are the crops of `--effort balanced` and `thorough`. COCO
-people are measured by OKS, with boxes around their turned outlines; with --youtube also one frame
+people are measured by OKS, with boxes around their rotated outlines; with --youtube also one frame
 per video of VGG's YouTube Pose by PCK: the share of wrists, elbows and shoulders within half the
-distance between the shoulders, with boxes around the turned box that the detector finds upright.
+distance between the shoulders, with boxes around the rotated box that the detector finds upright.
 
     python benchmarks/rotation.py ../shared/data/pose_gt/coco \\
         --youtube ../shared/videos/youtube_pose_frames --out docs/rotation.png
@@ -41,14 +41,14 @@ class Person:
     """A person annotated by hand.
 
     Attributes:
-        picture: (H, W, 3) uint8, RGB.
+        image: (H, W, 3) uint8, RGB.
         outline: (K, 2) points whose extent is the box, pixels.
         joints: (J,) which keypoints are annotated.
         truth: (J, 2) where they are, pixels.
         score: Distances (J,) in pixels to a figure from 0 to 1.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     outline: np.ndarray
     joints: np.ndarray
     truth: np.ndarray
@@ -56,14 +56,14 @@ class Person:
 
 
 def load_coco(folder: Path) -> list[Person]:
-    """Return the annotated people of COCO pictures, scored by OKS."""
+    """Return the annotated people of COCO images, scored by OKS."""
     from pycocotools.coco import COCO
 
     with contextlib.redirect_stdout(io.StringIO()):
         index = COCO(str(folder / "test_coco.json"))
     people = []
     for image in index.loadImgs(index.getImgIds()):
-        picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
+        pixels = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
         for ann in index.loadAnns(index.getAnnIds(image["id"], iscrowd=False)):
             if not ann["num_keypoints"]:
                 continue
@@ -75,8 +75,8 @@ def load_coco(folder: Path) -> list[Person]:
                 return float(np.exp(-(distances**2) / width).mean())
 
             outline = np.concatenate([np.reshape(part, (-1, 2)) for part in ann["segmentation"]])
-            picture = np.ascontiguousarray(picture)
-            people.append(Person(picture, outline, joints, points[joints, :2], oks))
+            pixels = np.ascontiguousarray(pixels)
+            people.append(Person(pixels, outline, joints, points[joints, :2], oks))
     return people
 
 
@@ -89,9 +89,9 @@ def load_youtube(folder: Path) -> list[Person]:
         video = record["file"].rsplit("_", 1)[0]
         if video in people:
             continue
-        picture = np.ascontiguousarray(cv2.imread(str(folder / record["file"]))[..., ::-1])
+        image = np.ascontiguousarray(cv2.imread(str(folder / record["file"]))[..., ::-1])
         truth = np.array([record["joints"][name] for name in _YOUTUBE_JOINTS], float)
-        batch = FrameBatch(picture[None], np.array([0]), np.zeros(1))
+        batch = FrameBatch(image[None], np.array([0]), np.zeros(1))
         bboxes = detector.detect(batch, video)[0].bboxes
         inside = [((truth >= box[:2]) & (truth <= box[2:])).all(axis=1).sum() for box in bboxes]
         if not inside or max(inside) < 4:
@@ -104,13 +104,13 @@ def load_youtube(folder: Path) -> list[Person]:
 
         outline = np.array([[x1, y1], [x2, y1], [x1, y2], [x2, y2]])
         joints = np.array(list(_YOUTUBE_JOINTS.values()))
-        people[video] = Person(picture, outline, joints, truth, pck)
+        people[video] = Person(image, outline, joints, truth, pck)
     return list(people.values())
 
 
-def turned(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the turned picture, the box around the turned outline, and the true keypoints."""
-    height, width = person.picture.shape[:2]
+def rotated(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rotated image, the box around the rotated outline, and the true keypoints."""
+    height, width = person.image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
     size = (int(height * sin + width * cos), int(height * cos + width * sin))
@@ -118,38 +118,38 @@ def turned(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.n
     outline = person.outline @ matrix[:, :2].T + matrix[:, 2]
     truth = person.truth @ matrix[:, :2].T + matrix[:, 2]
     box = np.concatenate([outline.min(axis=0), outline.max(axis=0)]).astype(np.float32)
-    return cv2.warpAffine(person.picture, matrix, size), box, truth
+    return cv2.warpAffine(person.image, matrix, size), box, truth
 
 
 def measure(
     people: list[Person], estimator: PoseEstimator
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Return the mean figure of each way at each angle, and its looks per person."""
+    """Return the mean figure of each way at each angle, and its crops per person."""
     figures: dict[str, list[float]] = {"stock": [], "balanced": [], "thorough": []}
-    looks = {"stock": float(len(people) * len(ANGLES)), "balanced": 0.0, "thorough": 0.0}
+    num_crops = {"stock": float(len(people) * len(ANGLES)), "balanced": 0.0, "thorough": 0.0}
     for degrees in ANGLES:
-        pictures, boxes, truths = zip(*(turned(person, degrees) for person in people))
+        images, boxes, truths = zip(*(rotated(person, degrees) for person in people))
         found = {
             "stock": np.concatenate(
                 [
-                    estimator.predict(estimator.crop(picture, box[None]))[0]
-                    for picture, box in zip(pictures, boxes)
+                    estimator.predict(estimator.crop(image, box[None]))[0]
+                    for image, box in zip(images, boxes)
                 ]
             )
         }
         for effort in ("balanced", "thorough"):
             config = OrientationConfig(view_thr=EFFORTS[effort].athlete_view_thr)  # type: ignore[index]
             found[effort], _, count = estimate_oriented(
-                estimator, pictures, np.stack(boxes), 16, config
+                estimator, images, np.stack(boxes), 16, config
             )
-            looks[effort] += count
+            num_crops[effort] += count
         for name, keypoints in found.items():
             values = [
                 person.score(np.linalg.norm(points[person.joints] - truth, axis=1))
                 for points, truth, person in zip(keypoints, truths, people)
             ]
             figures[name].append(round(float(np.mean(values)), 4))
-    return figures, {name: count / len(people) / len(ANGLES) for name, count in looks.items()}
+    return figures, {name: count / len(people) / len(ANGLES) for name, count in num_crops.items()}
 
 
 @click.command()
@@ -161,7 +161,7 @@ def measure(
 @click.option("--aligner", default="auto", show_default=True, help="As of `skelact extract`.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
 def main(folder: Path, youtube: Path | None, pose: str, aligner: str, out: Path | None) -> None:
-    """Measure on the people of FOLDER, which holds COCO's test_coco.json and pictures."""
+    """Measure on the people of FOLDER, which holds COCO's test_coco.json and images."""
     estimator = PoseEstimator(pose, device="cpu", precision="fp32", aligner=aligner)
     estimator.load()
     sets = {"OKS": load_coco(folder)}
@@ -170,10 +170,10 @@ def main(folder: Path, youtube: Path | None, pose: str, aligner: str, out: Path 
     results = {}
     for metric, people in sets.items():
         title = f"{metric} of {len(people)} people"
-        results[title], looks = measure(people, estimator)
+        results[title], num_crops = measure(people, estimator)
         for name, values in results[title].items():
             click.echo(
-                f"{title}, {name:10} mean {np.mean(values):.3f}, {looks[name]:.2f} looks a person  "
+                f"{title}, {name:10} mean {np.mean(values):.3f}, {num_crops[name]:.2f} crops  "
                 f"{json.dumps(values)}"
             )
     if out:
@@ -192,7 +192,7 @@ def _plot(results: dict[str, dict[str, list[float]]], out: Path) -> None:
     for axes, (title, figures) in zip(row[0], results.items()):
         for (name, values), style in zip(figures.items(), ("o:", "s--", "^-")):
             axes.plot(list(ANGLES), values, style, label=f"{name}, mean {np.mean(values):.2f}")
-        axes.set(xlabel="turned by, degrees", ylabel=f"mean {title}", ylim=(0, 1))
+        axes.set(xlabel="rotated by, degrees", ylabel=f"mean {title}", ylim=(0, 1))
         axes.set_xticks(list(ANGLES)[::2])
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")

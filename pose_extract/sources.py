@@ -35,7 +35,7 @@ class ClipSource:
     """A clip: a video file, or a cut of one. A cut holds its start and not its end.
 
     Attributes:
-        path: The video file; a string is turned into a ``Path``.
+        path: The video file; a string becomes a ``Path``.
         clip_id: What it is called: the file's relative path, plus the cut if it is one.
         start_seconds: Start of the cut, from the file's first frame.
         end_seconds: End of the cut.

@@ -24,8 +24,8 @@ def write_clip(path, num_frames=40, height=96, width=128):
         stream = container.add_stream("libx264", rate=FPS, options={"qp": "0"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for i in range(num_frames):
-            picture = np.full((height, width, 3), 5 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+            image = np.full((height, width, 3), 5 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode())
     return path
 

@@ -12,7 +12,7 @@ NET = "litehrnet18-coco-256x192"
 
 @pytest.fixture(scope="module")
 def coco(shared):
-    """The annotated people: (folder, pycocotools' COCO, [(picture, annotations)])."""
+    """The annotated people: (folder, pycocotools' COCO, [(image, annotations)])."""
     folder = shared / "data" / "pose_gt" / "coco"
     index = COCO(str(folder / "test_coco.json"))
     people = []
@@ -23,6 +23,6 @@ def coco(shared):
             if ann["num_keypoints"]
         ]
         if annotations:
-            picture = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
-            people.append((np.ascontiguousarray(picture), annotations))
+            pixels = cv2.imread(str(next(folder.rglob(image["file_name"]))))[..., ::-1]
+            people.append((np.ascontiguousarray(pixels), annotations))
     return index, people

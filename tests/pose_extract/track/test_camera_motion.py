@@ -1,4 +1,4 @@
-"""Camera motion, cuts and what moves, on pictures whose answer is known."""
+"""Camera motion, cuts and what moves, on images whose answer is known."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def test_colours_tell_a_leotard_from_the_hall():
     cues = read([view(50, athlete=100), view(56, athlete=120)])
     first = cues[0].colors_in(np.array([[100, 100, 130, 170], [10, 20, 40, 90]], np.float32))
     second = cues[1].colors_in(np.array([[120, 100, 150, 170]], np.float32))
-    likeness = first @ second[0]
-    assert likeness[0] == pytest.approx(1, abs=1e-3)
-    assert likeness[1] < 0.3
+    similarity = first @ second[0]
+    assert similarity[0] == pytest.approx(1, abs=1e-3)
+    assert similarity[1] < 0.3
 
 
 def test_boxes_beyond_the_edge_and_empty_ones_are_borne():
@@ -131,7 +131,7 @@ def test_boxes_beyond_the_edge_and_empty_ones_are_borne():
     assert np.isfinite(cue.colors_in(boxes)).all()
 
 
-def test_a_still_picture_and_a_single_frame():
+def test_a_still_image_and_a_single_frame():
     cues = read([view(50)] * 3)
     assert np.allclose([cue.from_previous for cue in cues], np.eye(2, 3), atol=0.05)
     reader = CueReader()
