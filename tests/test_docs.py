@@ -14,8 +14,9 @@ from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
 from skelact.pose_extract.nets.mmpose_adapter import MMPOSE_INSTALL
 
 PAGES = [
-    "README.md", "CONTRIBUTING.md", "docs/design.md", "docs/extract.md", "docs/data.md",
-    "docs/distill.md", "docs/ablations.md", "docs/api.md", "models/pretrained/penn_action_video.md",
+    "README.md", "CONTRIBUTING.md", "docs/install.md", "docs/design.md", "docs/extract.md",
+    "docs/data.md", "docs/distill.md", "docs/ablations.md", "docs/api.md",
+    "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_pose_256x192.md",
     "models/pretrained/skelact_aligner_96.md",
 ]  # fmt: skip

@@ -56,6 +56,13 @@ class _LazyGroup(click.Group):
         except SkelactError as error:
             click.echo(f"skelact: {error}", err=True)
             ctx.exit(1)
+        except ModuleNotFoundError as error:
+            if error.name != "cv2":  # the one package that is needed and no dependency
+                raise
+            from ...pose_extract.nets.mmpose_adapter import OPENCV_MISSING
+
+            click.echo(f"skelact: {OPENCV_MISSING}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

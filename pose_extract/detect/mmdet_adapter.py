@@ -10,6 +10,7 @@ import numpy as np
 from ... import SkelactError
 from ..common.device import choose_device
 from ..decode.frames import FrameBatch
+from ..nets.mmpose_adapter import pkg_resources_offered
 from .base import Detections
 
 _MODEL = "faster-rcnn_r50_fpn_2x_coco"
@@ -56,10 +57,11 @@ class FasterRCNN:
     def load(self) -> None:
         """Load the network; its weights are fetched where they are not cached."""
         if self._inferencer is None:
-            from mmdet.apis import DetInferencer
-
             device = str(choose_device(self._device))
-            self._inferencer = DetInferencer(_MODEL, device=device, show_progress=False)
+            with pkg_resources_offered():
+                from mmdet.apis import DetInferencer
+
+                self._inferencer = DetInferencer(_MODEL, device=device, show_progress=False)
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""

@@ -35,7 +35,10 @@ NO_DEPS = {
     "mmpose": "mmpose==1.3.2",
 }
 MMPOSE_INSTALL = f"pip install --no-deps {' '.join(NO_DEPS.values())}"
-OPENCV_INSTALL = "pip install opencv-python (or opencv-python-headless, without a display)"
+OPENCV_MISSING = (
+    "OpenCV is not installed; install it with: pip install opencv-python (or, on a machine without "
+    "a display, opencv-python-headless)"
+)
 
 # What may be missing, and how to install it where something truly needs it.
 _INSTALL = {
@@ -179,7 +182,7 @@ def require_mmpose() -> None:
         command = f"pip install --no-deps {' '.join(NO_DEPS[name] for name in absent)}"
         raise SkelactError(f"not installed: {', '.join(absent)}; install with: {command}")
     if importlib.util.find_spec("cv2") is None:
-        raise SkelactError(f"OpenCV is not installed; install it with: {OPENCV_INSTALL}")
+        raise SkelactError(OPENCV_MISSING)
 
 
 def import_mmpose(*modules: str) -> ModuleType:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..layout import COCO_17
-from ..nets.mmpose_adapter import MMPOSE_INSTALL
+from ..nets.mmpose_adapter import MMPOSE_INSTALL, pkg_resources_offered
 from ..weights.table import WEIGHTS
 
 
@@ -24,7 +24,8 @@ def read_mmpose_config(path: str | Path) -> dict[str, Any]:
     """
     from mmengine.config import Config
 
-    config = Config.fromfile(path)
+    with pkg_resources_offered():  # for a base such as mmpose::_base_/default_runtime.py
+        config = Config.fromfile(path)
     model = config.model.to_dict()
     # Weights come from the checkpoint: nothing is fetched to start a backbone from.
     model["backbone"].pop("init_cfg", None)

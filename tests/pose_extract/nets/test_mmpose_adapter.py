@@ -227,6 +227,22 @@ def test_commands_say_what_is_missing_before_they_load_anything(tmp_path, argume
     assert loaded == "[]"
 
 
+def test_a_command_without_networks_says_that_opencv_is_missing(tmp_path):
+    out = run(
+        hidden("cv2")
+        + textwrap.dedent(
+            f"""
+            from click.testing import CliRunner
+            from skelact.pipeline.cli.main import main
+            folder = {str(tmp_path)!r}
+            result = CliRunner().invoke(main, ["inspect", folder, "--videos", folder])
+            print(result.exit_code, result.output.strip())
+            """
+        )
+    )
+    assert out.startswith("1 skelact: OpenCV is not installed; install it with: pip install opencv")
+
+
 def test_mmengine_finds_packages_whatever_setuptools_is_there():
     """MMEngine asks pkg_resources for it, which newer setuptools have no more."""
     out = run(
