@@ -19,7 +19,7 @@ import torch
 from interleave import interleave, report
 from rich.console import Console
 from rich.table import Table
-from rotation import ANGLES, Person, load_coco, turned
+from rotation import ANGLES, Person, load_coco, rotated
 
 from skelact.pose_extract.common.geometry import pairwise_iou
 from skelact.pose_extract.decode.frames import FrameBatch
@@ -51,7 +51,7 @@ def pose_figures(people: list[Person], pose: PoseEstimator) -> list[float]:
     for degrees in ANGLES:
         values = []
         for person in people:
-            image, box, truth = turned(person, degrees)
+            image, box, truth = rotated(person, degrees)
             points = pose.predict(pose.crop(image, box[None]))[0][0]
             values.append(person.score(np.linalg.norm(points[person.joints] - truth, axis=1)))
         figures.append(float(np.mean(values)))
@@ -64,12 +64,12 @@ def detector_figures(
     """Return the numbers of people found and of false positives at each angle."""
     images: dict[int, list[Person]] = {}
     for person in people:
-        images.setdefault(id(person.picture), []).append(person)
+        images.setdefault(id(person.image), []).append(person)
     found, false = [], []
     for degrees in ANGLES:
         hits = false_positives = 0
         for group in images.values():
-            views = [turned(person, degrees) for person in group]
+            views = [rotated(person, degrees) for person in group]
             truth = np.stack([box for _, box, _ in views])
             batch = FrameBatch(views[0][0][None], np.zeros(1, np.int64), np.zeros(1))
             boxes = detector.detect(batch, "image")[0].bboxes
@@ -143,7 +143,7 @@ def main(
         cells = (f"{v:.1f}" for v in (found[0], np.mean(found), min(found)))
         table.add_row(f"{name}, found", *cells, f"{false[0]} upright, {np.mean(false):.1f} mean")
     Console(width=120).print(table)
-    crop = people[0].picture
+    crop = people[0].image
     box = np.array([[0, 0, *crop.shape[1::-1]]] * 16, np.float32)
     if models:
         runs = {
