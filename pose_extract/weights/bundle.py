@@ -236,27 +236,6 @@ def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
     return meta
 
 
-# Settings of the training config that have other names since version 2. Sections are renamed too.
-_RENAMED = {
-    "pictures": "images",
-    "finder": "detector",
-    "apart_epochs": "blockwise_epochs",
-    "init_share": "ensemble_weight",
-    "turned_prob": "rotated_prob",
-    "half_prob": "half_body_prob",
-    "gray_prob": "grayscale_prob",
-    "blur_prob": "motion_blur_prob",
-    "blur_length": "motion_blur_length",
-    "coarse_prob": "downscale_prob",
-    "coarse_factor": "downscale_factor",
-    "hide_prob": "cutout_prob",
-    "hide_share": "cutout_size",
-    "swap_prob": "channel_shuffle_prob",
-    "mix_prob": "mixup_prob",
-    "mix_share": "mixup_share",
-}
-
-
 def _upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a bundle's JSON of version 1 as version 2 says them."""
     if values["format_version"] != 1:
@@ -270,23 +249,17 @@ def _upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
         network = {"type": "slim_hrnet", **network}
 
     kind = "detector" if values["kind"] == "finder" else values["kind"]
-    config = _renamed(values.get("config", {}))
-    config.pop("bell_weight", None)  # a setting of networks that are trained no more
-    if "kind" in config:
-        config["kind"] = kind
+    # The record of the training stays as it was written, but for the one setting that is read.
+    config = dict(values.get("config", {}))
+    if "turned_prob" in config.get("pose", {}):
+        pose = dict(config["pose"])
+        config["pose"] = {"rotated_prob": pose.pop("turned_prob"), **pose}
     return {
         **values,
         "kind": kind,
         "network": network,
         "config": config,
         "format_version": FORMAT_VERSION,
-    }
-
-
-def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        _RENAMED.get(name, name): _renamed(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
     }
 
 
