@@ -140,6 +140,18 @@ def test_the_root_gives_files_the_errors_and_the_version_alone(repository):
     assert taken <= {"SkelactError", "__version__", *PACKAGES}
 
 
+def test_files_import_the_package_relatively(repository):
+    """An absolute import would find another copy of the package, if one is installed."""
+    absolute = []
+    for path in [repository / "__init__.py", *files(repository)]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            absolute += [f"{path}: {name}" for name in names if name.split(".")[0] == "skelact"]
+    assert absolute == []
+
+
 def test_every_folder_says_in_one_line_what_it_holds(repository):
     for path in files(repository):
         if path.name == "__init__.py":
