@@ -6,6 +6,7 @@ results of many into a folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,9 @@ class ExtractConfig:
     num_threads: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("detector", "pose", "pose_checkpoint", "aligner"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
         for name, least in (("num_person", 1), ("max_det", 1), ("batch_size", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -91,6 +95,10 @@ class ExtractConfig:
         PathConfig.for_subject(self.subject)
         if self.det_score_thr is not None and not 0 <= self.det_score_thr <= 1:
             raise ValueError(f"det_score_thr: expected 0 to 1, got {self.det_score_thr}")
+        if self.boxes is not None and self.detector != "auto":
+            raise ValueError(f"detector: expected none with boxes, got {self.detector!r}")
+        if self.num_person is not None and self.detector == "whole-frame":
+            raise ValueError("num_person: expected none with detector 'whole-frame', one person")
         for name in ("det_score_thr", "max_det"):
             if getattr(self, name) is not None and not self.is_detecting:
                 given = "boxes" if self.boxes is not None else "detector 'whole-frame'"

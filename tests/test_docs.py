@@ -72,9 +72,16 @@ def test_make_targets_and_pip_lines_are_those_of_the_makefile(repository):
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(repository, page):
     path = repository / page
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
-        if "://" not in target:
-            assert (path.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", file.read_text(), re.M)
+            anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+            assert anchor in anchors, target
 
 
 def test_files_that_the_docs_name_exist(repository):

@@ -166,9 +166,12 @@ def extract(
 
     require_mmpose()
     from ...pose_extract.batch import Shard, extract_clips
+    from ...pose_extract.common.files import check_is_no_source
     from ...pose_extract.sources import find_sources
 
     clips = find_sources(sources)
+    if annotations:
+        check_is_no_source(annotations, [*sources, *(clip.path for clip in clips)])
     extractor = make_extractor(options)
     with _ProgressTable() as table:
         summary = extract_clips(

@@ -53,7 +53,10 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SkelactError as error:
+        except BrokenPipeError:
+            raise  # click's own: the reader of a pipe has gone
+        except (SkelactError, OSError) as error:
+            # A folder that cannot be written to, a full disk: the message names file and cause.
             click.echo(f"skelact: {error}", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:

@@ -49,14 +49,21 @@ def predict(
 
     require_mmpose()
     from ... import SkelactError
+    from ...pose_extract.common.files import check_is_no_source
     from ...pose_extract.sources import find_sources
     from ..inference.pipeline import Pipeline
 
     sources = find_sources(clips)
-    if overlay is not None and len(sources) > 1 and overlay.suffix:
+    if overlay is not None and overlay.suffix and (overlay.suffix != ".mp4" or len(sources) > 1):
         raise SkelactError(
-            f"--overlay: expected a folder for {len(sources)} clips, got the file {overlay}"
+            f"--overlay: expected {'a folder' if len(sources) > 1 else 'an .mp4 file or a folder'} "
+            f"for {len(sources)} clips, got {overlay}"
         )
+    targets = [json_path] if json_path else []
+    if overlay is not None:
+        targets += [_overlay_path(overlay, source.clip_id) for source in sources]
+    for target in targets:
+        check_is_no_source(target, [*clips, *(source.path for source in sources)])
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     predictions = []
     for prediction in model.stream(sources):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.common.files import atomic_write, sha256_of
+from ...pose_extract.common.files import atomic_write, check_is_no_source, sha256_of
 from ...pose_extract.extract import ClipResult
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
@@ -171,7 +171,7 @@ class ClipSkeletons:
             ".mp4": self._write_overlay,
             ".npz": self._write_cache_entry,
         }
-        return _save(Path(path), writers)
+        return _save(Path(path), writers, self.source)
 
     def of_frames(self, fps: Fraction) -> ClipSkeletons:
         """Return these skeletons as those of frames that were in memory at a rate."""
@@ -343,7 +343,7 @@ class ActionPrediction:
             ),
             ".npz": self.skeletons._write_cache_entry,
         }
-        return _save(Path(path), writers)
+        return _save(Path(path), writers, self.skeletons.source)
 
     def _lines(self) -> list[str]:
         return [f"{item.label}  {100 * item.score:.1f} %" for item in self.top_k[:_LABELS_DRAWN]]
@@ -358,12 +358,15 @@ def _first_line(error: Exception | None) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _save(path: Path, writers: Mapping[str, Callable[[Path], None]]) -> Path:
+def _save(
+    path: Path, writers: Mapping[str, Callable[[Path], None]], source: ClipSource | None
+) -> Path:
     suffix = path.suffix.lower()
     if suffix not in writers:
         raise SkelactError(
             f"{path}: expected a file ending in {', '.join(sorted(writers))}, got {suffix!r}"
         )
+    check_is_no_source(path, [source.path] if source is not None else [])
     writers[suffix](path)
     return path
 

@@ -235,7 +235,15 @@ def _load(path: Path, state: TrainingState, seed: int) -> int:
         if values["seed"] != seed:
             raise ValueError(f"expected seed {seed}, got {values['seed']}")
         state.load_state_dict(values)
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, UnpicklingError) as error:
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
         reason = " ".join(str(error).split("\n")[:2])  # PyTorch names every tensor that differs
         raise SkelactError(
             f"{path}: cannot resume from it with this config and seed; train without --resume "

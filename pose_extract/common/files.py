@@ -6,9 +6,11 @@ import glob
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ... import SkelactError
 
 
 def discard_leftovers(path: str | Path) -> None:
@@ -16,6 +18,22 @@ def discard_leftovers(path: str | Path) -> None:
     path = Path(path)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
         leftover.unlink(missing_ok=True)
+
+
+def check_is_no_source(target: str | Path, sources: Iterable[str | Path]) -> None:
+    """Check that a file to be written is none of the files that are read.
+
+    Raises:
+        SkelactError: if it is, also by another name of the same file.
+    """
+    target = Path(target)
+    if not target.exists():
+        return
+    for source in sources:
+        if Path(source).exists() and target.samefile(source):
+            raise SkelactError(
+                f"{target} is one of the sources and would be lost; write to another file"
+            )
 
 
 @contextmanager

@@ -94,7 +94,13 @@ class PoseEstimator:
         self._model: Any = None
 
     def _check_name(self) -> None:
-        if self._name in WEIGHTS and WEIGHTS[self._name].kind == "pose":
+        is_named = self._name in WEIGHTS and WEIGHTS[self._name].kind == "pose"
+        if self._checkpoint is not None and (is_named or is_bundle(self._name)):
+            raise SkelactError(
+                f"pose model {self._name}: expected no --pose-checkpoint, it has its own weights; "
+                "a checkpoint goes with an MMPose model or config"
+            )
+        if is_named:
             return
         if is_bundle(self._name):
             read_bundle(Path(self._name), "pose")

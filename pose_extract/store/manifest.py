@@ -74,7 +74,7 @@ def manifest_line(entry: ManifestEntry) -> str:
 def write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
     """Write a manifest, whole or not at all; one that is the same already is left alone."""
     text = "".join(map(manifest_line, entries))
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -88,10 +88,11 @@ def read_manifests(out: Path) -> dict[str, ManifestEntry]:
     """
     entries: dict[str, ManifestEntry] = {}
     for path in sorted(out.glob("manifest*.jsonl"), key=os.path.getmtime):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 entry = ManifestEntry(**json.loads(line))
-            except (json.JSONDecodeError, TypeError):
+            except (json.JSONDecodeError, TypeError, RecursionError):
                 continue
-            entries[entry.video] = entry
+            if isinstance(entry.video, str) and entry.status in ("done", "failed"):
+                entries[entry.video] = entry
     return entries

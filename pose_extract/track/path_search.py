@@ -441,7 +441,7 @@ def _parse_box(text: str) -> tuple[float, float, float, float]:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"subject: expected a box x1,y1,x2,y2, got {text!r}") from None
-    if x2 <= x1 or y2 <= y1:
+    if not (x1 < x2 and y1 < y2 and np.isfinite([x1, y1, x2, y2]).all()):
         raise ValueError(f"subject: expected x1 < x2 and y1 < y2, got {text!r}")
     return x1, y1, x2, y2
 

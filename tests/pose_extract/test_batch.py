@@ -206,3 +206,15 @@ def test_coco_json(videos, tmp_path):
     low, high = np.array([19.6, 15.15]), np.array([51.6, 81.65])
     assert annotation["bbox"] == pytest.approx([*low, *(high - low)], abs=1e-3)
     assert coco.loadImgs(1)[0]["frame_id"] == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe\n", b'{"video": ["a"], "status": "done"}\n', b"[" * 10000 + b"\n"]
+)
+def test_lines_of_a_damaged_manifest_are_judged_by_the_entries(videos, tmp_path, damage):
+    out = tmp_path / "out"
+    extract(videos, out)
+    (out / "manifest.jsonl").write_bytes(damage)
+    summary = extract(videos, out)
+    assert summary.num_new == 1  # the broken clip alone has no entry
+    assert [entry.status for entry in summary.entries] == ["failed", "done", "done", "done"]

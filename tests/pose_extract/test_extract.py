@@ -134,6 +134,41 @@ def test_options_of_a_detector_without_one_are_refused(given, option):
         ExtractConfig(**given, **option)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"boxes": "boxes.json", "detector": "rtmdet-nano"}, "detector: expected none with boxes"),
+        ({"detector": "whole-frame", "num_person": 3}, "num_person: expected none"),
+        ({"subject": "nan,0,5,5"}, "subject: expected x1 < x2"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExtractConfig(**options)
+
+
+def test_weights_of_a_network_that_has_its_own_are_refused():
+    with pytest.raises(SkelactError, match="expected no --pose-checkpoint"):
+        Extractor(ExtractConfig(pose="skelact-pose-256x192", pose_checkpoint="other.pth"))
+
+
+def test_networks_may_be_paths(repository):
+    folder = repository / "models" / "pretrained"
+    config = ExtractConfig(
+        detector=folder / "skelact_detector_320.json",
+        pose=folder / "skelact_pose_256x192.json",
+        aligner=folder / "skelact_aligner_96.json",
+    )
+    assert config.detector == str(folder / "skelact_detector_320.json")
+    identity = Extractor(config).identity()
+    named = Extractor(
+        ExtractConfig(detector="skelact-detector-320", pose="skelact-pose-256x192")
+    ).identity()
+    ours, theirs = (i["detector"]["detectors"][0]["sha256"] for i in (identity, named))
+    assert ours == theirs
+    assert identity["pose"]["aligner"]["sha256"] == named["pose"]["aligner"]["sha256"]
+
+
 def test_thresholds_of_candidates_reach_the_detector():
     config = ExtractConfig(detector="skelact-detector-320", det_score_thr=0.4, max_det=3)
     identity = candidate_detector(config).identity()

@@ -237,3 +237,12 @@ def test_mistakes_end_with_a_line_and_not_with_a_trace(tmp_path, monkeypatch, ar
     assert "skelact: " in output
     assert message in output
     assert "Traceback" not in output
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = ["synth", "diving", "--train", "1", "--val", "0", "--test", "0"]
+    code, output = run(*arguments, "--out", tmp_path / "file" / "dives.pkl")
+    assert code == 1
+    assert output.startswith("skelact: ")
+    assert str(tmp_path / "file") in output

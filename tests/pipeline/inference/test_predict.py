@@ -189,3 +189,22 @@ def test_windows_without_the_person_are_kept_if_there_are_no_others():
     clip.keypoint_scores[:] = 0
     clip.keypoint_scores[:, 0] = 1
     assert cut_windows(clip, 5) == [clip]
+
+
+@pytest.mark.parametrize("option", ["--overlay", "--json"])
+def test_a_source_is_never_written_over(tmp_path, option):
+    clip = write_clip(tmp_path / "clip.mp4", 5)
+    before = clip.read_bytes()
+    (tmp_path / "link.mp4").hardlink_to(clip)
+    for target in (clip, tmp_path / "link.mp4"):
+        result = CliRunner().invoke(main, ["predict", str(clip), option, str(target)])
+        assert result.exit_code == 1
+        assert "is one of the sources and would be lost" in result.output
+    assert clip.read_bytes() == before
+
+
+def test_an_overlay_of_another_kind_is_refused_before_any_work(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 5)
+    result = CliRunner().invoke(main, ["predict", str(clip), "--overlay", str(tmp_path / "o.avi")])
+    assert result.exit_code == 1
+    assert "expected an .mp4 file or a folder" in result.output

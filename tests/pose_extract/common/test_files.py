@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from skelact import SkelactError
-from skelact.pose_extract.common.files import atomic_write, discard_leftovers, sha256_of
+from skelact.pose_extract.common.files import (
+    atomic_write,
+    check_is_no_source,
+    discard_leftovers,
+    sha256_of,
+)
 from skelact.pose_extract.common.safe_pickle import load_pickle
 
 
@@ -60,3 +65,13 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     with pytest.raises(SkelactError, match=r"asks for builtins.print"):
         load_pickle(path)
     assert "executed" not in capsys.readouterr().out
+
+
+def test_a_source_is_no_target(tmp_path):
+    source = tmp_path / "clip.mp4"
+    source.write_bytes(b"video")
+    (tmp_path / "link.mp4").symlink_to(source)
+    check_is_no_source(tmp_path / "new.mp4", [source])
+    for target in (source, tmp_path / "link.mp4"):
+        with pytest.raises(SkelactError, match="one of the sources and would be lost"):
+            check_is_no_source(target, [tmp_path / "missing.mp4", source])
