@@ -241,7 +241,7 @@ def test_mistakes_end_with_a_line_and_not_with_a_trace(tmp_path, monkeypatch, ar
 
 def test_a_folder_that_cannot_be_made_is_an_error_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    arguments = ["synth", "diving", "--train", "1", "--val", "0", "--test", "0"]
+    arguments = ["synth", "diving", "--train", "48", "--val", "48", "--test", "48"]
     code, output = run(*arguments, "--out", tmp_path / "file" / "dives.pkl")
     assert code == 1
     assert output.startswith("skelact: ")
