@@ -213,8 +213,13 @@ def _stale_reasons(
     for clip in clips:
         path = cache_path(out, clip.clip_id)
         if path.is_file() and clip.path.is_file():
-            config = entry_config(clip, _video_sha256(clip.path), identity)
-            reasons.update(filter(None, [why_stale(path, config)]))
+            config = entry_config(clip, "", identity)
+            del config["video_sha256"]
+            # A video is read for its hash only where the settings are not the reason.
+            reason = why_stale(path, config) or why_stale(
+                path, {"video_sha256": _video_sha256(clip.path)}
+            )
+            reasons.update([reason] if reason else [])
     return reasons
 
 
@@ -235,7 +240,9 @@ def _valid_entry(
         # Not in the manifest (a run killed between the two writes) or made by another chain.
         config = read_config(path) or {}
         num_lost, facts = config.pop(_LOST, 0), config.pop(_FACTS, {})
-        if config != entry_config(clip, _video_sha256(clip.path), identity):
+        expected = entry_config(clip, config.get("video_sha256", ""), identity)
+        # The settings first: thousands of long videos would be read for their hashes.
+        if config != expected or config["video_sha256"] != _video_sha256(clip.path):
             return None
         return _done_entry(clip, out, load_sequence(path), identity, num_lost, facts)
     if known.status == "done" and not path.is_file():

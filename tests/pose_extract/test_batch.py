@@ -138,6 +138,16 @@ def test_one_line_says_why_old_results_are_made_again(videos, tmp_path):
     )
 
 
+def test_videos_are_not_read_to_find_that_settings_changed(videos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    extract(videos, out)
+    read = []
+    monkeypatch.setattr("skelact.pose_extract.batch._video_sha256", lambda path: read.append(path))
+    with pytest.raises(StopIteration):
+        extract(videos, out, make_extractor(num_person=1), on_plan=lambda plan: next(iter(())))
+    assert read == []
+
+
 def test_a_cache_of_the_first_chain_is_made_again(videos, tmp_path):
     """Entries whose config has the sections of the tracker that there was before."""
     out = tmp_path / "out"
