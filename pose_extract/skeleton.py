@@ -44,16 +44,21 @@ class SkeletonSequence:
     ([10, 11, 12], 36)
 
     Attributes:
-        keypoints: (M, T, V, 2) float32, pixels of the upright source frame, x then y.
+        keypoints: (M, T, V, 2) float32, square pixels of the upright source frame, x then y.
         keypoint_scores: (M, T, V) float32, confidence, 0 and up, about 1 for a clearly seen
             joint; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
         frame_inds: (T,) int64, source frame of each step, counted from the file's start.
-        img_shape: (height, width) of the source frame in pixels, after rotation flags.
-        fps: Frame rate of the source, a fraction, in frames per second.
+        img_shape: (height, width) of the upright source frame in square pixels.
+        fps: Nominal frame rate of the source, a fraction, in frames per second.
         layout: Name of the keypoint layout, such as ``"coco_17"``.
         video_id: What the clip is called: its relative path, with the cut if it is one.
+        pts_seconds: (T,) float64, presentation time of each step, from the file's first frame;
+            ``frame_inds / fps`` where none is given.
+        pixel_aspect: Width over height of the pixels that the file stores. Other than 1, the
+            frames were stretched to square pixels before the poses: the stored columns times
+            ``pixel_aspect``, on the stored rows.
     """
 
     keypoints: np.ndarray
@@ -65,6 +70,8 @@ class SkeletonSequence:
     fps: Fraction
     layout: str
     video_id: str
+    pts_seconds: np.ndarray = None  # type: ignore[assignment]  # filled in by __post_init__
+    pixel_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         num_keypoints = get_layout(self.layout).num_keypoints
@@ -76,6 +83,14 @@ class SkeletonSequence:
         _check("frame_inds", self.frame_inds, (t,), np.int64)
         if self.fps <= 0:
             raise ValueError(f"SkeletonSequence.fps: expected a positive fraction, got {self.fps}")
+        if self.pixel_aspect <= 0:
+            raise ValueError(
+                "SkeletonSequence.pixel_aspect: expected a positive fraction, "
+                f"got {self.pixel_aspect}"
+            )
+        if self.pts_seconds is None:
+            object.__setattr__(self, "pts_seconds", self.frame_inds / float(self.fps))
+        _check("pts_seconds", self.pts_seconds, (t,), np.float64)
         if len(self.img_shape) != 2 or min(self.img_shape) <= 0:
             raise ValueError(
                 "SkeletonSequence.img_shape: expected (height, width) above 0, "
@@ -87,7 +102,9 @@ class SkeletonSequence:
             )
         if t > 1 and not (np.diff(self.frame_inds) > 0).all():
             raise ValueError("SkeletonSequence.frame_inds: expected strictly increasing indices")
-        for name in ("keypoints", "keypoint_scores", "bboxes"):
+        if t > 1 and not (np.diff(self.pts_seconds) > 0).all():
+            raise ValueError("SkeletonSequence.pts_seconds: expected strictly increasing times")
+        for name in ("keypoints", "keypoint_scores", "bboxes", "pts_seconds"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"SkeletonSequence.{name}: expected finite values, got NaN or inf")
 
@@ -121,6 +138,7 @@ class SkeletonSequence:
             keypoint_scores=self.keypoint_scores[:, frames],
             bboxes=self.bboxes[:, frames],
             frame_inds=self.frame_inds[frames],
+            pts_seconds=self.pts_seconds[frames],
         )
 
     @property
@@ -132,6 +150,13 @@ class SkeletonSequence:
     def num_frames(self) -> int:
         """T, the number of frames."""
         return len(self.frame_inds)
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the clip in real time: from its first frame to the end of its last one."""
+        if self.num_frames == 0:
+            return 0.0
+        return float(self.pts_seconds[-1] - self.pts_seconds[0] + 1 / self.fps)
 
     @property
     def keypoint_layout(self) -> KeypointLayout:

@@ -22,7 +22,8 @@ from ... import SkelactError
 from ..common.files import atomic_write
 from ..skeleton import SkeletonSequence
 
-FORMAT_VERSION = 1
+# 2: presentation times, and keypoints in square pixels with the pixel aspect.
+FORMAT_VERSION = 2
 
 # How much of a value :func:`why_stale` prints, and how many of the settings that changed.
 _MAX_VALUE_CHARS = 40
@@ -74,6 +75,8 @@ def save_sequence(path: str | Path, sequence: SkeletonSequence, config: dict[str
             frame_inds=sequence.frame_inds,
             img_shape=np.array(sequence.img_shape, dtype=np.int64),
             fps=np.array([sequence.fps.numerator, sequence.fps.denominator], dtype=np.int64),
+            pts_seconds=sequence.pts_seconds,
+            pixel_aspect=np.array(sequence.pixel_aspect.as_integer_ratio(), dtype=np.int64),
             layout=np.array(sequence.layout),
             video_id=np.array(sequence.video_id),
             format_version=np.array(FORMAT_VERSION, dtype=np.int64),
@@ -117,6 +120,8 @@ def load_sequence(path: str | Path) -> SkeletonSequence:
             fps=Fraction(numerator, denominator),
             layout=str(entry["layout"]),
             video_id=str(entry["video_id"]),
+            pts_seconds=entry["pts_seconds"],
+            pixel_aspect=Fraction(*entry["pixel_aspect"].tolist()),
         )
 
 
