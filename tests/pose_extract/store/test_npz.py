@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scenes import make_sequence
@@ -17,17 +19,21 @@ from skelact.pose_extract.store.npz import (
 
 
 def assert_same(first, second):
-    for name in ("keypoints", "keypoint_scores", "bboxes", "track_ids", "frame_inds"):
+    for name in (
+        "keypoints", "keypoint_scores", "bboxes", "track_ids", "frame_inds", "pts_seconds",
+    ):  # fmt: skip
         a, b = getattr(first, name), getattr(second, name)
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    for name in ("img_shape", "fps", "layout", "video_id"):
+    for name in ("img_shape", "fps", "layout", "video_id", "pixel_aspect"):
         assert getattr(first, name) == getattr(second, name)
 
 
 @pytest.mark.parametrize("num_person", [0, 1, 2])
 def test_what_is_saved_is_loaded(tmp_path, num_person):
-    sequence = make_sequence(num_person)
+    # Frames of a file whose rate varies, with pixels of 2:1.
+    times = np.array([0.5, 0.54, 0.75])
+    sequence = make_sequence(num_person, pts_seconds=times, pixel_aspect=Fraction(2))
     path = cache_path(tmp_path, sequence.video_id)
     assert path == tmp_path / "a" / "b.c.mp4.npz"
     save_sequence(path, sequence, {"pose": "net", "n": 1})
@@ -46,10 +52,11 @@ def test_entry_holds_the_documented_fields_without_pickle(tmp_path):
     with np.load(tmp_path / "x.npz", allow_pickle=False) as entry:
         assert set(entry.files) == {
             "keypoints", "keypoint_scores", "frame_inds", "track_ids", "bboxes", "img_shape",
-            "fps", "layout", "video_id", "format_version", "config",
+            "fps", "pts_seconds", "pixel_aspect", "layout", "video_id", "format_version", "config",
         }  # fmt: skip
         assert all(entry[name].dtype != object for name in entry.files)
         assert entry["fps"].tolist() == [30000, 1001]
+        assert entry["pixel_aspect"].tolist() == [1, 1]
 
 
 def test_a_cut_file_is_an_error_that_says_what_to_do(tmp_path):
@@ -78,7 +85,7 @@ def rewrite(path, **changes):
 def test_other_format_version_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     rewrite(path, format_version=np.array(99))
-    with pytest.raises(CacheError, match="expected format_version 1, got 99"):
+    with pytest.raises(CacheError, match="expected format_version 2, got 99"):
         load_sequence(path)
 
 
