@@ -1,23 +1,111 @@
-"""Files: atomic writes, hashes, and the folders that skelact uses."""
+"""Files: atomic writes, locks, hashes, and the folders that skelact uses."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ... import SkelactError
 
+try:
+    import fcntl
+except ImportError:  # Windows: there, only one run at a time may write to a folder
+    fcntl = None  # type: ignore[assignment]
 
-def discard_leftovers(path: str | Path) -> None:
-    """Remove the temporary files of killed writes to ``path``; no process may be writing to it."""
-    path = Path(path)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        leftover.unlink(missing_ok=True)
+# Longest name of a file in bytes, on all file systems in common use.
+MAX_NAME_BYTES = 255
+# mkstemp puts eight letters between the prefix and the suffix of a name.
+_RANDOM_BYTES = 8
+# Longer "suffixes" are no format's: the name merely holds a dot.
+_MAX_SUFFIX_BYTES = 16
+
+
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed, also by the death of the process.
+
+    Returns:
+        Whether the file is locked now; without ``wait`` False where another holder lives.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def is_at(descriptor: int, path: str | Path) -> bool:
+    """Return whether an open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock file ``path``, which is made, and removed at the end; waits for its holder."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock(descriptor, wait=True)
+        if is_at(descriptor, path):
+            break
+        os.close(descriptor)  # its holder removed it while we waited
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+        os.close(descriptor)
+
+
+def discard_leftovers(*paths: str | Path) -> None:
+    """Remove the temporary files of killed writes to ``paths``.
+
+    Those of a process that is writing now are locked, and stay.
+    """
+    folders: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        folders.setdefault(path.parent, set()).add(_temporary_affixes(path)[0])
+    for folder, prefixes in folders.items():
+        try:
+            names = [name for name in os.listdir(folder) if name.startswith(".")]
+        except OSError:
+            continue  # not made yet, or no folder
+        for name in names:
+            # ".a.mp4.npz.x1y2z3ab.npz" belongs to a.mp4.npz.
+            starts = {name[: i + 1] for i, letter in enumerate(name) if letter == "."}
+            if starts & prefixes:
+                _discard(folder / name)
+
+
+def _discard(leftover: Path) -> None:
+    try:
+        descriptor = os.open(leftover, os.O_RDWR)
+    except OSError:
+        return
+    try:
+        if lock(descriptor, wait=False):
+            leftover.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary_affixes(path: Path) -> tuple[str, str]:
+    """Return how the names of the temporary files of writes to ``path`` begin and end."""
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _MAX_SUFFIX_BYTES else ""
+    prefix = f".{path.name}."
+    if len(os.fsencode(prefix + suffix)) + _RANDOM_BYTES > MAX_NAME_BYTES:
+        # The name itself fits and this one would not.
+        prefix = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}."
+    return prefix, suffix
 
 
 def check_is_no_source(target: str | Path, sources: Iterable[str | Path]) -> None:
@@ -44,8 +132,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    prefix, suffix = _temporary_affixes(path)
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+        lock(handle, wait=True)  # tells it from a leftover, which has no living writer
+        if is_at(handle, name):
+            break
+        os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
@@ -55,6 +148,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
 
 

@@ -7,7 +7,10 @@ Nothing is pickled, and a write is whole or absent.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -24,6 +27,9 @@ from ..skeleton import SkeletonSequence
 
 # 2: presentation times, and keypoints in square pixels with the pixel aspect.
 FORMAT_VERSION = 2
+
+# The directory of an entry takes about 1 KiB: twelve names with their places and checksums.
+_DIGEST_BYTES = 4096
 
 # How much of a value :func:`why_stale` prints, and how many of the settings that changed.
 _MAX_VALUE_CHARS = 40
@@ -65,23 +71,43 @@ def save_sequence(path: str | Path, sequence: SkeletonSequence, config: dict[str
         sequence: The skeletons.
         config: JSON-able; everything that shaped the skeletons, compared by :func:`why_stale`.
     """
+    # In memory first: a disk that is full then is one plain OSError, not what an archive makes of
+    # it. An entry holds some 220 bytes per person and frame.
+    archive = io.BytesIO()
+    np.savez_compressed(
+        archive,
+        keypoints=sequence.keypoints,
+        keypoint_scores=sequence.keypoint_scores,
+        bboxes=sequence.bboxes,
+        track_ids=sequence.track_ids,
+        frame_inds=sequence.frame_inds,
+        img_shape=np.array(sequence.img_shape, dtype=np.int64),
+        fps=np.array(sequence.fps.as_integer_ratio(), dtype=np.int64),
+        pts_seconds=sequence.pts_seconds,
+        pixel_aspect=np.array(sequence.pixel_aspect.as_integer_ratio(), dtype=np.int64),
+        layout=np.array(sequence.layout),
+        video_id=np.array(sequence.video_id),
+        format_version=np.array(FORMAT_VERSION, dtype=np.int64),
+        config=np.array(json.dumps(config, sort_keys=True)),
+    )
     with atomic_write(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            keypoints=sequence.keypoints,
-            keypoint_scores=sequence.keypoint_scores,
-            bboxes=sequence.bboxes,
-            track_ids=sequence.track_ids,
-            frame_inds=sequence.frame_inds,
-            img_shape=np.array(sequence.img_shape, dtype=np.int64),
-            fps=np.array([sequence.fps.numerator, sequence.fps.denominator], dtype=np.int64),
-            pts_seconds=sequence.pts_seconds,
-            pixel_aspect=np.array(sequence.pixel_aspect.as_integer_ratio(), dtype=np.int64),
-            layout=np.array(sequence.layout),
-            video_id=np.array(sequence.video_id),
-            format_version=np.array(FORMAT_VERSION, dtype=np.int64),
-            config=np.array(json.dumps(config, sort_keys=True)),
-        )
+        temporary.write_bytes(archive.getbuffer())
+
+
+def entry_digest(path: str | Path) -> str | None:
+    """Return the size and the hash of the end of an entry; None where there is no file.
+
+    The archive's directory, with the checksums of all arrays, lies in its last bytes: an entry that
+    was cut off or exchanged is told by it without being read whole.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            num_bytes = stream.seek(0, os.SEEK_END)
+            stream.seek(-min(num_bytes, _DIGEST_BYTES), os.SEEK_END)
+            tail = stream.read()
+    except (OSError, ValueError):  # ValueError: a name that holds a NUL
+        return None
+    return f"{num_bytes}-{hashlib.sha256(tail).hexdigest()[:16]}"
 
 
 @contextmanager
