@@ -7,18 +7,15 @@ is an error that names the closest one.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from .. import SkelactError
 from ..pose_extract.common.files import PACKAGE_FOLDER
+from ..pose_extract.common.plain import build_config
 from .data.augment import AugmentConfig
 from .data.preprocess import PreprocessConfig
 from .network_config import (
@@ -51,10 +48,14 @@ __all__ = [
     "StgcnConfig",
     "TubeConfig",
     "build_config",
+    "check_seed",
     "load_config",
     "load_label_names",
     "shipped_configs",
 ]
+
+# A learning rate is made for each epoch before the first: more would fill the memory.
+_MAX_EPOCHS = 1_000_000
 
 _CONFIG_FOLDER = PACKAGE_FOLDER / "configs"
 
@@ -139,6 +140,7 @@ class OptimConfig:
     def __post_init__(self) -> None:
         expect(self, "lr", 0 < self.lr < math.inf, "above 0")
         expect_at_least(self, 1, "batch_size", "epochs")
+        expect(self, "epochs", self.epochs <= _MAX_EPOCHS, f"at most {_MAX_EPOCHS}")
         expect_at_least(self, 0, "weight_decay", "warmup_epochs", "clip_grad_norm")
         if self.schedule == "step":
             fits = bool(self.milestones) and min(self.milestones) >= 1
@@ -255,6 +257,17 @@ def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
 ConfigKind = Literal["pretrain", "finetune", "distill"]
 
 
+def check_seed(seed: int) -> None:
+    """Check a seed of random numbers.
+
+    Raises:
+        SkelactError: if it is no whole number from 0 to 2^32 - 1, which NumPy and PyTorch both
+            take.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise SkelactError(f"seed: expected a whole number from 0 to {2**32 - 1}, got {seed!r}")
+
+
 def shipped_configs(kind: ConfigKind) -> dict[str, Path]:
     """Return the shipped configs of a kind, by name."""
     return {
@@ -292,74 +305,6 @@ def load_config(
     for text in overrides:
         values = merge(values, parse_override(text))
     return build_config(cls, values, str(path))
-
-
-def build_config(cls: type[C], values: Any, where: str) -> C:
-    """Build a config dataclass from plain values, checking names and types.
-
-    Raises:
-        SkelactError: naming the key, what was expected and what came.
-    """
-    if not isinstance(values, Mapping):
-        raise SkelactError(f"{where}: expected a mapping, got {values!r}")
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    for key in values:
-        if key not in fields:
-            if key in getattr(cls, "RENAMED", {}):
-                new = cls.RENAMED[key]  # type: ignore[attr-defined]
-                raise SkelactError(f"{where}: the key {key!r} is now called {new!r}")
-            close = difflib.get_close_matches(str(key), list(fields), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SkelactError(f"{where}: unknown key {key!r}{hint} Known: {', '.join(fields)}")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in values
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise SkelactError(f"{where}: missing key(s) {', '.join(missing)}")
-    checked = {key: _check(hints[key], value, f"{where}: {key}") for key, value in values.items()}
-    try:
-        return cls(**checked)
-    except ValueError as error:  # of the dataclass's own checks
-        raise SkelactError(f"{where}: {error}") from None
-
-
-def _check(hint: Any, value: Any, where: str) -> Any:
-    """Return ``value`` as the type ``hint`` says, or raise."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return build_config(typing.cast(type, hint), value, where)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _check(next(arg for arg in args if arg is not type(None)), value, where)
-    if origin is Literal:
-        if value in args:
-            return value
-        expected = "one of " + ", ".join(map(str, args))
-    elif origin is tuple:
-        if isinstance(value, (list, tuple)):
-            inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
-            if len(inner) == len(value):
-                return tuple(_check(a, v, where) for a, v in zip(inner, value))
-        expected = "a list"
-    elif hint is float:
-        # YAML reads 1e-4 as text.
-        try:
-            if not isinstance(value, bool):
-                return float(value)
-        except (TypeError, ValueError):
-            pass
-        expected = "a number"
-    else:
-        if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-            return value
-        expected = {int: "a whole number", str: "text", bool: "true or false"}.get(hint, str(hint))
-    raise SkelactError(f"{where}: expected {expected}, got {value!r}")
 
 
 def load_label_names(name: str) -> tuple[str, ...]:
