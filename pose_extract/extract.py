@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .detect.base import PersonDetector
 from .detect.build import build_detector
@@ -61,6 +61,7 @@ class ExtractConfig:
         num_threads: Threads of the networks; 0 takes the free cores.
 
     Raises:
+        TypeError: if a value is of another type; the message names the option.
         ValueError: if a value cannot be; the message names it.
     """
 
@@ -83,15 +84,13 @@ class ExtractConfig:
     num_threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("detector", "pose", "pose_checkpoint", "aligner"):
-            if isinstance(getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(getattr(self, name)))
-        for name, least in (("num_person", 1), ("max_det", 1), ("batch_size", 0)):
+        for name, declared in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _as_declared(name, getattr(self, name), declared))
+        least = {"num_person": 1, "max_det": 1, "batch_size": 0, "num_threads": 0}
+        for name, smallest in least.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}: expected at least {least}, got {value}")
-        if self.effort not in EFFORTS:
-            raise ValueError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
+            if value is not None and value < smallest:
+                raise ValueError(f"{name}: expected at least {smallest}, got {value}")
         PathConfig.for_subject(self.subject)
         if self.det_score_thr is not None and not 0 <= self.det_score_thr <= 1:
             raise ValueError(f"det_score_thr: expected 0 to 1, got {self.det_score_thr}")
@@ -115,6 +114,55 @@ class ExtractConfig:
         if self.num_person is not None:
             return self.num_person
         return _NUM_PERSON_ALL if self.subject == "all" else _NUM_PERSON
+
+
+# How messages call the types of options.
+_TYPE_WORDS = {
+    str: "text",
+    Path: "a path",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    type(None): "None",
+}
+
+
+def _as_declared(name: str, value: Any, declared: Any) -> Any:
+    """Return an option's value as its field declares it; numpy's scalars become plain ones.
+
+    Raises:
+        TypeError: if it is of another type.
+        ValueError: if it is none of the words to choose from.
+    """
+    choices = get_args(declared) or (declared,)
+    if get_origin(declared) is Literal:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+        return value
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, os.PathLike) and str in choices and Path not in choices:
+        value = os.fspath(value)
+    if isinstance(value, int) and float in choices and not isinstance(value, bool):
+        value = float(value)
+    # True is an int, too.
+    if not isinstance(value, choices) or (isinstance(value, bool) and bool not in choices):
+        words = " or ".join(_TYPE_WORDS[choice] for choice in choices)
+        raise TypeError(f"{name}: expected {words}, got {value!r}")
+    return value
+
+
+def config_or_default(config: ExtractConfig | None) -> ExtractConfig:
+    """Return a config that was given, or the default one for None.
+
+    Raises:
+        TypeError: if it is anything else, such as a dictionary.
+    """
+    if config is None:
+        return ExtractConfig()
+    if not isinstance(config, ExtractConfig):
+        raise TypeError(f"config: expected an ExtractConfig or None, got {config!r}")
+    return config
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +201,10 @@ class Progress:
     people_done: int
 
 
+class _CallbackError(Exception):
+    """The caller's own ``on_progress`` raised its cause."""
+
+
 class Extractor:
     """Turns clips into skeleton sequences; the networks are loaded once, at the first clip.
 
@@ -169,7 +221,7 @@ class Extractor:
         detector: PersonDetector | None = None,
         pose: PoseEstimator | None = None,
     ) -> None:
-        self.config = config or ExtractConfig()
+        self.config = config_or_default(config)
         self._detector = detector or candidate_detector(self.config)
         self._pose = pose or _pose_estimator(self.config)
         self._tracker = AthleteTracker(
@@ -205,6 +257,7 @@ class Extractor:
 
         Raises:
             SkelactError: if a network cannot be loaded, before any clip is read.
+            Exception: what ``on_progress`` raises is no fault of a clip, and ends the run.
         """
         self._pose.load()
         self._detector.load()
@@ -213,13 +266,18 @@ class Extractor:
 
             def report(done: int, total: int | None, people: int, clip: ClipSource = clip) -> None:
                 if on_progress:
-                    on_progress(Progress(clip, done, total, people))
+                    try:
+                        on_progress(Progress(clip, done, total, people))
+                    except Exception as error:
+                        raise _CallbackError from error
 
             try:
                 tracked = self._tracker.run(clip, batch_size, report)
                 sequence = tracked.sequence
                 if self.config.smooth:
                     sequence = smooth_sequence(sequence)
+            except _CallbackError as error:
+                raise error.__cause__ or error from None
             except Exception as error:
                 yield ClipResult(clip, None, error, 0)
             else:

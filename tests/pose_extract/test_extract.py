@@ -120,11 +120,68 @@ def test_progress_counts_frames_and_crops(clip):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("num_person", 0), ("max_det", 0), ("det_score_thr", 1.5), ("batch_size", -1)],
+    [
+        ("num_person", 0),
+        ("max_det", 0),
+        ("det_score_thr", 1.5),
+        ("det_score_thr", float("nan")),
+        ("batch_size", -1),
+        ("num_threads", -1),
+        ("effort", 3),
+        ("effort", None),
+        ("decoder", "ffmpeg"),
+        ("precision", ["fp32"]),
+    ],
 )
 def test_options_that_cannot_be_are_refused(option, value):
-    with pytest.raises(ValueError, match=option):
+    with pytest.raises(ValueError, match=f"^{option}: expected "):
         ExtractConfig(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("max_det", 1.5, "a whole number or None"),
+        ("num_person", "2", "a whole number or None"),
+        ("num_person", True, "a whole number or None"),
+        ("batch_size", None, "a whole number"),
+        ("det_score_thr", "0.5", "a number or None"),
+        ("subject", None, "text"),
+        ("detector", None, "text"),
+        ("device", 0, "text"),
+        ("pose_checkpoint", b"a.pth", "text or None"),
+        ("boxes", {}, "text or a path or None"),
+        ("smooth", 1, "True or False"),
+    ],
+)
+def test_options_of_another_type_are_refused(option, value, expected):
+    """At the call, not as the fault of the first clip."""
+    with pytest.raises(TypeError, match=f"^{option}: expected {expected}, got {value!r}$"):
+        ExtractConfig(**{option: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = ExtractConfig(
+        num_person=np.int64(3), det_score_thr=np.float32(0.5), smooth=np.bool_(True), max_det=4
+    )
+    assert (config.num_person, config.det_score_thr, config.smooth) == (3, 0.5, True)
+    assert [type(v) for v in (config.num_person, config.det_score_thr)] == [int, float]
+    assert ExtractConfig(det_score_thr=0).det_score_thr == 0.0
+
+
+def test_a_config_of_another_type_is_refused():
+    for config in ({}, {"effort": "fast"}, "fast"):
+        with pytest.raises(TypeError, match="config: expected an ExtractConfig or None, got"):
+            Extractor(config)
+
+
+def test_what_the_caller_s_progress_raises_ends_the_run(clip):
+    def stop(progress):
+        raise ZeroDivisionError("stopped by the caller")
+
+    extractor = Extractor(ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose())
+    with pytest.raises(ZeroDivisionError, match="stopped by the caller"):
+        list(extractor.run([clip, clip], stop))
 
 
 @pytest.mark.parametrize("given", [{"detector": "whole-frame"}, {"boxes": "boxes.json"}])
