@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,19 @@ import click
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
+LABEL_MAP = click.option(
+    "--label-map",
+    type=FILE,
+    help="YAML or JSON file for class names that differ: {name in the annotation file: name in the "
+    "checkpoint}, or a list of the file's class names in order.",
+)
+
 
 @click.command()
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
 @click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
 @click.option("--split", required=True, help="Split of the file to measure on.")
+@LABEL_MAP
 @click.option("--json", "json_path", type=FILE, help="Write the figures to this file.")
 @click.option("--num-clips", type=int, help="Test clips per video [as in the checkpoint].")
 @click.option(
@@ -35,6 +44,7 @@ def evaluate(
     checkpoint: Path | None,
     ann_file: Path,
     split: str,
+    label_map: Path | None,
     json_path: Path | None,
     num_clips: int | None,
     joint_noise: float,
@@ -42,7 +52,10 @@ def evaluate(
     seed: int,
     device: str,
 ) -> None:
-    """Measure a classifier: top-1, top-5 and mean-class accuracy, and the confusion matrix."""
+    """Measure a classifier: top-1, top-5 and mean-class accuracy, and the confusion matrix.
+
+    The classes of the file and of the checkpoint are matched by name.
+    """
     from ...pose_extract.common.files import atomic_write
     from ..evaluation.evaluate import evaluate_checkpoint
 
@@ -50,12 +63,14 @@ def evaluate(
         checkpoint,
         ann_file,
         split,
+        label_map=label_map,
         device=device,
         num_clips=num_clips,
         joint_noise=joint_noise,
         lost_frames=lost_frames,
         seed=seed,
     )
+    _print_notes(result.notes)
     click.echo(f"{result.num_clips} clips of split {split!r}")
     print_figures([result.to_json()], "")
     if json_path:
@@ -68,6 +83,7 @@ def evaluate(
 @click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
 @click.option("--train-split", required=True, help="Split to fit the linear classifier on.")
 @click.option("--val-split", required=True, help="Split to measure on.")
+@LABEL_MAP
 @click.option("--label-fraction", type=float, default=1.0, help="Share of the labels used [1].")
 @click.option("--seed", type=int, default=0, help="Seed of the draw of these labels [0].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -76,6 +92,7 @@ def probe(
     ann_file: Path,
     train_split: str,
     val_split: str,
+    label_map: Path | None,
     label_fraction: float,
     seed: int,
     device: str,
@@ -88,10 +105,12 @@ def probe(
         ann_file,
         train_split,
         val_split,
+        label_map=label_map,
         share=label_fraction,
         seed=seed,
         device=device,
     )
+    _print_notes(result.notes)
     click.echo(f"{result.num_train} labelled clips, {result.num_val} measured")
     click.echo(f"linear probe: {result.linear:.2f} %")
     click.echo(f"nearest neighbour: {result.knn:.2f} %")
@@ -113,6 +132,11 @@ def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
             f"{name}: {found.parameters / 1e6:.2f} M parameters, {found.gflops:.2f} GFLOPs "
             f"(multiply-adds) for {num_person} people over {config.preprocess.clip_len} frames"
         )
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(f"skelact: note: {note}", err=True)
 
 
 def print_figures(figures: list[dict[str, Any]], metric: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +16,9 @@ import numpy as np
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, shared_folder
 from ...pose_extract.common.safe_pickle import load_pickle
-from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.store.manifest import ManifestEntry
-
-NO_LABEL = -1
-
-# JHMDB's 15 joints in the order of its files, by their COCO names; COCO has no neck and no belly.
-_JHMDB_15 = (
-    None, None, "nose", "right_shoulder", "left_shoulder", "right_hip", "left_hip", "right_elbow",
-    "left_elbow", "right_knee", "left_knee", "right_wrist", "left_wrist", "right_ankle",
-    "left_ankle",
-)  # fmt: skip
+from .record import MAX_CLASSES, NO_LABEL, read_record, shown, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +67,18 @@ class AnnotationFile:
     splits: Mapping[str, Sequence[str]]
     label_names: tuple[str, ...] | None = None
 
+    @property
+    def num_classes(self) -> int:
+        """Number of label names, or of the class indices up to the highest that occurs."""
+        highest = max((clip.label for clip in self.annotations.values()), default=NO_LABEL)
+        return len(self.label_names) if self.label_names else highest + 1
+
     def select(self, split: str) -> list[Annotation]:
         """Return the clips of a split.
 
         Raises:
             SkelactError: if the file has no such split, the split is empty, or it names clips
-                that the file lacks.
+                that the file lacks, or one of them twice.
         """
         if split not in self.splits:
             raise SkelactError(
@@ -88,8 +87,16 @@ class AnnotationFile:
         names = self.splits[split]
         missing = [name for name in names if name not in self.annotations]
         if missing or not names:
-            what = f"clips that it lacks, such as {missing[0]}" if missing else "no clip"
-            raise SkelactError(f"{self.path}: split {split!r} names {what}; is the file complete?")
+            what = f"{len(missing)} clip(s) that it lacks, such as {missing[0]}"
+            raise SkelactError(
+                f"{self.path}: split {split!r} names {what if missing else 'no clip'}; is the file "
+                "complete?"
+            )
+        if len(set(names)) < len(names):
+            raise SkelactError(
+                f"{self.path}: split {split!r} names {_repeated(names)} twice; expected each "
+                "clip once"
+            )
         return [self.annotations[name] for name in names]
 
 
@@ -113,35 +120,99 @@ def annotation_path(ann_file: str) -> Path:
 def load_annotations(path: str | Path) -> AnnotationFile:
     """Read a PYSKL annotation file: ``{"split": ..., "annotations": [...]}``.
 
-    float16 keypoints become float32; finite keypoints without scores get score 1. JHMDB's 15
-    joints become COCO-17 with the centre of the face as the nose; joints that JHMDB lacks have
-    score 0.
+    float16 keypoints become float32; finite keypoints without scores get score 1. Frames beyond a
+    clip's ``total_frames`` are padding and left out. JHMDB's 15 joints become COCO-17 with the
+    centre of the face as the nose; joints that JHMDB lacks have score 0. Class names are read from
+    ``label_names`` or, where that is missing, ``classes``.
 
     Raises:
-        SkelactError: if the file cannot be read safely or is not of that form.
+        SkelactError: if the file cannot be read safely or is not of that form; it names the
+            annotation, what was expected and what came.
     """
     path = Path(path)
     data = load_pickle(path)
     if not isinstance(data, dict) or not {"split", "annotations"} <= set(data):
+        found = ", ".join(sorted(map(str, data))) if isinstance(data, dict) else type(data).__name__
         raise SkelactError(
-            f"{path}: expected PYSKL's dictionary with 'split' and 'annotations', got "
-            f"{sorted(data) if isinstance(data, dict) else type(data).__name__}"
+            f"{path}: expected PYSKL's dictionary with 'split' and 'annotations', got {found}"
         )
-    annotations = {}
-    for i, record in enumerate(data["annotations"]):
+    try:
+        annotations = _read_annotations(data["annotations"])
+        splits = _read_splits(data["split"])
+        names = _read_label_names(data, annotations)
+    except ValueError as error:
+        raise SkelactError(f"{path}: {error}") from None
+    return AnnotationFile(path, annotations, splits, names)
+
+
+def _read_annotations(records: object) -> dict[str, Annotation]:
+    if not isinstance(records, (list, tuple)):
+        raise ValueError(f"annotations: expected a list, got {shown(records)}")
+    annotations: dict[str, Annotation] = {}
+    for i, record in enumerate(records):
         try:
-            annotation = _annotation(record)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SkelactError(f"{path}: annotation {i}: {error!r}") from None
+            annotation = Annotation(**read_record(record))
+        except ValueError as error:
+            name = record.get("frame_dir") if isinstance(record, Mapping) else None
+            called = f" ({name!r})" if isinstance(name, str) else ""
+            raise ValueError(f"annotation {i}{called}: {error}") from None
         if annotation.frame_dir in annotations:
-            raise SkelactError(
-                f"{path}: two annotations are called {annotation.frame_dir!r}; expected unique "
-                "frame_dir"
+            raise ValueError(
+                f"two annotations are called {annotation.frame_dir!r}; expected unique frame_dir"
             )
         annotations[annotation.frame_dir] = annotation
-    splits = {str(name): [str(clip) for clip in clips] for name, clips in data["split"].items()}
-    names = data.get("label_names")
-    return AnnotationFile(path, annotations, splits, tuple(map(str, names)) if names else None)
+    return annotations
+
+
+def _read_splits(splits: object) -> dict[str, list[str]]:
+    if not isinstance(splits, Mapping):
+        raise ValueError(f"split: expected a dictionary of lists of clips, got {shown(splits)}")
+    found = {}
+    for split, clips in splits.items():
+        if isinstance(clips, np.ndarray) and clips.ndim == 1:
+            clips = clips.tolist()
+        if isinstance(clips, (set, frozenset)):
+            clips = sorted(clips, key=str)
+        if not isinstance(clips, (list, tuple)):
+            raise ValueError(f"split {split!r}: expected a list of clips, got {shown(clips)}")
+        for clip in clips:
+            if not isinstance(clip, str) and whole_number(clip) is None:
+                raise ValueError(f"split {split!r}: expected names of clips, got {shown(clip)}")
+        found[str(split)] = [str(clip) for clip in clips]
+    return found
+
+
+def _read_label_names(
+    data: Mapping[str, Any], annotations: Mapping[str, Annotation]
+) -> tuple[str, ...] | None:
+    """Return the class names, or None; each name is there once, and each label has one."""
+    key = "label_names" if data.get("label_names") is not None else "classes"
+    names = data.get(key)
+    if isinstance(names, np.ndarray) and names.ndim == 1:
+        names = names.tolist()
+    if key == "classes" and not isinstance(names, (list, tuple)):
+        return None  # not an entry of ours: it may hold anything
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(name, str) or whole_number(name) is not None for name in names
+    ):
+        raise ValueError(f"{key}: expected a list of class names, got {shown(names)}")
+    if not names:
+        return None
+    texts = tuple(map(str, names))
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"{key}: expected each class name once, got {_repeated(texts)!r} twice")
+    for clip in annotations.values():
+        if clip.label >= len(texts):
+            raise ValueError(
+                f"{clip.frame_dir}: label {clip.label} has no name: {key} has {len(texts)} (0 to "
+                f"{len(texts) - 1})"
+            )
+    return texts
+
+
+def _repeated(names: Iterable[str]) -> str:
+    """Return the first of the names that occur several times."""
+    return next(name for name, count in Counter(names).items() if count > 1)
 
 
 def write_annotations(
@@ -167,8 +238,14 @@ def write_annotations(
 
     Returns:
         The number of annotations.
+
+    Raises:
+        SkelactError: if two clips have one name, which no reader could tell apart.
     """
     records = [_record(annotation) for annotation in annotations]
+    names = [record["frame_dir"] for record in records]
+    if len(set(names)) < len(names):
+        raise SkelactError(f"{path}: two clips are called {_repeated(names)}; nothing was written")
     data: dict[str, Any] = {
         "split": {name: list(clips) for name, clips in splits.items()},
         "annotations": records,
@@ -236,11 +313,44 @@ def label_index(labels: Iterable[str | None]) -> dict[str, int]:
     """Return the class index of each label text.
 
     Labels that are all whole numbers keep their value; others are numbered in sorted order.
+
+    Raises:
+        SkelactError: for a negative number, which would become a class of its own, or a number
+            too large for a class index.
     """
     names = sorted({label for label in labels if label})
-    if all(name.isdecimal() for name in names):
+    for name in names:
+        if re.fullmatch(r"\s*-\s*\d+(\.0*)?\s*", name):
+            raise SkelactError(
+                f"label {name!r}: expected a class name or a whole number from 0; leave the label "
+                "empty for clips without one"
+            )
+    # "07" and "7" are two names of one number: such labels are words.
+    if all(re.fullmatch("0|[1-9][0-9]{,8}", name) for name in names):
+        if names and max(map(int, names)) >= MAX_CLASSES:
+            raise SkelactError(
+                f"label {max(names, key=int)}: expected class indices below {MAX_CLASSES}; give "
+                "names to your classes instead"
+            )
         return {name: int(name) for name in names}
     return {name: i for i, name in enumerate(names)}
+
+
+def check_disjoint(
+    path: Path, train: tuple[str, Sequence[Annotation]], val: tuple[str, Sequence[Annotation]]
+) -> None:
+    """Check that two splits, each its name and its clips, share no clip.
+
+    Raises:
+        SkelactError: if they do; figures on clips that were learned from say nothing.
+    """
+    names = {clip.frame_dir for clip in train[1]}
+    shared = [clip.frame_dir for clip in val[1] if clip.frame_dir in names]
+    if shared:
+        raise SkelactError(
+            f"{path}: expected splits without common clips to learn from and to measure on, got "
+            f"{train[0]!r} and {val[0]!r}, which share {len(shared)}, such as {shared[0]}"
+        )
 
 
 def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Annotation]:
@@ -255,39 +365,3 @@ def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Ann
         members = [i for i in order.tolist() if clips[i].label == label]
         kept += members[: max(1, round(share * len(members)))]
     return [clips[i] for i in sorted(kept)]
-
-
-def _annotation(record: Mapping[str, Any]) -> Annotation:
-    keypoints = np.asarray(record["keypoint"], dtype=np.float32)
-    if keypoints.ndim != 4 or keypoints.shape[-1] < 2:
-        raise ValueError(f"keypoint: expected (M, T, V, 2), got {keypoints.shape}")
-    keypoints = keypoints[..., :2]
-    scores = record.get("keypoint_score")
-    if scores is None:
-        scores = np.ones(keypoints.shape[:3], np.float32)
-    scores = np.asarray(scores, dtype=np.float32)
-    if scores.shape != keypoints.shape[:3]:
-        raise ValueError(f"keypoint_score: expected {keypoints.shape[:3]}, got {scores.shape}")
-    if keypoints.shape[2] == len(_JHMDB_15):
-        keypoints, scores = _jhmdb_to_coco(keypoints, scores)
-    if keypoints.shape[2] != COCO_17.num_keypoints:
-        raise ValueError(f"keypoint: expected 17 COCO keypoints, got {keypoints.shape[2]}")
-    seen = np.asarray(np.isfinite(keypoints).all(axis=-1))
-    img_shape = record.get("img_shape")
-    return Annotation(
-        frame_dir=str(record["frame_dir"]),
-        label=int(record.get("label", NO_LABEL)),
-        keypoints=np.where(seen[..., None], keypoints, 0).astype(np.float32),
-        keypoint_scores=np.where(seen, scores, 0).astype(np.float32),
-        img_shape=(int(img_shape[0]), int(img_shape[1])) if img_shape is not None else None,
-    )
-
-
-def _jhmdb_to_coco(keypoints: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    shape = (*keypoints.shape[:2], COCO_17.num_keypoints)
-    coco, coco_scores = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
-    for joint, name in enumerate(_JHMDB_15):
-        if name is not None:
-            coco[..., COCO_17.index(name), :] = keypoints[..., joint, :]
-            coco_scores[..., COCO_17.index(name)] = scores[..., joint]
-    return coco, coco_scores

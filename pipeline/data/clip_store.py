@@ -30,6 +30,8 @@ class ClipStore:
         clips = [clip if clip.shape[1] else blank for clip in clips]
         self.config = config
         self.names = [annotation.frame_dir for annotation in annotations]
+        # Clips without a joint to learn from: all are missing or ignored.
+        self.num_empty = sum(not clip.any() for clip in clips)
         self.labels = torch.tensor([annotation.label for annotation in annotations])
         self._lengths = np.array([clip.shape[1] for clip in clips])
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])

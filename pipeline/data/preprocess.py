@@ -6,6 +6,7 @@ them. The config is saved in each checkpoint, and prediction reads it from there
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,10 @@ class PreprocessConfig:
                 raise SkelactError(
                     f"preprocess.{name}: expected {low} to {high}, got {getattr(self, name)}"
                 )
+        if not math.isfinite(self.score_thr):
+            raise SkelactError(
+                f"preprocess.score_thr: expected a finite number, got {self.score_thr}"
+            )
         for keypoint in self.ignore_keypoints:
             self.keypoint_layout.index(keypoint)
 

@@ -11,9 +11,12 @@ import numpy as np
 
 from ... import SkelactError
 from ..checkpoints.checkpoint import load_classifier
+from ..config import check_seed
 from ..data.annotations import Annotation, load_annotations
+from ..data.labels import LabelMap, match_labels, read_label_map
 from ..inference.classify import TestProtocol, classify
 from .metrics import Evaluation, measure
+from .trained_on import training_note
 
 if TYPE_CHECKING:
     import torch
@@ -38,9 +41,11 @@ def corrupt(
         Copies; a lost joint has score 0 and coordinates (0, 0).
 
     Raises:
-        SkelactError: for negative noise, or a share outside [0, 1).
+        SkelactError: for noise that is negative or not finite, a share outside [0, 1), or a
+            negative seed.
     """
-    if joint_noise < 0 or not 0 <= lost_frames < 1:
+    check_seed(seed)
+    if not 0 <= joint_noise < np.inf or not 0 <= lost_frames < 1:
         raise SkelactError(
             "expected joint noise of 0 or more and a share of lost frames from 0 to below 1, got "
             f"{joint_noise} and {lost_frames}"
@@ -65,6 +70,7 @@ def evaluate_checkpoint(
     ann_file: str | Path,
     split: str,
     *,
+    label_map: LabelMap | str | Path | None = None,
     device: str = "auto",
     num_clips: int | None = None,
     joint_noise: float = 0.0,
@@ -73,10 +79,16 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Measure a classifier on a split of an annotation file.
 
+    The classes of the file are matched with those of the classifier by name, whatever their
+    numbers; see :func:`match_labels`. ``notes`` of the result say where names could not be
+    compared, and which clips the classifier was trained on.
+
     Args:
         checkpoint: The classifier; None for the shipped one.
         ann_file: PYSKL annotation file.
         split: Split of it.
+        label_map: For class names that differ: {name in the file: name in the checkpoint}, or a
+            list of the file's class names in order, or a YAML or JSON file of either.
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_clips: Test clips per video; None takes the number in the checkpoint.
         joint_noise: See :func:`corrupt`.
@@ -84,14 +96,23 @@ def evaluate_checkpoint(
         seed: Seed of the noise and the lost frames.
 
     Raises:
-        SkelactError: if the checkpoint, the file or the split cannot be used.
+        SkelactError: if the checkpoint, the file or the split cannot be used, a class of the clips
+            is not one of the classifier's, or its scores are not finite.
     """
     from ...pose_extract.common.device import choose_device
 
+    if num_clips is not None and num_clips < 1:
+        raise SkelactError(f"num_clips: expected at least 1, got {num_clips}")
     model, meta = load_classifier(Path(checkpoint) if checkpoint is not None else None)
-    annotations = load_annotations(ann_file).select(split)
-    annotations = corrupt(annotations, joint_noise, lost_frames, seed)
+    data = load_annotations(ann_file)
+    clips = data.select(split)
+    notes = [training_note(meta, data, clips)]
+    renamed = read_label_map(label_map) if isinstance(label_map, (str, Path)) else label_map
+    clips, note = match_labels(data, clips, meta.label_names, renamed)
+    clips = corrupt(clips, joint_noise, lost_frames, seed)
     chosen = choose_device(device)
     protocol = TestProtocol.of(meta, num_clips)
-    scores = classify(model.to(chosen), meta, annotations, device=chosen, protocol=protocol)
-    return measure(scores, np.array([annotation.label for annotation in annotations]))
+    scores = classify(model.to(chosen), meta, clips, device=chosen, protocol=protocol)
+    names = [clip.frame_dir for clip in clips]
+    result = measure(scores, np.array([clip.label for clip in clips]), names)
+    return replace(result, notes=tuple(sentence for sentence in (*notes, note) if sentence))

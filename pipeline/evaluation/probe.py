@@ -13,10 +13,20 @@ from ... import SkelactError
 from ...models.skeleton_mae import SkeletonMAE
 from ...models.tube import TubeMAE
 from ...pose_extract.common.device import choose_device
-from ..checkpoints.checkpoint import load_classifier, load_mae, load_meta
+from ..checkpoints.checkpoint import CheckpointMeta, load_classifier, load_mae, load_meta
 from ..checkpoints.onnx_classifier import OnnxClassifier
-from ..data.annotations import Annotation, label_fraction, load_annotations
+from ..config import check_seed
+from ..data.annotations import (
+    Annotation,
+    AnnotationFile,
+    check_disjoint,
+    label_fraction,
+    load_annotations,
+)
 from ..data.clip_store import ClipStore
+from ..data.labels import LabelMap, check_labelled, match_labels, read_label_map
+from .metrics import check_finite
+from .trained_on import training_note
 
 _BATCH = 64
 
@@ -30,12 +40,14 @@ class ProbeResult:
         knn: Of the label of the nearest training clip by cosine similarity (1-NN).
         num_train: Number of labelled training clips.
         num_val: Number of clips of the val split.
+        notes: What a reader of the figures has to know, in sentences; see :class:`Evaluation`.
     """
 
     linear: float
     knn: float
     num_train: int
     num_val: int
+    notes: tuple[str, ...] = ()
 
 
 def probe(
@@ -44,28 +56,40 @@ def probe(
     train_split: str,
     val_split: str,
     *,
+    label_map: LabelMap | str | Path | None = None,
     share: float = 1.0,
     seed: int = 0,
     device: str = "auto",
 ) -> ProbeResult:
     """Measure the features of a pre-trained or fine-tuned network, whose weights are frozen.
 
+    The linear classifier is fitted on the file's own labels, so that features of one data set can
+    be measured on another. Where all classes are the checkpoint's by name, they take its numbers;
+    otherwise a sentence in ``notes`` says so.
+
     Args:
         checkpoint: A pre-training or classifier checkpoint.
         ann_file: PYSKL annotation file.
         train_split: Split that the linear classifier is fitted on.
         val_split: Split to measure on.
+        label_map: See :func:`evaluate_checkpoint`; with it all classes have to be the checkpoint's.
         share: Share of the training labels that is used, as in fine-tuning.
         seed: Seed of the draw of these labels.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        SkelactError: if the checkpoint, the file or a split cannot be used.
+        SkelactError: if the checkpoint, the file or a split cannot be used, the two splits share
+            clips, a clip has no label, or a feature is not finite.
     """
+    check_seed(seed)
     checkpoint = Path(checkpoint)
+    meta = load_meta(checkpoint)
     data = load_annotations(ann_file)
-    train = label_fraction(data.select(train_split), share, seed)
-    val = data.select(val_split)
+    train, val = data.select(train_split), data.select(val_split)
+    check_disjoint(data.path, (train_split, train), (val_split, val))
+    notes = [training_note(meta, data, val)]
+    both, note = _labels_of_checkpoint(meta, data, [*train, *val], label_map)
+    train, val = label_fraction(both[: len(train)], share, seed), both[len(train) :]
     fitted, labels = clip_features(checkpoint, train, choose_device(device))
     measured, true_labels = clip_features(checkpoint, val, choose_device(device))
     # Standardised by the training clips, so that no feature counts by its scale.
@@ -81,7 +105,36 @@ def probe(
         knn=top1(labels[cosine.argmax(dim=1)]),
         num_train=len(train),
         num_val=len(val),
+        notes=tuple(sentence for sentence in (*notes, note) if sentence),
     )
+
+
+def _labels_of_checkpoint(
+    meta: CheckpointMeta,
+    data: AnnotationFile,
+    clips: Sequence[Annotation],
+    label_map: LabelMap | str | Path | None,
+) -> tuple[list[Annotation], str]:
+    """Return clips with the class indices of the checkpoint, or their own and a note that says so.
+
+    A probe may measure features on classes that the checkpoint does not know: they are no error,
+    unless a map says which of the checkpoint's they are.
+    """
+    check_labelled(data.path, clips)
+    renamed = read_label_map(label_map) if isinstance(label_map, (str, Path)) else label_map
+    if meta.kind == "pretrain":
+        if renamed is not None:
+            raise SkelactError("label map: a pre-training checkpoint has no classes; leave it out")
+        return list(clips), ""
+    try:
+        return match_labels(data, clips, meta.label_names, renamed)
+    except SkelactError:
+        if renamed is not None:
+            raise
+        return list(clips), (
+            f"the classes of {data.path.name} are not those of the checkpoint; the probe was "
+            "fitted on the file's own"
+        )
 
 
 def clip_features(
@@ -114,7 +167,9 @@ def clip_features(
             inds = torch.arange(start, min(start + _BATCH, len(store)))
             features.append(model(store.batch(inds, device)).float().cpu())
     # A copy, because tensors of inference mode cannot be saved for a backward pass.
-    return torch.cat(features).clone(), store.labels
+    found = torch.cat(features).clone()
+    check_finite(found.numpy(), store.names, "features of the checkpoint")
+    return found, store.labels
 
 
 class _ClipFeatures(nn.Module):

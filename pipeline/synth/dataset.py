@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ... import SkelactError
-from ..data.annotations import NO_LABEL, Annotation, write_annotations
+from ..data.annotations import Annotation, write_annotations
+from ..data.record import NO_LABEL
 from .camera import film
 from .dive import Dive, diving_labels
 from .motion import simulate_dives
