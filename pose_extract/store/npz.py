@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -23,6 +23,8 @@ import numpy as np
 
 from ... import SkelactError
 from ..common.files import atomic_write
+from ..common.plain import MAX_TEXT_BYTES, parse_json
+from ..common.text import one_line
 from ..skeleton import SkeletonSequence
 
 # 2: presentation times, and keypoints in square pixels with the pixel aspect.
@@ -30,6 +32,32 @@ FORMAT_VERSION = 2
 
 # The directory of an entry takes about 1 KiB: twelve names with their places and checksums.
 _DIGEST_BYTES = 4096
+
+# The arrays of an entry: type and number of axes; "U" is text.
+_FIELDS = {
+    "keypoints": ("f4", 4),
+    "keypoint_scores": ("f4", 3),
+    "bboxes": ("f4", 3),
+    "track_ids": ("i8", 1),
+    "frame_inds": ("i8", 1),
+    "img_shape": ("i8", 1),
+    "fps": ("i8", 1),
+    "pts_seconds": ("f8", 1),
+    "pixel_aspect": ("i8", 1),
+    "layout": ("U", 0),
+    "video_id": ("U", 0),
+    "format_version": ("i8", 0),
+    "config": ("U", 0),
+}
+# What a file may announce before its arrays are read. A frame of 16 people takes 3.5 kB: 4 GiB are
+# more than ten hours of them at 30 fps. Frames have sides of at most 2^15 pixels in all codecs that
+# decord and PyAV read, but for those of still images.
+_MAX_BYTES = 4 << 30
+_MAX_SIDE = 1 << 15
+# The settings of a run take some kilobytes; numpy's text has four bytes per letter.
+_MAX_TEXT_BYTES = 4 * MAX_TEXT_BYTES
+# numpy writes headers of 118 bytes for such arrays.
+_MAX_HEADER_BYTES = 1000
 
 # How much of a value :func:`why_stale` prints, and how many of the settings that changed.
 _MAX_VALUE_CHARS = 40
@@ -110,20 +138,86 @@ def entry_digest(path: str | Path) -> str | None:
     return f"{num_bytes}-{hashlib.sha256(tail).hexdigest()[:16]}"
 
 
+class _Entry:
+    """The arrays of an entry, read one by one; sizes are checked before memory is taken."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def check_shapes(self) -> None:
+        """Check that the arrays fit each other, from their headers alone.
+
+        Raises:
+            ValueError: if one has another type or size.
+        """
+        shapes = {name: self._read_shape(name) for name in _FIELDS}
+        people, steps, num_keypoints = shapes["keypoints"][:3]
+        for name, expected in {
+            "keypoints": (people, steps, num_keypoints, 2),
+            "keypoint_scores": (people, steps, num_keypoints),
+            "bboxes": (people, steps, 4),
+            "track_ids": (people,),
+            "frame_inds": (steps,),
+            "pts_seconds": (steps,),
+            "img_shape": (2,),
+            "fps": (2,),
+            "pixel_aspect": (2,),
+        }.items():
+            if shapes[name] != expected:
+                raise ValueError(f"{name} of shape {shapes[name]}, not {expected}")
+        num_bytes = sum(self._archive.getinfo(f"{name}.npy").file_size for name in _FIELDS)
+        if num_bytes > _MAX_BYTES:
+            raise ValueError(f"arrays of {num_bytes} bytes, above {_MAX_BYTES}")
+
+    def _read_shape(self, name: str) -> tuple[int, ...]:
+        kind, num_axes = _FIELDS[name]
+        with self._archive.open(f"{name}.npy") as stream:
+            if np.lib.format.read_magic(stream) != (1, 0):
+                raise ValueError(f"{name}: another version of numpy's format")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream, _MAX_HEADER_BYTES)
+            header_bytes = stream.tell()
+        is_right = dtype.kind == "U" if kind == "U" else dtype == np.dtype(kind)
+        if not is_right or len(shape) != num_axes or any(size < 0 for size in shape):
+            raise ValueError(f"{name}: an array of {dtype} {shape}")
+        announced = self._archive.getinfo(f"{name}.npy").file_size
+        too_long = kind == "U" and announced > _MAX_TEXT_BYTES
+        if too_long or announced != header_bytes + math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{name}: {announced} bytes for {dtype} {shape}")
+        return tuple(shape)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self._read_shape(name)
+        with self._archive.open(f"{name}.npy") as stream:
+            array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        return array
+
+    def text(self, name: str) -> str:
+        return str(self[name])
+
+    def fraction(self, name: str) -> Fraction:
+        numerator, denominator = self[name].tolist()
+        return Fraction(numerator, denominator)
+
+
 @contextmanager
-def _open_entry(path: str | Path) -> Iterator[Any]:
+def _open_entry(path: str | Path) -> Iterator[_Entry]:
     try:
-        with np.load(path, allow_pickle=False) as entry:
+        with zipfile.ZipFile(path) as archive:
+            entry = _Entry(archive)
             version = int(entry["format_version"])
             if version != FORMAT_VERSION:
                 raise FormatVersionError(Path(path), version)
             yield entry
     except FileNotFoundError:
         raise CacheError(f"no skeleton file at {path}; run `skelact extract` first") from None
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError) as error:
+    except CacheError:
+        raise
+    # Damaged bytes raise what they meet first: errors of zipfile, zlib, lzma, numpy's tokeniser,
+    # or of the checks of SkeletonSequence.
+    except Exception as error:
         raise CacheError(
-            f"{path}: expected a skeleton file written by `skelact extract`, got {error}; "
-            "delete it and extract the video again"
+            f"{path}: expected a skeleton file written by `skelact extract`, got "
+            f"{one_line(error) or type(error).__name__}; delete it and extract the video again"
         ) from error
 
 
@@ -134,8 +228,10 @@ def load_sequence(path: str | Path) -> SkeletonSequence:
         CacheError: if the file is missing, damaged or of another format version.
     """
     with _open_entry(path) as entry:
-        numerator, denominator = entry["fps"].tolist()
+        entry.check_shapes()
         height, width = entry["img_shape"].tolist()
+        if not (0 < height <= _MAX_SIDE and 0 < width <= _MAX_SIDE):
+            raise ValueError(f"img_shape: frames of {height}x{width} pixels")
         return SkeletonSequence(
             keypoints=entry["keypoints"],
             keypoint_scores=entry["keypoint_scores"],
@@ -143,11 +239,11 @@ def load_sequence(path: str | Path) -> SkeletonSequence:
             track_ids=entry["track_ids"],
             frame_inds=entry["frame_inds"],
             img_shape=(height, width),
-            fps=Fraction(numerator, denominator),
-            layout=str(entry["layout"]),
-            video_id=str(entry["video_id"]),
+            fps=entry.fraction("fps"),
+            layout=entry.text("layout"),
+            video_id=entry.text("video_id"),
             pts_seconds=entry["pts_seconds"],
-            pixel_aspect=Fraction(*entry["pixel_aspect"].tolist()),
+            pixel_aspect=entry.fraction("pixel_aspect"),
         )
 
 
@@ -196,10 +292,7 @@ def why_stale(path: str | Path, expected_config: Mapping[str, Any]) -> str | Non
 
 def _load_config(path: str | Path) -> dict[str, Any]:
     with _open_entry(path) as entry:
-        config = json.loads(str(entry["config"]))
-        if not isinstance(config, dict):
-            raise ValueError(f"a config of type {type(config).__name__}")
-        return config
+        return parse_json(entry.text("config"), "config")
 
 
 def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from fractions import Fraction
 
 import numpy as np
@@ -156,3 +158,102 @@ def test_a_flipped_byte_is_an_error_of_the_cache(tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         with pytest.raises(CacheError, match="extract the video again"):
             load_sequence(path)
+
+
+def announce(path, name, shape):
+    """Let an entry announce an array of another shape; its values stay as they were."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    data = io.BytesIO(members[f"{name}.npy"])
+    np.lib.format.read_magic(data)
+    _, order, dtype = np.lib.format.read_array_header_1_0(data)
+    header = {"shape": shape, "fortran_order": order, "descr": np.lib.format.dtype_to_descr(dtype)}
+    forged = io.BytesIO()
+    np.lib.format.write_array_header_1_0(forged, header)
+    members[f"{name}.npy"] = forged.getvalue() + data.read()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("keypoints", (1 << 40, 5, 17, 2)),
+        ("keypoints", (2, 5, 17)),
+        ("keypoint_scores", (2, -5, 17)),
+        ("frame_inds", (1 << 62,)),
+        ("fps", (3,)),
+        ("pts_seconds", (4,)),
+    ],
+)
+def test_what_an_array_announces_is_checked_before_it_is_read(tmp_path, name, shape, monkeypatch):
+    path = tmp_path / "x.npz"
+    save_sequence(path, make_sequence(2, 5), {})
+    announce(path, name, shape)
+    monkeypatch.setattr(np.lib.format, "read_array", only_the_version(np.lib.format.read_array))
+    with pytest.raises(CacheError, match=f"{name}.*extract the video again"):
+        load_sequence(path)
+
+
+def only_the_version(read_array):
+    def read(stream, **options):
+        assert stream.name == "format_version.npy"
+        return read_array(stream, **options)
+
+    return read
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    rewrite(path, config=np.array("x" * (17 << 20)))  # 68 MiB of text in 70 kB
+    assert path.stat().st_size < 1 << 20
+    assert why_stale(path, CONFIG) == "damaged"
+    with pytest.raises(CacheError, match="config"):
+        load_sequence(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keypoints": np.zeros((2, 5, 17, 2), np.float64)},
+        {"keypoints": np.zeros((2, 5, 17, 2), "f4,f4")},
+        {"fps": np.array([1, 0])},
+        {"fps": np.array([-1, 1])},
+        {"img_shape": np.array([1 << 40, 1 << 40])},
+        {"img_shape": np.array([0, 10])},
+        {"layout": np.array("hand_21")},
+        {"pixel_aspect": np.array([0, 1])},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_values_that_no_entry_has_are_errors_of_the_cache(tmp_path, changes):
+    path = tmp_path / "x.npz"
+    rewrite(path, **changes)
+    with pytest.raises(CacheError, match="extract the video again"):
+        load_sequence(path)
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, "1" * 5000, "[]", "{", '{"a": NaN'])
+def test_settings_that_are_no_json_object_are_damage(tmp_path, config):
+    path = tmp_path / "x.npz"
+    rewrite(path, config=np.array(config))
+    assert why_stale(path, CONFIG) == "damaged"
+
+
+def test_the_damaged_entries_that_ended_runs(shared):
+    damaged = sorted((shared / "faults" / "cache").glob("*.npz"))
+    assert len(damaged) == 3
+    for path in damaged:
+        assert read_config(path) is None
+        with pytest.raises(CacheError, match="extract the video again"):
+            load_sequence(path)
+
+
+def test_other_files_are_errors_of_the_cache(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "pickle.npz").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    for name in ("array.npy", "pickle.npz", "."):
+        with pytest.raises(CacheError, match="expected a skeleton file"):
+            load_sequence(tmp_path / name)
+        assert why_stale(tmp_path / name, CONFIG) == "damaged"
