@@ -1,92 +1,99 @@
-"""decord, through its maintained fork decord2: the faster decoder."""
+"""decord, through its maintained fork decord2: the first choice where it is exact."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import decord
 import numpy as np
 
 from ..common.device import free_cores
-from .frames import DecodeError, Frame, VideoInfo
+from .frames import Frame
+from .packets import PacketTable
+from .pyav_adapter import Geometry
 
 # More threads do not decode faster, and each holds frames.
 _MOST_THREADS = 4
+# Containers and codecs of which decord gives every frame in its place, from the first one on; the
+# table of ``benchmarks/exactness.py``.
+_EXACT = frozenset(
+    (container, codec)
+    for container in ("mov", "matroska")
+    for codec in ("h264", "hevc", "mpeg4", "vp8", "vp9")
+)
+# decord rounds its times to 32-bit floats.
+_TIME_TOLERANCE = 1e-3
 
 # What decord logs comes as an exception too.
 decord.logging.set_level(decord.logging.QUIET)
 
 
-def _open(info: VideoInfo, num_threads: int) -> Any:
+class DecordError(Exception):
+    """decord cannot read a file, or not exactly; PyAV can."""
+
+
+def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
+    """Return why decord may give other frames than those asked for; None where it is exact."""
+    if (table.container, table.codec) not in _EXACT and not _is_plain_avi(table):
+        return f"it is not exact in {table.container} with {table.codec}"
+    if not table.is_sound or table.pts is None:
+        return "the file is damaged, trimmed or stores no times"
+    if table.pixel_aspect != 1 or not geometry.is_stored:
+        return "the frames are not stored as they are shown"
+    return None
+
+
+def _is_plain_avi(table: PacketTable) -> bool:
+    return table.container == "avi" and table.codec in ("mpeg4", "mjpeg") and table.pts is not None
+
+
+def read_frames(
+    table: PacketTable, geometry: Geometry, start: int, stop: int | None, num_threads: int
+) -> Iterator[Frame]:
+    """Yield frames ``start <= index < stop``, RGB.
+
+    Its seeks are not exact: all frames from the first one on are decoded. One by one: ``next`` is
+    faster than ``get_batch``, and a batch is lost whole where one of its frames is damaged.
+
+    Raises:
+        DecordError: if decord refuses the file or counts or times its frames in another way than
+            the packets do; at the first frame that cannot be decoded, or that is the one before
+            once more, which is what decord gives in place of a lost one.
+    """
     # Never 0 threads: left to choose, decord breaks off in VP9 files with hidden frames.
     threads = num_threads or min(free_cores(), _MOST_THREADS)
+    seconds = table.pts_seconds
     try:
-        return decord.VideoReader(str(info.path), ctx=decord.cpu(0), num_threads=threads)
-    except (decord.DECORDError, RuntimeError, OSError) as error:
-        raise DecodeError(_reason(error)) from None
+        reader = decord.VideoReader(str(table.path), ctx=decord.cpu(0), num_threads=threads)
+        _check_times(reader, table, seconds)
+        before: np.ndarray | None = None
+        for index in range(table.num_frames if stop is None else min(stop, table.num_frames)):
+            rgb = reader.next().asnumpy()
+            if rgb.shape != (*geometry.img_shape, 3):
+                raise DecordError(f"frame {index} is of shape {rgb.shape}")
+            if before is not None and _is_equal(rgb, before):
+                raise DecordError(f"frame {index} is the one before once more")
+            before = rgb
+            if index >= start:
+                yield Frame(index, float(seconds[index]), rgb)
+    except (decord.DECORDError, RuntimeError, OSError, StopIteration) as error:
+        # decord's messages carry a stack trace after the first line.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][-120:]
+        raise DecordError(reason) from None
 
 
-def check(info: VideoInfo) -> VideoInfo:
-    """Return ``info`` as decord reads the file.
-
-    Raises:
-        DecodeError: if decord refuses the file, or may rotate its frames another way than its
-            rotation flag says.
-    """
-    reader = _open(info, 1)
-    try:
-        shape = reader.next().shape
-    except (decord.DECORDError, StopIteration) as error:
-        raise DecodeError(_reason(error)) from None
-    if shape != (info.height, info.width, 3):
-        raise DecodeError(f"its frames are {shape[1]}x{shape[0]}, not {info.width}x{info.height}")
-    if info.rotation_degrees == 180:
-        # Upside down has the same shape: whether decord rotates the frames cannot be seen, so the
-        # file is left to PyAV.
-        raise DecodeError("its frames are stored upside down")
-    return replace(info, num_frames=len(reader), decoder="decord")
-
-
-def read_frames(info: VideoInfo, start: int, stop: int | None, num_threads: int) -> Iterator[Frame]:
-    """Yield frames ``start <= index < stop``, upright RGB.
-
-    One by one: ``next`` is faster than ``get_batch``, and a batch is lost whole where one of its
-    frames is damaged.
-
-    Raises:
-        DecodeError: at the first frame that cannot be decoded.
-    """
-    reader = _open(info, num_threads)
-    end = len(reader) if stop is None else min(stop, len(reader))
-    if start >= end:
+def _check_times(reader: Any, table: PacketTable, seconds: np.ndarray) -> None:
+    if len(reader) != table.num_frames:
+        raise DecordError(f"it counts {len(reader)} frames, the file holds {table.num_frames}")
+    if table.container == "avi":
+        # AVI stores no times; decord makes up meaningless ones.
         return
-    seconds = _times(reader, info)
-    try:
-        if start:
-            reader.seek_accurate(start)
-        for index in range(start, end):
-            yield Frame(index, float(seconds[index]), reader.next().asnumpy())
-    except (decord.DECORDError, RuntimeError, StopIteration) as error:
-        raise DecodeError(_reason(error)) from None
+    times = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))), np.float64)[:, 0]
+    if not np.allclose(times - times[0], seconds, rtol=1e-6, atol=_TIME_TOLERANCE):
+        raise DecordError("it times the frames in another way than the file does")
 
 
-def _times(reader: Any, info: VideoInfo) -> np.ndarray:
-    """Return (N,) seconds from the first frame.
-
-    Files that store no presentation times (AVI, MPEG) give meaningless numbers; their frames
-    then follow each other at the frame rate.
-    """
-    count = len(reader)
-    seconds = np.asarray(reader.get_frame_timestamp(np.arange(count)))[:, 0].astype(np.float64)
-    steps = np.diff(seconds)
-    if count and abs(seconds[0]) < 1e6 and (steps > 0).all() and np.isfinite(seconds).all():
-        return seconds - seconds[0]
-    even: np.ndarray = np.arange(count) / float(info.fps)
-    return even
-
-
-def _reason(error: BaseException) -> str:
-    # decord's messages carry a stack trace after the first line.
-    return (str(error).splitlines() or [type(error).__name__])[0][-120:]
+def _is_equal(first: np.ndarray, second: np.ndarray) -> bool:
+    # Frames that differ do so nearly everywhere: a few rows tell most of them apart.
+    return np.array_equal(first[::64], second[::64]) and np.array_equal(first, second)

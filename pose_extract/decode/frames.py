@@ -16,38 +16,43 @@ class VideoError(SkelactError):
     """A file of which no frame can be decoded."""
 
 
-class DecodeError(Exception):
-    """A decoder cannot read on in a file; another one may."""
+class InexactError(VideoError):
+    """decord lost frames of a file without a word; opened again, the file is read by PyAV."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VideoInfo:
-    """The facts about a video file.
+    """The facts about a video file, from its packets; N frames.
 
     Attributes:
         path: The file.
-        fps: Frame rate, a fraction, in frames per second.
-        num_frames: Frames that the file announces, or None where it does not say.
-        height: Rows of an upright frame.
-        width: Columns of an upright frame.
-        start_seconds: Presentation time of the first frame in the file.
-        duration_seconds: Length that the file announces, or None.
-        rotation_degrees: Counter-clockwise rotation that makes the stored frame upright: 0, 90, 180
-            or 270. Frames are given upright.
+        fps: Nominal frame rate, a fraction, in frames per second.
+        pts_seconds: (N,) float64, presentation time of every frame, from the first one; strictly
+            increasing.
+        num_missing: Frames that the file announces and does not hold: it was cut short.
+        height: Rows of an upright frame in square pixels.
+        width: Columns of an upright frame in square pixels.
+        pixel_aspect: Width over height of a stored pixel.
         codec: Name of the codec.
+        container: Name of the container format.
         decoder: Which decoder was taken.
     """
 
     path: Path
     fps: Fraction
-    num_frames: int | None
+    pts_seconds: np.ndarray
+    num_missing: int
     height: int
     width: int
-    start_seconds: float
-    duration_seconds: float | None
-    rotation_degrees: int
+    pixel_aspect: Fraction
     codec: str
+    container: str
     decoder: Literal["decord", "pyav"]
+
+    @property
+    def num_frames(self) -> int:
+        """N, the frames that the file holds."""
+        return len(self.pts_seconds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,99 +1,169 @@
-"""PyAV: the facts about a file, and its frames where decord cannot read them."""
+"""PyAV: the frames of a file, each known by its presentation time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
-from .frames import Frame, VideoError, VideoInfo
+from .frames import Frame, VideoError
+from .packets import PacketTable
 
-# A file that lost its frame rate plays at this one in common players.
-_FALLBACK_FPS = Fraction(25)
-# A decoder may still hold this many earlier frames when it meets a damaged packet: the largest
-# reorder buffer of H.264 and H.265.
-_MOST_REORDERED = 16
+# Called with what a decoder says of a damaged packet.
+OnError = Callable[[av.FFmpegError], None]
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Read the facts about a file; its first decodable frame is decoded for them.
+@dataclass(frozen=True)
+class Geometry:
+    """How a stored frame becomes an upright one with square pixels.
+
+    Attributes:
+        height: Rows of a stored frame.
+        width: Columns of a stored frame with square pixels.
+        transpose: Whether rows become columns.
+        flip_x: Whether left and right are exchanged, after that.
+        flip_y: Whether top and bottom are exchanged, after that.
+    """
+
+    height: int
+    width: int
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def img_shape(self) -> tuple[int, int]:
+        """(height, width) of the upright frame."""
+        return (self.width, self.height) if self.transpose else (self.height, self.width)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the frame is stored as it is shown."""
+        return not (self.transpose or self.flip_x or self.flip_y)
+
+
+def read_geometry(table: PacketTable) -> Geometry:
+    """Decode the first frame of a file for its size and its display matrix.
 
     Raises:
-        VideoError: if it is no video, or no frame of it can be decoded.
+        VideoError: if no frame can be decoded.
     """
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
-                raise VideoError(f"{path}: expected a video stream, the file has: {kinds}")
-            stream = container.streams.video[0]
-            first = next(_decode(container, stream), None)
-            if first is None:
-                raise VideoError(f"{path}: not one frame can be decoded")
-            quarter = round(first.rotation / 90) % 4
-            height, width = first.height, first.width
-            if quarter % 2:
-                height, width = width, height
-            # The guessed rate is the one the frames are timed at; the average rate is off where
-            # the file's announced duration is.
-            fps = stream.guessed_rate or stream.average_rate or _FALLBACK_FPS
-            duration = stream.duration
-            base = stream.time_base
-            return VideoInfo(
-                path=Path(path),
-                fps=Fraction(fps.numerator, fps.denominator),
-                num_frames=stream.frames or None,
-                height=height,
-                width=width,
-                start_seconds=float(first.time or 0.0),
-                duration_seconds=float(duration * base) if duration and base else None,
-                rotation_degrees=90 * quarter,
-                codec=stream.codec_context.codec.canonical_name,
-                decoder="pyav",
-            )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{path}: expected a video file, FFmpeg cannot read it: {error}") from None
+    with av.open(str(table.path)) as container:
+        frame = next(_decode(container, container.streams.video[0], _pass_over), None)
+        if frame is None:
+            raise VideoError("not one frame can be decoded")
+        width = max(1, round(frame.width * table.pixel_aspect))
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return Geometry(frame.height, width)
+        # ISO 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y; here as 3x3 of 16.16 fixed point.
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+        if abs(b) > abs(a):
+            return Geometry(frame.height, width, transpose=True, flip_x=c < 0, flip_y=b < 0)
+        return Geometry(frame.height, width, flip_x=a < 0, flip_y=d < 0)
 
 
-def read_frames(info: VideoInfo, start: int, stop: int | None, num_threads: int) -> Iterator[Frame]:
-    """Yield frames ``start <= index < stop``, upright RGB.
+def read_frames(
+    table: PacketTable, geometry: Geometry, start: int, stop: int | None, num_threads: int
+) -> Iterator[Frame]:
+    """Yield frames ``start <= index < stop``, upright RGB with square pixels.
 
-    Frames before ``start`` are decoded and dropped: their numbers are then exact in every file.
-    After a damaged packet the number comes from the frame's time, so that what follows stays in
-    its place.
+    Decoding starts at a key frame at or before ``start``. Frames whose size changes midway are
+    scaled to the first frame's, as FFmpeg does.
     """
-    with av.open(str(info.path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        if num_threads:
-            stream.codec_context.thread_count = num_threads
-        index, seconds, doubtful = -1, -1.0, 0
-        damage: list[str] = []
-        for frame in _decode(container, stream, damage):
-            time = None if frame.time is None else float(frame.time) - info.start_seconds
-            index += 1
-            if damage:
-                doubtful = _MOST_REORDERED
-                damage.clear()
-            if doubtful and time is not None:
-                index = max(index, round(time * info.fps))
-            doubtful = max(doubtful - 1, 0)
-            if time is None or time <= seconds:
-                time = max(index / float(info.fps), seconds + 0.5 / float(info.fps))
-            seconds = time
-            if stop is not None and index >= stop:
+    stop = table.num_frames if stop is None else min(stop, table.num_frames)
+    if start >= stop:
+        return
+    seconds = table.pts_seconds
+    reformatter = VideoReformatter()
+    for index, frame in _numbered(table, start, num_threads):
+        if index >= stop:
+            return
+        if index >= start:
+            yield Frame(index, float(seconds[index]), _upright(frame, geometry, reformatter))
+
+
+def _numbered(
+    table: PacketTable, start: int, num_threads: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield frames with their numbers in the file, ascending.
+
+    Beside a damaged packet, and at the end of a damaged file, a decoder with several threads drops
+    good frames: from there on it has one.
+    """
+    last = start - 1
+    with suppress(av.FFmpegError):
+        for last, frame in _number(table, _decoded(table, start, num_threads, _raise), start):
+            yield last, frame
+    if last + 1 < table.num_frames:
+        yield from _number(table, _decoded(table, last + 1, 1, _pass_over), last + 1)
+
+
+def _number(
+    table: PacketTable, frames: Iterator[av.VideoFrame], start: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield frames from number ``start`` on, with their numbers."""
+    last = start - 1
+    for count, frame in enumerate(frames):
+        index = count if table.pts is None else _index_of(table.pts, frame.pts)
+        # Frames that are not in the table are not to be shown. Times that run back are damaged.
+        if index is not None and index > last:
+            last = index
+            yield index, frame
+
+
+def _index_of(pts: np.ndarray, value: int | None) -> int | None:
+    if value is None:
+        return None
+    index = int(np.searchsorted(pts, value))
+    return index if index < len(pts) and pts[index] == value else None
+
+
+def _decoded(
+    table: PacketTable, start: int, num_threads: int, on_error: OnError
+) -> Iterator[av.VideoFrame]:
+    """Yield frames from the last safe key frame at or before frame ``start`` on.
+
+    A key frame is safe where a seek leads to it and it decodes to an intra-coded frame: those that
+    an encoder marks during an intra refresh are none, and a container's index may be wrong. Without
+    a safe one, decoding starts at the beginning.
+    """
+    keys: np.ndarray = np.empty(0)
+    if table.pts is not None and start < table.num_frames:
+        keys = table.key_pts[table.key_pts <= table.pts[start]]
+    # A seek to the first key frame saves nothing.
+    if len(keys) > 1:
+        key = int(keys[-1])
+        with av.open(str(table.path)) as container:
+            stream = _video_stream(container, num_threads)
+            with suppress(av.FFmpegError):
+                container.seek(key, stream=stream, backward=True)
+            frames = _decode(container, stream, on_error)
+            first = next((f for f in frames if f.pts is not None and f.pts >= key), None)
+            if first is not None and first.pts == key and first.pict_type == PictureType.I:
+                yield first
+                yield from frames
                 return
-            if index >= start:
-                yield Frame(index, seconds, _upright(frame, info.rotation_degrees))
+    with av.open(str(table.path)) as container:
+        yield from _decode(container, _video_stream(container, num_threads), on_error)
+
+
+def _video_stream(container: av.container.InputContainer, num_threads: int) -> av.VideoStream:
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    if num_threads:
+        stream.codec_context.thread_count = num_threads
+    return stream
 
 
 def _decode(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    damage: list[str] | None = None,
+    container: av.container.InputContainer, stream: av.VideoStream, on_error: OnError
 ) -> Iterator[av.VideoFrame]:
     """Decode packet by packet, so that a damaged one costs its own frames alone."""
     packets = container.demux(stream)
@@ -106,14 +176,24 @@ def _decode(
         except av.error.EOFError:
             return
         except av.FFmpegError as error:
-            if damage is not None:
-                damage.append(str(error))
+            on_error(error)
             continue
         yield from frames
 
 
-def _upright(frame: av.VideoFrame, rotation_degrees: int) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    if rotation_degrees:
-        rgb = np.rot90(rgb, rotation_degrees // 90)
+def _raise(error: av.FFmpegError) -> None:
+    raise error
+
+
+def _pass_over(error: av.FFmpegError) -> None:
+    """Go on with the next packet; the frames that are lost are counted."""
+
+
+def _upright(frame: av.VideoFrame, geometry: Geometry, reformatter: VideoReformatter) -> np.ndarray:
+    rgb = reformatter.reformat(
+        frame, width=geometry.width, height=geometry.height, format="rgb24"
+    ).to_ndarray()
+    if geometry.transpose:
+        rgb = rgb.transpose(1, 0, 2)
+    rgb = rgb[:: -1 if geometry.flip_y else 1, :: -1 if geometry.flip_x else 1]
     return np.ascontiguousarray(rgb)

@@ -1,22 +1,21 @@
-"""Read video: batches of upright RGB frames in constant memory, by decord or PyAV.
+"""Read video: batches of upright RGB frames with square pixels, exact, in constant memory.
 
-decord is the faster one and seeks exactly. PyAV reads what decord refuses, gets past damaged
-packets, and tells the facts about the file: decord rounds the frame rate and gives no usable times
-for AVI and MPEG files.
+What a file holds is told by its packets (``packets.py``). decord reads the files in which it is
+known to be exact, PyAV all others (``reading.py``), in a process of its own (``process.py``).
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-
-from .frames import DecodeError, Frame, FrameBatch, VideoError, VideoInfo
+from .frames import FrameBatch, VideoError, VideoInfo
+from .process import WORKERS, DecodeProcess
 
 T = TypeVar("T")
 
@@ -29,11 +28,17 @@ class VideoReader:
         num_lost: Frames of the range read that could not be decoded; known when the range is read.
     """
 
-    def __init__(self, info: VideoInfo, allow_other: bool, num_threads: int) -> None:
+    def __init__(
+        self, worker: DecodeProcess, info: VideoInfo, decoder: str, num_threads: int
+    ) -> None:
         self.info = info
         self.num_lost = 0
-        self._allow_other = allow_other
+        self._worker = worker
+        self._decoder = decoder
         self._num_threads = num_threads
+        self._num_reads = 0
+        # A reader that is never closed must not leave its process behind.
+        self._finalizer = weakref.finalize(self, WORKERS.give_back, worker)
 
     def __enter__(self) -> VideoReader:
         return self
@@ -44,7 +49,9 @@ class VideoReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave; the decoder's handles live in the iterators of :meth:`batches`."""
+        """Close the reader; what it reads ends."""
+        self._num_reads += 1
+        self._finalizer()
 
     def batches(
         self, batch_size: int, start_frame: int = 0, stop_frame: int | None = None
@@ -52,6 +59,7 @@ class VideoReader:
         """Yield the frames ``start_frame <= index < stop_frame``, the last batch maybe shorter.
 
         A damaged file gives the frames that can be decoded; ``num_lost`` then counts the others.
+        Another call ends what an earlier one reads.
 
         Raises:
             VideoError: if not one frame of the range can be decoded.
@@ -60,47 +68,30 @@ class VideoReader:
             raise ValueError(
                 f"expected batch_size >= 1 and start_frame >= 0, got {batch_size}, {start_frame}"
             )
-        pending: list[Frame] = []
-        count, last = 0, start_frame - 1
-        for frame in self._frames(start_frame, stop_frame):
-            pending.append(frame)
-            count, last = count + 1, frame.index
-            if len(pending) == batch_size:
-                yield _stack(pending)
-                pending = []
-        if pending:
-            yield _stack(pending)
-        end = self._expected_end(last, stop_frame)
-        self.num_lost = max(end - start_frame - count, 0)
+        return self._batches(batch_size, start_frame, stop_frame)
+
+    def _batches(self, batch_size: int, start: int, stop: int | None) -> Iterator[FrameBatch]:
+        path = self.info.path
+        self._num_reads += 1
+        number = self._num_reads
+        self._worker.read(path, self._decoder, start, stop, self._num_threads)
+        count, last = 0, start - 1
+        while batch := self._worker.next_batch(path, batch_size):
+            first = int(batch.frame_inds[0])
+            if first <= last or (stop is not None and batch.frame_inds[-1] >= stop):
+                raise VideoError(f"{path}: expected frames after {last}, the decoder gave {first}")
+            count, last = count + len(batch.frames), int(batch.frame_inds[-1])
+            yield batch
+            if number != self._num_reads:
+                raise RuntimeError("this reader was closed, or reads another range since")
+        num_frames = self.info.num_frames + self.info.num_missing
+        end = num_frames if stop is None else min(stop, num_frames)
+        self.num_lost = max(end - start - count, 0)
         if count == 0:
             raise VideoError(
-                f"{self.info.path}: expected frames from {start_frame} on, none could be decoded "
-                f"(the file announces {self.info.num_frames})"
+                f"{path}: expected frames from {start} on, none could be decoded "
+                f"(the file holds {self.info.num_frames})"
             )
-
-    def _expected_end(self, last: int, stop_frame: int | None) -> int:
-        announced = self.info.num_frames
-        if announced is None:
-            return last + 1
-        return announced if stop_frame is None else min(stop_frame, announced)
-
-    def _frames(self, start: int, stop: int | None) -> Iterator[Frame]:
-        """Yield frames; where decord breaks off, PyAV goes on from there if that is allowed."""
-        position = start
-        if self.info.decoder == "decord":
-            from .decord_adapter import read_frames as read_with_decord
-
-            try:
-                for frame in read_with_decord(self.info, start, stop, self._num_threads):
-                    yield frame
-                    position = frame.index + 1
-                return
-            except DecodeError:
-                if not self._allow_other:
-                    return
-        from .pyav_adapter import read_frames
-
-        yield from read_frames(self.info, position, stop, self._num_threads)
 
 
 def open_video(
@@ -112,41 +103,32 @@ def open_video(
 
     Args:
         path: The file.
-        decoder: "auto" takes decord, and PyAV where decord refuses the file or breaks off.
+        decoder: "auto" takes decord where it is known to be exact, and PyAV elsewhere; "decord"
+            refuses the files in which decord is not.
         num_threads: Threads of the decoder; 0 lets it choose.
 
     Raises:
         VideoError: if the file is missing, is no video, or has no frame that can be decoded.
     """
-    from .pyav_adapter import probe
-
     if decoder not in ("auto", "decord", "pyav"):
         raise ValueError(f"decoder: expected 'auto', 'decord' or 'pyav', got {decoder!r}")
     path = Path(path)
-    if not path.exists():
-        raise VideoError(f"no video at {path}")
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise VideoError(f"no video at {path}") from None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path}: the file cannot be read: {error}") from None
     if path.is_dir():
         raise VideoError(f"{path}: expected a video file, got a folder")
-    if path.stat().st_size == 0:
+    if stat.st_size == 0:
         raise VideoError(f"{path}: the file is empty")
-    info = probe(path)
-    if decoder != "pyav":
-        from .decord_adapter import check
-
-        try:
-            info = check(info)
-        except DecodeError as error:
-            if decoder == "decord":
-                raise VideoError(f"{path}: decord cannot read it ({error}); try pyav") from None
-    return VideoReader(info, decoder == "auto", num_threads)
-
-
-def _stack(frames: list[Frame]) -> FrameBatch:
-    return FrameBatch(
-        frames=np.stack([frame.rgb for frame in frames]),
-        frame_inds=np.array([frame.index for frame in frames], dtype=np.int64),
-        pts_seconds=np.array([frame.seconds for frame in frames], dtype=np.float64),
-    )
+    worker = WORKERS.take()
+    try:
+        return VideoReader(worker, worker.open(path, decoder), decoder, num_threads)
+    except BaseException:
+        WORKERS.give_back(worker)
+        raise
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:

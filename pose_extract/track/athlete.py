@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..common.geometry import blend_boxes_with_keypoints
-from ..decode.frames import FrameBatch, VideoInfo
+from ..decode.frames import FrameBatch, InexactError, VideoInfo
 from ..decode.video import VideoReader, open_video, prefetch
 from ..detect.base import Detections, PersonDetector
 from ..effort import EffortConfig
@@ -122,6 +122,13 @@ class AthleteTracker:
         Raises:
             VideoError: if no frame can be decoded.
         """
+        try:
+            return self._run(clip, batch_size, on_frames)
+        except InexactError:
+            # Read again, by PyAV.
+            return self._run(clip, batch_size, on_frames)
+
+    def _run(self, clip: ClipSource, batch_size: int, on_frames: OnFrames | None) -> TrackedClip:
         with open_video(clip.path, self._decoder) as reader:
             every = max(1, round(float(reader.info.fps) / self._effort.candidates_per_second))
 
@@ -156,6 +163,8 @@ class AthleteTracker:
             fps=info.fps,
             layout=self._pose.layout.name,
             video_id=clip.clip_id,
+            pts_seconds=info.pts_seconds[frame_inds],
+            pixel_aspect=info.pixel_aspect,
         )
         score = tracks[0].path_score / len(candidates) if tracks else 0.0
         return TrackedClip(
@@ -367,7 +376,6 @@ def find_candidates(
     return np.concatenate(frame_inds).astype(np.int64), candidates
 
 
-def _expected(clip: ClipSource, info: VideoInfo) -> int | None:
+def _expected(clip: ClipSource, info: VideoInfo) -> int:
     start, stop = clip.frame_range(info)
-    end = info.num_frames if stop is None else stop
-    return None if end is None else max(end - start, 0)
+    return max((info.num_frames if stop is None else min(stop, info.num_frames)) - start, 0)

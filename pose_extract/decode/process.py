@@ -1,0 +1,203 @@
+"""Worker processes that decode: an abort, a hang or a blow-up of memory costs one clip alone."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .frames import FrameBatch, InexactError, VideoError, VideoInfo
+
+# Address space of a worker, in bytes: 16 frames of 8K that a decoder holds are 0.8 GiB, its
+# libraries and thread stacks about as much.
+MEMORY_LIMIT = 4 << 30
+# Without an answer for this long a decoder hangs. A batch of 8K frames takes seconds, a pass over
+# the packets of a long file on a slow disk a minute.
+ANSWER_SECONDS = 180.0
+
+# A pipe takes as much at a time; the largest that Linux gives to anybody.
+_PIPE_BYTES = 1 << 20
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from skelact.pose_extract.decode.worker import main; main()"
+)
+
+
+class DecodeProcess:
+    """One worker process.
+
+    Args:
+        memory_limit: Bytes of address space that it may take.
+        answer_seconds: It is ended where an answer takes longer.
+    """
+
+    def __init__(
+        self, memory_limit: int = MEMORY_LIMIT, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._memory_limit = memory_limit
+        self._answer_seconds = answer_seconds
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
+        search_path = json.dumps([os.path.abspath(folder) for folder in sys.path])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, search_path, str(memory_limit)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            pipesize=_PIPE_BYTES,
+        )
+        self._is_timed_out = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can answer."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            with suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+
+    def open(self, path: Path, decoder: str) -> VideoInfo:
+        """Return the facts about a file.
+
+        Raises:
+            VideoError: if it is no video, or no frame of it can be decoded.
+        """
+        facts = self._ask(path, {"action": "open", "path": _hex(path), "decoder": decoder})
+        seconds = np.empty(facts.pop("num_frames"), np.float64)
+        self._receive(path, seconds)
+        return VideoInfo(
+            path=path,
+            fps=Fraction(*facts.pop("fps")),
+            pixel_aspect=Fraction(*facts.pop("pixel_aspect")),
+            pts_seconds=seconds,
+            **facts,
+        )
+
+    def read(
+        self, path: Path, decoder: str, start: int, stop: int | None, num_threads: int
+    ) -> None:
+        """Begin to read frames of a file; what was begun before is dropped."""
+        request = {"start": start, "stop": stop, "num_threads": num_threads}
+        self._ask(path, {"action": "read", "path": _hex(path), "decoder": decoder, **request})
+
+    def next_batch(self, path: Path, count: int) -> FrameBatch | None:
+        """Return the next ``count`` frames at most, or None at the end.
+
+        Raises:
+            VideoError: if the decoder failed.
+        """
+        answer = self._ask(path, {"action": "next", "count": count})
+        frame_inds = np.array(answer["frame_inds"], np.int64)
+        if not len(frame_inds):
+            return None
+        frames = np.empty((len(frame_inds), *answer["img_shape"], 3), np.uint8)
+        self._receive(path, frames)
+        return FrameBatch(frames, frame_inds, np.array(answer["pts_seconds"], np.float64))
+
+    def _ask(self, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+        timer = threading.Timer(self._answer_seconds, self._time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+            line = self._process.stdout.readline()  # type: ignore[union-attr]
+        except OSError:
+            line = b""
+        finally:
+            timer.cancel()
+        if not line:
+            raise self._death(path)
+        answer: dict[str, Any] = json.loads(line)
+        if "inexact" in answer:
+            raise InexactError(f"{path}: {answer['inexact']}")
+        if "refused" in answer:
+            raise VideoError(f"{path}: {answer['refused']}")
+        if "failed" in answer:
+            raise VideoError(f"{path}: the file cannot be decoded: {answer['failed']}")
+        return answer
+
+    def _receive(self, path: Path, array: np.ndarray) -> None:
+        if not array.size:
+            return
+        if self._process.stdout.readinto(array.data.cast("B")) != array.nbytes:  # type: ignore[union-attr]
+            raise self._death(path)
+
+    def _time_out(self) -> None:
+        self._is_timed_out = True
+        self._process.kill()
+
+    def _death(self, path: Path) -> VideoError:
+        code = self._process.wait()
+        if self._is_timed_out:
+            why = f"hung: no frame came for {self._answer_seconds:.0f} s"
+        else:
+            name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            self._said.seek(0)
+            lines = self._said.read().decode(errors="replace").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            why = f"crashed ({name}{': ' + last[:200] if last else ''})"
+        return VideoError(
+            f"{path}: the decoder {why}; the file is damaged, or needs more than "
+            f"{self._memory_limit >> 30} GiB"
+        )
+
+
+def _hex(path: Path) -> str:
+    # Names need not be UTF-8; the worker keeps the folder that it was started in.
+    return os.fsencode(os.path.abspath(path)).hex()
+
+
+class _Pool:
+    """Workers that wait for the next file."""
+
+    def __init__(self) -> None:
+        self._idle: list[DecodeProcess] = []
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+
+    def take(self) -> DecodeProcess:
+        """Return a worker that is idle, or a new one."""
+        with self._lock:
+            if self._owner != os.getpid():
+                # A fork shares the pipes of its parent's workers, and must not use them.
+                self._idle, self._owner = [], os.getpid()
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.is_alive:
+                    return worker
+                worker.close()
+        return DecodeProcess()
+
+    def give_back(self, worker: DecodeProcess) -> None:
+        """Keep a worker for the next file."""
+        with self._lock:
+            if worker.is_alive:
+                self._idle.append(worker)
+            else:
+                worker.close()
+
+    def close(self) -> None:
+        """End the workers that wait."""
+        with self._lock:
+            while self._idle and self._owner == os.getpid():
+                self._idle.pop().close()
+
+
+WORKERS = _Pool()
+atexit.register(WORKERS.close)

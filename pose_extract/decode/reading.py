@@ -1,0 +1,130 @@
+"""Frames of a file by the decoder that is exact in it: decord where that is known, else PyAV."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .decord_adapter import DecordError, why_inexact
+from .decord_adapter import read_frames as read_with_decord
+from .frames import Frame, InexactError, VideoError, VideoInfo
+from .packets import PacketTable, read_packets
+from .pyav_adapter import Geometry, read_geometry
+from .pyav_adapter import read_frames as read_with_pyav
+
+Decoder = Literal["auto", "decord", "pyav"]
+
+# Files whose facts are kept: many clips may be cuts of one long video.
+_MAX_KNOWN = 8
+
+
+@dataclass(eq=False)
+class VideoFile:
+    """What is known about a file that was opened.
+
+    Attributes:
+        table: Its packets.
+        geometry: How its frames become upright.
+        decord_failed: Whether decord turned out not to be exact in it.
+    """
+
+    table: PacketTable
+    geometry: Geometry
+    decord_failed: bool = False
+
+    def info(self, decoder: Decoder) -> VideoInfo:
+        """Return the facts that a reader is given."""
+        height, width = self.geometry.img_shape
+        return VideoInfo(
+            path=self.table.path,
+            fps=self.table.fps,
+            pts_seconds=self.table.pts_seconds,
+            num_missing=self.table.num_missing,
+            height=height,
+            width=width,
+            pixel_aspect=self.table.pixel_aspect,
+            codec=self.table.codec,
+            container=self.table.container,
+            decoder="pyav" if self.why_not_decord(decoder) else "decord",
+        )
+
+    def why_not_decord(self, decoder: Decoder) -> str | None:
+        """Return why PyAV has to read the file; None if decord is exact."""
+        if decoder == "pyav":
+            return "PyAV is asked for"
+        if self.decord_failed:
+            return "it loses frames of this file"
+        return why_inexact(self.table, self.geometry)
+
+    def frames(
+        self, start: int, stop: int | None, decoder: Decoder, num_threads: int
+    ) -> Iterator[Frame]:
+        """Yield frames ``start <= index < stop``.
+
+        Raises:
+            InexactError: if decord turns out to have given other frames than it should.
+            VideoError: if decord alone is asked for and is not exact.
+        """
+        why = self.why_not_decord(decoder)
+        if why and decoder == "decord":
+            raise VideoError(f"decord is not exact here: {why}; take auto or pyav")
+        # decord decodes all frames before a cut, PyAV those from the nearest key frame on.
+        if why is None and (start == 0 or decoder == "decord"):
+            last: Frame | None = None
+            try:
+                for frame in read_with_decord(self.table, self.geometry, start, stop, num_threads):
+                    last = frame
+                    yield frame
+                return
+            except DecordError as error:
+                reason = str(error)
+            self._check(last, reason)
+            start = start if last is None else last.index + 1
+        yield from read_with_pyav(self.table, self.geometry, start, stop, num_threads)
+
+    def _check(self, last: Frame | None, reason: str) -> None:
+        """Check that the last frame by decord is the one that it should be.
+
+        decord numbers frames by counting: one that it lost moves all later ones.
+        """
+        self.decord_failed = True
+        if last is None:
+            return
+        start = max(last.index - 1, 0)
+        near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
+        errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}
+        if errors.get(last.index, np.inf) > min(errors.values(), default=0.0):
+            raise InexactError(
+                f"decord lost frames before frame {last.index} ({reason}); "
+                "open the file again, PyAV reads it then"
+            )
+
+
+class KnownFiles:
+    """The facts about the files opened last, while they stay as they are."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[tuple[str, int, int], VideoFile] = OrderedDict()
+
+    def open(self, path: str | Path) -> VideoFile:
+        """Return the facts about a file.
+
+        Raises:
+            VideoError: if it is no video, or no frame of it can be decoded.
+        """
+        stat = os.stat(path)
+        key = (os.fspath(path), stat.st_size, stat.st_mtime_ns)
+        if key not in self._files:
+            table = read_packets(path)
+            self._files[key] = VideoFile(table, read_geometry(table))
+            if len(self._files) > _MAX_KNOWN:
+                self._files.popitem(last=False)
+        self._files.move_to_end(key)
+        return self._files[key]

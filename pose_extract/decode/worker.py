@@ -1,0 +1,133 @@
+"""The decoder's own process: what is in a file can end, hang or fill it, and nothing else.
+
+It answers one request at a time on its standard input and output. A request is a line of JSON; an
+answer is a line of JSON, followed by the bytes of the arrays that it announces. ``process.py`` is
+the other side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .frames import Frame, InexactError, VideoError
+from .reading import KnownFiles
+
+# The line of an answer, and the arrays whose bytes follow it.
+Answer = tuple[dict[str, Any], list[np.ndarray]]
+
+# How often the process looks whether the one that it works for is still there.
+_ORPHAN_CHECK_SECONDS = 1.0
+
+
+class DecodeWorker:
+    """Answers requests until its input ends.
+
+    Args:
+        requests: Where requests come from.
+        answers: Where answers go.
+    """
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._files = KnownFiles()
+        self._frames: Iterator[Frame] = iter(())
+
+    def run(self) -> None:
+        """Answer until there are no more requests."""
+        actions: dict[str, Callable[..., Answer]] = {
+            "open": self._open,
+            "read": self._read,
+            "next": self._next,
+        }
+        for line in self._requests:
+            request = json.loads(line)
+            try:
+                answer, arrays = actions[request.pop("action")](**request)
+            except InexactError as error:
+                answer, arrays = {"inexact": str(error)}, []
+            except VideoError as error:
+                answer, arrays = {"refused": str(error)}, []
+            except Exception as error:
+                # A file that a decoder cannot read is told in as many ways as there are decoders.
+                reason = (str(error).splitlines() or [""])[0][:200]
+                answer, arrays = {"failed": f"{type(error).__name__}: {reason}"}, []
+            self._answers.write(json.dumps(answer).encode() + b"\n")
+            for array in arrays:
+                self._answers.write(array.data.cast("B"))
+            self._answers.flush()
+
+    def _open(self, path: str, decoder: str) -> Answer:
+        info = self._files.open(os.fsdecode(bytes.fromhex(path))).info(decoder)  # type: ignore[arg-type]
+        facts = {
+            "fps": [info.fps.numerator, info.fps.denominator],
+            "num_missing": info.num_missing,
+            "height": info.height,
+            "width": info.width,
+            "pixel_aspect": [info.pixel_aspect.numerator, info.pixel_aspect.denominator],
+            "codec": info.codec,
+            "container": info.container,
+            "decoder": info.decoder,
+            "num_frames": info.num_frames,
+        }
+        return facts, [np.ascontiguousarray(info.pts_seconds, np.float64)]
+
+    def _read(
+        self, path: str, decoder: str, start: int, stop: int | None, num_threads: int
+    ) -> Answer:
+        file = self._files.open(os.fsdecode(bytes.fromhex(path)))
+        self._frames = file.frames(start, stop, decoder, num_threads)  # type: ignore[arg-type]
+        return {}, []
+
+    def _next(self, count: int) -> Answer:
+        frames = list(islice(self._frames, count))
+        return {
+            "frame_inds": [frame.index for frame in frames],
+            "pts_seconds": [frame.seconds for frame in frames],
+            "img_shape": list(frames[0].rgb.shape[:2]) if frames else [0, 0],
+        }, [frame.rgb for frame in frames]
+
+
+def limit_memory(num_bytes: int) -> None:
+    """Let allocations beyond ``num_bytes`` of address space fail, where the system can."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = num_bytes if most == resource.RLIM_INFINITY else min(num_bytes, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does, also out of a decoder that hangs."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_ORPHAN_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    """Run the worker on the standard streams; the first argument is its limit in bytes."""
+    # An interrupt ends the run, which ends this process; a decoder must not be torn in between.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(int(sys.argv[1]))
+    _end_with_parent()
+    # Libraries print to the standard output: the answers get one of their own.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    DecodeWorker(sys.stdin.buffer, answers).run()
