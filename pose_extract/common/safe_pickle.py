@@ -18,8 +18,8 @@ from .text import one_line
 # fields read raw bytes as objects, which ends the process.
 _DTYPE_KINDS = "biufcSUO"
 
-_reconstruct = np.array(0).__reduce__()[0]
-_scalar = np.float64(0).__reduce__()[0]
+_reconstruct: Any = np.array(0).__reduce__()[0]
+_scalar: Any = np.float64(0).__reduce__()[0]
 # Stands for numpy's class, which could be called for an array over any memory.
 _NDARRAY = object()
 
@@ -53,6 +53,7 @@ class _Call:
     """Calls a function; unlike the function itself it has no attribute that a pickle can set."""
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)

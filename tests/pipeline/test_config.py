@@ -14,6 +14,7 @@ from skelact.pipeline.config import (
     load_label_names,
     shipped_configs,
 )
+from skelact.pipeline.yaml_file import parse_override
 
 CLASSES = {
     "gym99": 99,
@@ -129,6 +130,18 @@ def test_a_file_that_is_its_own_base(tmp_path):
         ("_base_: code.py", "code.py: expected a YAML file"),
         ("_base_: {{a: 1}}", "_base_: expected a file name"),
         ("_base_: nowhere.yaml", "nowhere.yaml: cannot read it"),
+        ("_base_: .yaml", ".yaml"),
+        ("_base_: /etc/hosts.yaml", "_base_: expected a relative path, got '/etc/hosts.yaml'"),
+        ('_base_: "a\\0.yaml"', "no path of a YAML config"),
+        ("_base_: {long_name}.yaml", "too long"),
+        ("custom_imports: {{imports: [os]}}", "unknown key 'custom_imports'"),
+        ("a: &a [*a]", r"the alias \*a stands for itself"),
+        ("a: {deep}", "100000 values in 50 levels"),
+        ("a: {long_number}", "cannot read it as a YAML config"),
+        ("a: 2024-99-99", "cannot read it as a YAML config"),
+        ("a: !!timestamp x", "cannot read it as a YAML config"),
+        ("? [a]\n: 1", "cannot read it as a YAML config"),
+        ("\x01", "cannot read it as a YAML config"),
         ("a: [", "cannot read it as a YAML config"),
         ("- 1", "expected a mapping"),
         ("", "expected a mapping, got None"),
@@ -137,10 +150,32 @@ def test_a_file_that_is_its_own_base(tmp_path):
 def test_nothing_that_a_config_names_is_executed(tmp_path, text, message):
     mark = tmp_path / "executed"
     write(tmp_path / "code.py", f"open({str(mark)!r}, 'w')\n")
-    path = write(tmp_path / "mine.yaml", text.format(mark=mark))
-    with pytest.raises(SkelactError, match=message):
+    long = {"deep": "[" * 60 + "]" * 60, "long_number": "9" * 5000, "long_name": "n" * 300}
+    path = write(tmp_path / "mine.yaml", text.format(mark=mark, **long))
+    with pytest.raises(SkelactError, match=message) as raised:
         load_config(FinetuneConfig, path, "finetune")
+    assert len(str(raised.value)) < 1000
     assert not mark.exists()
+
+
+def test_a_kilobyte_that_stands_for_more_values_than_memory_holds(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 20)]
+    path = write(tmp_path / "mine.yaml", "\n".join(lines))
+    with pytest.raises(SkelactError, match="100000 values in 50 levels"):
+        load_config(FinetuneConfig, path, "finetune")
+    with pytest.raises(SkelactError, match="100000 values in 50 levels"):
+        parse_override(f"a={{{', '.join(lines)}}}")
+    write(path, MINIMAL + "augment: &a {}\nencoder: *a\n")  # a plain alias may stay
+    assert load_config(FinetuneConfig, path, "finetune").encoder.embed_dim == 64
+
+
+def test_files_that_build_on_each_other_without_end(tmp_path):
+    for i in range(8):
+        write(tmp_path / f"{i}.yaml", f"_base_: [{', '.join([f'{i + 1}.yaml'] * 9)}]\n")
+    write(tmp_path / "8.yaml", MINIMAL)
+    with pytest.raises(SkelactError, match="at most 20 files that build on each other"):
+        load_config(FinetuneConfig, tmp_path / "0.yaml", "finetune")
 
 
 @pytest.mark.parametrize(
