@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,8 @@ def predict(
     """Label the action in video CLIPS.
 
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
-    cannot be read gets an entry with its error, and makes the exit code 1.
+    cannot be read, or whose overlay cannot be written, stops no other; it makes the exit code 1.
+    A file that --json or --overlay names is replaced; one of CLIPS never is.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -52,50 +52,61 @@ def predict(
     from ...pose_extract.common.files import check_is_no_source
     from ...pose_extract.sources import find_sources
     from ..inference.pipeline import Pipeline
+    from ..inference.tables import write_json
 
     sources = find_sources(clips)
-    if overlay is not None and overlay.suffix and (overlay.suffix != ".mp4" or len(sources) > 1):
+    is_file = overlay is not None and overlay.suffix != "" and not overlay.is_dir()
+    if is_file and overlay and (overlay.suffix.lower() != ".mp4" or len(sources) > 1):
         raise SkelactError(
             f"--overlay: expected {'a folder' if len(sources) > 1 else 'an .mp4 file or a folder'} "
             f"for {len(sources)} clips, got {overlay}"
         )
-    targets = [json_path] if json_path else []
-    if overlay is not None:
-        targets += [_overlay_path(overlay, source.clip_id) for source in sources]
-    for target in targets:
+    overlays = {
+        source.clip_id: overlay if is_file else overlay / f"{source.clip_id}.mp4"
+        for source in sources
+        if overlay
+    }
+    for target in [*overlays.values(), *([json_path] if json_path else [])]:
         check_is_no_source(target, [*clips, *(source.path for source in sources)])
+    if json_path in overlays.values():
+        raise SkelactError(f"--json and --overlay: expected two files, got {json_path} for both")
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
-    predictions = []
+    entries, is_whole = [], True
     for prediction in model.stream(sources):
-        predictions.append(prediction)
         _print(prediction)
-        if overlay is not None and prediction.skeletons.error is None:
-            click.echo(f"  overlay: {prediction.save(_overlay_path(overlay, prediction.video))}")
+        entries.append(prediction.to_dict())
+        is_whole &= prediction.error is None
+        if prediction.video in overlays and prediction.skeletons.error is None:
+            is_whole &= _save_overlay(prediction, overlays[prediction.video])
     if json_path:
-        _write_json(json_path, predictions)
-    if any(prediction.error for prediction in predictions):
+        write_json(json_path, entries)
+    if not is_whole:
         raise click.exceptions.Exit(1)
 
 
 def _print(prediction: ActionPrediction) -> None:
-    click.echo(prediction.video)
+    from ...pose_extract.common.text import printable
+
+    click.echo(printable(prediction.video))
     if prediction.error:
-        click.echo(f"  {prediction.error}")
+        click.echo(f"  {printable(prediction.error)}")
+    elif prediction.skeletons.num_lost:
+        click.echo(
+            f"  {prediction.skeletons.num_lost} frames are lost, {len(prediction.skeletons)} read"
+        )
     for item in prediction.top_k:
         bar = "#" * round(30 * item.score)
-        click.echo(f"  {100 * item.score:5.1f} %  {item.label:<24} {bar}")
+        click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
 
 
-def _overlay_path(overlay: Path, clip_id: str) -> Path:
-    if overlay.suffix:
-        return overlay
-    return overlay / f"{clip_id}.mp4"
+def _save_overlay(prediction: ActionPrediction, path: Path) -> bool:
+    """Write an overlay, and return whether that went well; the other clips go on without it."""
+    from ... import SkelactError
+    from ...pose_extract.common.text import printable
 
-
-def _write_json(path: Path, predictions: list[ActionPrediction]) -> None:
-    from ...pose_extract.common.files import atomic_write
-
-    values = [prediction.to_dict() for prediction in predictions]
-    with atomic_write(path) as temporary:
-        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8")
+    try:
+        click.echo(f"  overlay: {printable(prediction.save(path))}")
+    except (SkelactError, OSError) as error:
+        click.echo(f"  no overlay: {printable(error)}", err=True)
+        return False
+    return True

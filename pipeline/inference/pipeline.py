@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from ...pose_extract.extract import ExtractConfig, Extractor, Progress
+from ... import SkelactError
+from ...pose_extract.extract import ExtractConfig, Extractor, Progress, config_or_default
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource, find_sources
 from .frame_spool import parse_fps, spool_frames
@@ -264,11 +265,23 @@ class Pipeline:
         """Yield the action in one clip after the other, in constant memory.
 
         A source is asked for when the one before it is done, so ``sources`` may be endless. A file
-        that is not there gives a prediction with its ``error`` set, so that the stream goes on.
+        that is not there, a folder without videos or a list that cannot be read gives a prediction
+        with its ``error`` set, so that the stream goes on.
         """
         if isinstance(sources, (str, os.PathLike, ClipSource)):
             return self._predictions(_clips_of(sources)[0], on_progress)
-        return self._predictions(_clips_one_by_one(sources), on_progress)
+        return self._stream(sources, on_progress)
+
+    def _stream(
+        self, sources: Iterable[PathSource], on_progress: OnProgress
+    ) -> Iterator[ActionPrediction]:
+        for source in sources:
+            try:
+                clips = _clips_of(_checked(source))[0]
+            except (SkelactError, OSError) as error:
+                yield self._predictor.failed(os.path.basename(str(source)), str(error))
+            else:
+                yield from self._predictions(clips, on_progress)
 
     def _predictions(
         self, clips: Iterable[ClipSource], on_progress: OnProgress
@@ -294,7 +307,7 @@ def _extract_config(config: ExtractConfig | None, options: dict[str, Any]) -> Ex
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"is {close[0]!r} meant?" if close else f"expected one of {', '.join(known)}"
             raise TypeError(f"unknown option {name!r}; {hint}")
-    return replace(config or ExtractConfig(), **options)
+    return replace(config_or_default(config), **options)
 
 
 def _run(
@@ -322,7 +335,7 @@ def _clips_of(source: Source) -> tuple[list[ClipSource], bool]:
     if isinstance(source, ClipSource):
         return [source], True
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = _path(source)
         return find_sources([path]), not (path.is_dir() or path.suffix.lower() == ".csv")
     if hasattr(source, "__array__"):
         parse_fps(None)
@@ -344,22 +357,18 @@ def _clips_of(source: Source) -> tuple[list[ClipSource], bool]:
     return clips, False
 
 
+def _path(source: str | os.PathLike[str]) -> Path:
+    # An empty path would be the working folder.
+    if not os.fspath(source):
+        raise SkelactError("source: expected a path, got an empty one")
+    return Path(source)
+
+
 def _checked(item: Any) -> Path | ClipSource:
     if isinstance(item, ClipSource):
         return item
     if isinstance(item, (str, os.PathLike)):
-        return Path(item)
+        return _path(item)
     if hasattr(item, "__array__"):
         parse_fps(None)
     raise TypeError(f"source: expected paths or ClipSources, got {type(item).__name__} among them")
-
-
-def _clips_one_by_one(sources: Iterable[PathSource]) -> Iterator[ClipSource]:
-    for item in map(_checked, sources):
-        if isinstance(item, ClipSource):
-            yield item
-        elif item.exists():
-            yield from find_sources([item])
-        else:
-            # Opening it gives the error.
-            yield ClipSource(item, item.name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 
@@ -33,6 +36,8 @@ class Predictor:
 
     Raises:
         SkelactError: if the checkpoint cannot be used.
+        TypeError: if an argument is of another type.
+        ValueError: if ``top_k`` is below 1.
     """
 
     def __init__(
@@ -43,8 +48,12 @@ class Predictor:
         device: str = "auto",
         top_k: int = 5,
     ) -> None:
+        if not isinstance(top_k, Integral) or isinstance(top_k, bool):
+            raise TypeError(f"top_k: expected a whole number, got {top_k!r}")
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")
+        if not isinstance(checkpoint, (str, os.PathLike, NoneType)):
+            raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
         self._device = choose_device(device)
         path = None if checkpoint is None else Path(checkpoint)
         model, self.meta = load_classifier(path)
@@ -75,7 +84,15 @@ class Predictor:
             prediction = self._empty(skeletons.video, skeletons.error)
         else:
             prediction = self.predict_sequence(skeletons.sequence)
+        if prediction.error and skeletons.num_lost and skeletons.error is None:
+            error = f"{prediction.error} in {len(skeletons)} frames; {skeletons.num_lost} are lost"
+            prediction = replace(prediction, error=error)
         return replace(prediction, video=skeletons.video, skeletons=skeletons)
+
+    def failed(self, video: str, error: str) -> ActionPrediction:
+        """Return what stands for a clip that cannot be read."""
+        empty = self._empty(video, error)
+        return replace(empty, skeletons=ClipSkeletons(video, None, error))
 
     def predict_sequence(self, sequence: SkeletonSequence) -> ActionPrediction:
         """Label a skeleton sequence."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,18 +11,18 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.common.files import atomic_write, check_is_no_source, sha256_of
+from ...pose_extract.common.files import check_is_no_source, sha256_of
 from ...pose_extract.extract import ClipResult
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
-from .tables import data_frame, keypoint_table, write_csv
+from .tables import data_frame, keypoint_table, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["ActionPrediction", "ClipSkeletons", "LabelScore", "PersonPrediction"]
 
-_ARRAYS = ("track_ids", "frame_inds", "keypoints", "keypoint_scores", "bboxes")
+_ARRAYS = ("track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes")
 _LABEL_COLUMNS = ("video", "rank", "label", "score")
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
@@ -111,10 +110,17 @@ class ClipSkeletons:
         return 0 if self._sequence is None else self._sequence.num_frames
 
     def __getitem__(self, frames: slice) -> ClipSkeletons:
-        return replace(self, _sequence=self.sequence[frames])
+        # A part that is saved is not what ``skelact extract`` would find done.
+        extraction = {**self.extraction, "is_part": True}
+        return replace(self, _sequence=self.sequence[frames], extraction=extraction)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold; arrays become lists, None for a failed clip."""
+        """Return plain values that JSON can hold; arrays become lists, None for a failed clip.
+
+        The fields of :class:`SkeletonSequence` keep their names: ``pts_seconds`` are the frames'
+        real times; keypoints and boxes are in square pixels, ``pixel_aspect`` is the shape of
+        those that the file stores.
+        """
         values: dict[str, Any] = {
             "video": self.video,
             "error": self.error,
@@ -122,17 +128,20 @@ class ClipSkeletons:
         }
         sequence = self._sequence
         if sequence is None:
-            return values | dict.fromkeys(("layout", "fps", "img_shape", *_ARRAYS))
+            none = ("layout", "fps", "img_shape", "pixel_aspect", *_ARRAYS)
+            return values | dict.fromkeys(none)
         values["layout"] = sequence.layout
         values["fps"] = float(sequence.fps)
         values["img_shape"] = [int(side) for side in sequence.img_shape]
+        values["pixel_aspect"] = float(sequence.pixel_aspect)
         return values | {name: getattr(sequence, name).tolist() for name in _ARRAYS}
 
     def to_df(self) -> pandas.DataFrame:
         """Return a table with one row per person, frame and keypoint; none for a failed clip.
 
         Its columns are video, track_id, frame, seconds, keypoint, x, y and score. ``frame`` counts
-        from the file's start; x and y are pixels, NaN where the keypoint is not seen.
+        from the file's start and ``seconds`` is its presentation time from there; x and y are
+        square pixels, NaN where the keypoint is not seen.
 
         Raises:
             SkelactError: if pandas is not installed.
@@ -167,7 +176,7 @@ class ClipSkeletons:
         """
         writers = {
             ".csv": lambda target: write_csv(target, keypoint_table(self.sequence)),
-            ".json": lambda target: _write_json(target, self.to_dict()),
+            ".json": lambda target: write_json(target, self.to_dict()),
             ".mp4": self._write_overlay,
             ".npz": self._write_cache_entry,
         }
@@ -175,7 +184,11 @@ class ClipSkeletons:
 
     def of_frames(self, fps: Fraction) -> ClipSkeletons:
         """Return these skeletons as those of frames that were in memory at a rate."""
-        sequence = None if self._sequence is None else replace(self._sequence, fps=fps)
+        sequence = self._sequence
+        if sequence is not None:
+            # The file that they went through has times in whole milliseconds.
+            pts_seconds = sequence.frame_inds / float(fps)
+            sequence = replace(sequence, fps=fps, pts_seconds=pts_seconds)
         return replace(self, source=None, _sequence=sequence)
 
     def _draw(
@@ -301,6 +314,7 @@ class ActionPrediction:
                 for person in self.persons
             ],
             "checkpoint": self.checkpoint,
+            "lost_frames": self.skeletons.num_lost,
             "error": self.error,
         }
 
@@ -337,7 +351,7 @@ class ActionPrediction:
         """
         writers = {
             ".csv": lambda target: write_csv(target, self._columns()),
-            ".json": lambda target: _write_json(target, self.to_dict()),
+            ".json": lambda target: write_json(target, self.to_dict()),
             ".mp4": lambda target: self.skeletons._write_overlay(
                 target, self._lines() or [self.error or ""], self._person_labels()
             ),
@@ -369,9 +383,3 @@ def _save(
     check_is_no_source(path, [source.path] if source is not None else [])
     writers[suffix](path)
     return path
-
-
-def _write_json(path: Path, values: Any) -> None:
-    with atomic_write(path) as temporary:
-        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8")

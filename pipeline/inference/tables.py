@@ -1,8 +1,9 @@
-"""Results as tables: columns of equal length, as a pandas DataFrame or a CSV file."""
+"""Results as tables, columns of equal length: a pandas DataFrame or a CSV file; and as JSON."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,20 +30,23 @@ KEYPOINT_COLUMNS = {
 }
 
 _UNSEEN = np.float32(np.nan)
+# Python holds the bytes of a file name that are not UTF-8 as lone surrogates. This writes them as
+# \udcff, which readers of JSON turn back.
+_ESCAPED = "backslashreplace"
 
 
 def keypoint_table(sequence: SkeletonSequence | None) -> dict[str, np.ndarray]:
     """Return one row per person, frame and keypoint, in this order; none without a sequence.
 
-    ``frame`` counts from the file's start and ``seconds`` is that over the frame rate; ``x`` and
-    ``y`` are pixels of the upright frame, NaN where the keypoint is not seen (score 0).
+    ``frame`` counts from the file's start and ``seconds`` is its presentation time from there;
+    ``x`` and ``y`` are square pixels of the upright frame, NaN where the keypoint is not seen
+    (score 0).
     """
     if sequence is None:
         return {name: np.empty(0, dtype) for name, dtype in KEYPOINT_COLUMNS.items()}
     names = np.array(sequence.keypoint_layout.keypoint_names)
     shape = sequence.keypoint_scores.shape
     seen = sequence.keypoint_scores > 0
-    frames = sequence.frame_inds
 
     def spread(values: np.ndarray, axis: int) -> np.ndarray:
         aligned = np.expand_dims(values, [other for other in range(3) if other != axis])
@@ -51,8 +55,8 @@ def keypoint_table(sequence: SkeletonSequence | None) -> dict[str, np.ndarray]:
     columns = (
         np.full(int(np.prod(shape)), sequence.video_id),
         spread(sequence.track_ids, 0),
-        spread(frames, 1),
-        spread(frames / float(sequence.fps), 1),
+        spread(sequence.frame_inds, 1),
+        spread(sequence.pts_seconds, 1),
         spread(names, 2),
         np.where(seen, sequence.keypoints[..., 0], _UNSEEN).ravel(),
         np.where(seen, sequence.keypoints[..., 1], _UNSEEN).ravel(),
@@ -78,9 +82,19 @@ def data_frame(columns: Mapping[str, Any]) -> pandas.DataFrame:
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
     """Write columns as CSV, whole or not at all; NaN is an empty cell."""
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=_ESCAPED) as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*(np.asarray(column).tolist() for column in columns.values())):
             # NaN alone is unlike itself.
             writer.writerow(["" if value != value else value for value in row])
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values as JSON, whole or not at all."""
+    with atomic_write(path) as temporary:
+        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors=_ESCAPED)

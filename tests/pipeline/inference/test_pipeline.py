@@ -110,7 +110,7 @@ def test_a_stream_asks_for_one_source_at_a_time(model, folder):
     rest = list(stream)
     assert videos(rest) == ["missing.mp4", "broken.mp4", "c.mp4", "d.mp4"]
     assert [result.error is None for result in rest] == [False, False, True, True]
-    assert "no video at" in rest[0].error
+    assert "no file or folder at" in rest[0].error
     assert videos(model.stream(str(folder / "a.mp4"))) == ["a.mp4"]
 
 

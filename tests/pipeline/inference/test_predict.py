@@ -121,6 +121,7 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
         "top_k",
         "persons",
         "checkpoint",
+        "lost_frames",
         "error",
     }
     assert good["label"] in ACTIONS
