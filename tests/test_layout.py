@@ -10,8 +10,8 @@ import pytest
 # Each folder or file may import those before it in its list, never those after it. New ones are
 # added here; the order follows a clip on its way to a label where imports leave the choice.
 POSE_EXTRACT = [
-    "layout", "skeleton", "common", "effort", "decode", "sources", "nets", "weights", "detect",
-    "pose", "track", "extract", "store", "batch",
+    "layout", "skeleton", "common", "effort", "decode", "lists", "folders", "sources", "nets",
+    "weights", "detect", "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
     "yaml_file", "data", "network_config", "config", "drawing", "checkpoints", "inference",
