@@ -94,13 +94,13 @@ class VideoFile:
 
         decord numbers frames by counting: one that it lost moves all later ones.
         """
-        self.decord_failed = True
         if last is None:
             return
         start = max(last.index - 1, 0)
         near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
         errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}
         if errors.get(last.index, np.inf) > min(errors.values(), default=0.0):
+            self.decord_failed = True
             raise InexactError(
                 f"decord lost frames before frame {last.index} ({reason}); "
                 "open the file again, PyAV reads it then"
