@@ -114,6 +114,35 @@ def test_a_stream_asks_for_one_source_at_a_time(model, folder):
     assert videos(model.stream(str(folder / "a.mp4"))) == ["a.mp4"]
 
 
+def test_a_source_that_cannot_be_does_not_end_a_stream(model, folder):
+    (folder / "empty").mkdir()
+    (folder / "list.csv").write_text("clip,label\na.mp4,vault\n")
+    sources = ["", folder / "empty", folder / "list.csv", folder / "a.mp4"]
+    *failed, last = model.stream(sources)
+    assert videos(failed) == ["", "empty", "list.csv"]
+    for prediction, error in zip(failed, ("an empty one", "no video among", "unknown column")):
+        assert error in prediction.error
+        assert prediction.label is None
+        with pytest.raises(SkelactError, match=error):
+            _ = prediction.sequence
+    assert (last.video, last.error) == ("a.mp4", None)
+
+
+def test_an_empty_path_is_not_the_working_folder(model, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for source in ("", ["a.mp4", ""]):
+        for call in (model, model.extract):
+            with pytest.raises(SkelactError, match="source: expected a path, got an empty one"):
+                call(source)
+    with pytest.raises(SkelactError, match="source: expected a path, got an empty one"):
+        model.stream("")
+    for source in (None, 5, [None]):
+        with pytest.raises(TypeError, match="source: expected .* got (NoneType|int)"):
+            model.extract(source)
+        with pytest.raises(TypeError, match="source: expected .* got (NoneType|int)"):
+            list(model.stream(source if isinstance(source, list) else [source]))
+
+
 def test_progress_is_told(model, folder):
     told = []
     model(folder / "a.mp4", on_progress=told.append)
@@ -146,6 +175,28 @@ def test_options_that_cannot_be():
         skelact.predict("a.mp4", effort="faster")
     with pytest.raises(TypeError, match="config of its own, got also smooth"):
         Pipeline(extractor=Extractor(), smooth=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_det": 1.5}, "max_det: expected a whole number or None, got 1.5"),
+        ({"subject": None}, "subject: expected text, got None"),
+        ({"config": {}}, "config: expected an ExtractConfig or None, got {}"),
+        ({"config": {"effort": "fast"}}, "config: expected an ExtractConfig or None, got {"),
+        ({"top_k": 1.5}, "top_k: expected a whole number, got 1.5"),
+        ({"checkpoint": 3}, "checkpoint: expected a path or None, got 3"),
+    ],
+)
+def test_options_of_another_type_are_named_at_the_call(folder, options, message):
+    """Not as the fault of the clip, and before any network is loaded."""
+    with pytest.raises(TypeError, match=message):
+        skelact.predict(folder / "a.mp4", **options)
+    if not {"top_k", "checkpoint"} & set(options):
+        with pytest.raises(TypeError, match=message):
+            skelact.extract(folder / "a.mp4", **options)
+    with pytest.raises(ValueError, match="effort: expected one of fast, balanced, thorough, got 3"):
+        skelact.extract(folder / "a.mp4", effort=3)
 
 
 def test_options_replace_fields_of_the_config():
@@ -217,6 +268,7 @@ def read_frames(path, count):
 def equal(one, other):
     names = ("keypoints", "keypoint_scores", "bboxes", "track_ids", "frame_inds")
     assert one.fps == other.fps
+    assert np.allclose(one.pts_seconds, other.pts_seconds, rtol=0, atol=1e-9)
     assert one.img_shape == other.img_shape
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
 from skelact.pipeline.inference.predict import Predictor, cut_windows
+from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource
@@ -95,6 +97,36 @@ def test_a_broken_clip_gives_its_error_and_the_others_their_label(checkpoint, tm
     assert [p.video for p in found] == ["a.mp4", "b.mp4", "c.mp4"]
     assert [p.label in ACTIONS for p in found] == [True, False, True]
     assert "FFmpeg cannot read it" in found[1].error
+
+
+def test_lost_frames_are_said_with_the_label_and_without_one(checkpoint):
+    """Of a damaged clip, that nobody is in what is left of it says little."""
+    predictor = Predictor(checkpoint)
+    nobody = predictor.predict_skeletons(ClipSkeletons("a", make_sequence(0, 32), num_lost=40))
+    assert nobody.error == "no person was found in 32 frames; 40 are lost"
+    assert nobody.to_dict()["lost_frames"] == 40
+    someone = predictor.predict_skeletons(ClipSkeletons("a", sequence_of(0), num_lost=40))
+    assert (someone.error, someone.label, someone.to_dict()["lost_frames"]) == (
+        None,
+        ACTIONS[0],
+        40,
+    )
+
+
+def test_a_file_that_is_cut_short_reports_its_loss(shared, checkpoint):
+    """Of its 72 frames the file holds the first 33, and one more that later ones refer to."""
+    extractor = Extractor(ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose())
+    clip = shared / "faults" / "trunc_front.mp4"
+    if not clip.is_file():
+        pytest.skip(f"needs {clip}")
+    ((_, prediction),) = Predictor(checkpoint, extractor).predict_clips([ClipSource(clip, "a")])
+    assert prediction.sequence.frame_inds.tolist() == [*range(33), 36]
+    assert prediction.to_dict()["lost_frames"] == 72 - 34
+    nobody = Extractor(
+        ExtractConfig(effort="fast"), detector=OneWalker(absent=range(72)), pose=BrightnessPose()
+    )
+    ((_, prediction),) = Predictor(checkpoint, nobody).predict_clips([ClipSource(clip, "a")])
+    assert prediction.error == "no person was found in 34 frames; 38 are lost"
 
 
 def test_top_k_must_be_one_at_least(checkpoint):
@@ -197,11 +229,66 @@ def test_a_source_is_never_written_over(tmp_path, option):
     clip = write_clip(tmp_path / "clip.mp4", 5)
     before = clip.read_bytes()
     (tmp_path / "link.mp4").hardlink_to(clip)
-    for target in (clip, tmp_path / "link.mp4"):
+    (tmp_path / "soft.mp4").symlink_to(clip)
+    for target in (clip, tmp_path / "link.mp4", tmp_path / "soft.mp4"):
         result = CliRunner().invoke(main, ["predict", str(clip), option, str(target)])
         assert result.exit_code == 1
         assert "is one of the sources and would be lost" in result.output
     assert clip.read_bytes() == before
+
+
+def predict_fakes(monkeypatch, *arguments):
+    """Run the command with a detector and a pose model whose answers are known."""
+    monkeypatch.setattr(
+        "skelact.pipeline.cli.predict.make_extractor",
+        lambda options: Extractor(
+            ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose()
+        ),
+    )
+    return CliRunner().invoke(main, ["predict", *map(str, arguments)])
+
+
+def test_an_overlay_that_cannot_be_written_stops_no_other_clip(monkeypatch, tmp_path):
+    clips = [write_clip(tmp_path / name, 6) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    # A folder lies where an overlay would be.
+    (tmp_path / "out" / "b.mp4.mp4").mkdir(parents=True)
+    found = tmp_path / "found.json"
+    result = predict_fakes(monkeypatch, *clips, "--overlay", tmp_path / "out", "--json", found)
+    assert result.exit_code == 1
+    assert result.output.count("no overlay: ") == 1
+    assert result.output.count("  overlay: ") == 2
+    entries = json.loads(found.read_text())
+    assert [(e["video"], e["error"]) for e in entries] == [(c.name, None) for c in clips]
+    assert [p.name for p in sorted((tmp_path / "out").iterdir())] == [
+        "a.mp4.mp4", "b.mp4.mp4", "c.mp4.mp4"
+    ]  # fmt: skip
+
+
+def test_overlays_are_not_labelled_again(monkeypatch, tmp_path):
+    """Overlays written beside the clips are passed over when the folder is searched again."""
+    write_clip(tmp_path / "a.mp4", 6)
+    for _ in range(2):
+        result = predict_fakes(monkeypatch, tmp_path, "--overlay", tmp_path)
+        assert result.exit_code == 0, result.output
+        assert result.output.count("overlay: ") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "a.mp4.mp4"]
+
+
+def test_control_characters_of_a_name_are_not_sent_to_the_terminal(monkeypatch, tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", 6).rename(tmp_path / "a\x1b[2J.mp4")
+    result = predict_fakes(monkeypatch, clip)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert "a\\x1b[2J.mp4" in result.output
+
+
+def test_one_file_for_two_outputs_is_refused(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 5)
+    both = str(tmp_path / "o.mp4")
+    result = CliRunner().invoke(main, ["predict", str(clip), "--overlay", both, "--json", both])
+    assert result.exit_code == 1
+    assert "--json and --overlay: expected two files" in result.output
+    assert not Path(both).exists()
 
 
 def test_an_overlay_of_another_kind_is_refused_before_any_work(tmp_path):

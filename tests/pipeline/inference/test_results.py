@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -133,6 +135,40 @@ def test_a_row_per_person_frame_and_keypoint():
     assert np.isnan(table["x"]).sum() == 1
 
 
+def test_seconds_are_the_frames_own_times(tmp_path):
+    """A slow-motion part: frames 100 to 102 follow each other at 12.5 and then at 100 Hz."""
+    skeletons = two_people()
+    slow = replace(skeletons.sequence, pts_seconds=np.array([8.0, 8.08, 8.09]))
+    assert np.unique(keypoint_table(slow)["seconds"]).tolist() == [8.0, 8.08, 8.09]
+    values = ClipSkeletons("a.mp4", slow).to_dict()
+    assert (values["pts_seconds"], values["pixel_aspect"]) == ([8.0, 8.08, 8.09], 1.0)
+    rows = csv.DictReader(ClipSkeletons("a.mp4", slow).save(tmp_path / "a.csv").open())
+    assert {row["seconds"] for row in rows} == {"8.0", "8.08", "8.09"}
+
+
+def test_frames_in_memory_follow_each_other_at_their_rate():
+    """The file that they went through has times in whole milliseconds."""
+    rough = replace(two_people().sequence, pts_seconds=np.array([8.0, 8.033, 8.067]))
+    exact = ClipSkeletons("frames", rough).of_frames(Fraction(30)).sequence
+    assert np.allclose(exact.pts_seconds, np.arange(100, 103) / 30, atol=1e-12)
+
+
+def test_a_part_is_not_taken_for_the_whole_clip():
+    whole = ClipSkeletons("a.mp4", two_people().sequence, extraction={"smooth": False})
+    assert whole[1:].extraction != whole.extraction
+    assert whole[1:].extraction["smooth"] is False
+
+
+def test_names_that_are_not_utf_8_come_back(tmp_path):
+    """A byte of a file name that is no text: os.fsdecode holds it as a lone surrogate."""
+    name = os.fsdecode(b"sal\xffto.mp4")
+    skeletons = ClipSkeletons(name, replace(two_people().sequence, video_id=name))
+    text = skeletons.save(tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text)["video"] == name
+    table = skeletons.save(tmp_path / "a.csv").read_text(encoding="utf-8")
+    assert table.splitlines()[1].startswith("sal\\udcffto.mp4,7,100,")
+
+
 def test_csv_holds_the_same_rows(tmp_path):
     path = two_people().save(str(tmp_path / "deep" / "a.csv"))
     rows = list(csv.DictReader(path.open()))
@@ -220,6 +256,19 @@ def test_plot_draws_on_black_without_the_file_and_on_an_image_given(tmp_path):
     assert (white == 255).all()
     with pytest.raises(SkelactError, match=r"expected an image \(96, 128, 3\) uint8"):
         skeletons.plot(0, white[:50])
+
+
+def test_a_result_never_replaces_its_source(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4")
+    before = clip.read_bytes()
+    (tmp_path / "hard.mp4").hardlink_to(clip)
+    (tmp_path / "soft.mp4").symlink_to(clip)
+    skeletons = from_clip(clip, start_frame=10, end_frame=20)
+    for result in (skeletons, prediction_of(skeletons)):
+        for target in ("a.mp4", "hard.mp4", "soft.mp4"):
+            with pytest.raises(SkelactError, match="is one of the sources and would be lost"):
+                result.save(tmp_path / target)
+    assert clip.read_bytes() == before
 
 
 def test_a_prediction_adds_its_labels_to_the_plot(tmp_path):
