@@ -1,34 +1,54 @@
 """Extract many clips into a folder: resume, list failures, keep a manifest, split the work.
 
-The folder holds one cache entry per clip and ``manifest.jsonl`` with a line per clip. The manifest
-is appended to while the run goes on and written anew, in the order of the clips, when it ends; a
-run that is killed loses at most the clip it was in.
+The folder holds one cache entry per clip and ``manifest.jsonl`` with a line per clip. Nothing that
+happens in one clip ends the run. A run that dies loses at most the clip it was in, and the next run
+knows which one that was. What ends a run early is a folder that cannot be written to.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import errno
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import SkelactError
-from .common.files import discard_leftovers, sha256_of
-from .decode.frames import VideoError
+from .common.files import discard_leftovers
 from .extract import ClipResult, Extractor, Progress
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
-from .store.manifest import ManifestEntry, manifest_line, read_manifests, write_manifest
-from .store.npz import cache_path, load_sequence, read_config, save_sequence, why_stale
-from .store.quality import measure_quality
+from .store.in_work import DeadRun, InWork, find_dead_runs
+from .store.manifest import (
+    ManifestEntry,
+    append_entries,
+    manifest_lock,
+    merge_manifest,
+    read_manifests,
+)
+from .store.npz import entry_digest, load_sequence
+from .store.results import NameTakenError, ResultFolder, name_taken
+from .store.source_file import (
+    FileState,
+    SourceChangedError,
+    SourceError,
+    check_can_be_read,
+    check_name,
+    read_error,
+    source_state,
+    video_sha256,
+)
 
-# Stands in a cache entry's config beside what makes it valid: a property of the result.
-_LOST = "lost_frames"
-_FACTS = "facts"
+# A disk that is full, or the user's share of it, and one that is read-only: no later clip would
+# fare better.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Clips that one line names; the others are counted.
+_MAX_NAMED = 3
+
+
+class OutputError(SkelactError):
+    """An output folder that cannot be written to any more; it ends the run."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +77,15 @@ class BatchPlan:
         num_clips: Clips asked for.
         num_todo: Clips that have no valid result yet.
         stale: Of those, the clips whose old result cannot be used, by the reason why.
+        crashed: Clips in which an earlier run crashed; they are failed now.
+        killed: Clips in which an earlier run was killed; they are tried last.
     """
 
     num_clips: int
     num_todo: int
     stale: Mapping[str, int]
+    crashed: tuple[str, ...] = ()
+    killed: tuple[str, ...] = ()
 
     def why_again(self) -> str | None:
         """Return one line that says why old results are made again; None if there is none."""
@@ -72,6 +96,18 @@ class BatchPlan:
         return (
             f"{sum(self.stale.values())} of {self.num_clips} clips are made again: {reason}{more}"
         )
+
+    def why_interrupted(self) -> list[str]:
+        """Return a line per kind of end that earlier runs had before they were done."""
+        lines = []
+        if self.crashed:
+            lines.append(
+                f"an earlier run crashed in {_some_of(self.crashed)}: failed, not tried again "
+                "without --retry-failed"
+            )
+        if self.killed:
+            lines.append(f"an earlier run was killed in {_some_of(self.killed)}: tried last")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -100,231 +136,280 @@ class Shard:
         """Return this part of ``clips``."""
         return list(clips[self.index - 1 :: self.count])
 
-    def manifest_path(self, out: Path) -> Path:
-        """Return this part's manifest; shards may write to one folder at the same time."""
-        if self.count == 1:
-            return out / "manifest.jsonl"
-        return out / f"manifest-{self.index}-of-{self.count}.jsonl"
-
 
 def extract_clips(
     clips: Sequence[ClipSource],
-    out: Path,
+    out: str | Path,
     extractor: Extractor,
     *,
     shard: Shard | None = None,
     retry_failed: bool = False,
+    read_entries: bool = False,
+    on_compare: Callable[[ClipSource], None] | None = None,
     on_plan: Callable[[BatchPlan], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_entry: Callable[[ManifestEntry], None] | None = None,
 ) -> BatchSummary:
     """Extract ``clips`` into the folder ``out``; what is there and valid is not done again.
 
+    Several runs may work on one folder at the same time.
+
     Args:
         clips: What to extract.
-        out: Folder of the results; made if missing.
+        out: Folder of the results; made if missing. Those of other clips in it are kept.
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
-        retry_failed: Also try again the videos whose own fault was found before.
+        retry_failed: Also try again the clips whose own fault was found before.
+        read_entries: Read results that are there whole, to make damaged ones again; else their
+            size and end are looked at. For a caller that goes on to :func:`load_done`.
+        on_compare: Called before a video is read to compare it with its result, because its size
+            and time do not tell.
         on_plan: Called once, before the first clip.
         on_progress: Called while a clip is read.
         on_entry: Called with each new entry.
 
     Returns:
         The entries of all clips of this shard.
+
+    Raises:
+        SkelactError: if two clips have one name.
+        NameTakenError: if ``out`` holds results of other videos of the same names; nothing is done.
+        OutputError: if the folder cannot be written to, as on a full disk; what was done is kept.
     """
-    shard = shard or Shard()
-    mine = shard.take(clips)
-    known = read_manifests(out)
-    identity = extractor.identity()
-    entries: dict[str, ManifestEntry] = {}
-    todo: list[ClipSource] = []
-    for clip in mine:
-        entry = _valid_entry(clip, out, identity, known.get(clip.clip_id), retry_failed)
-        if entry is None:
-            todo.append(clip)
-        else:
-            entries[clip.clip_id] = entry
+    out = Path(out)
+    taken = (shard or Shard()).take(clips)
+    mine = _by_name(taken)
+    results = ResultFolder(out, extractor.identity(), on_compare)
+    dead_runs = find_dead_runs(out)
+    known, crashed = _note_crashes(out, dead_runs)
+    judged = _judge(mine.values(), results, known, retry_failed, read_entries)
+    killed = [name for dead in dead_runs for name in dead.killed_in if name in judged.todo]
     if on_plan:
-        on_plan(BatchPlan(len(mine), len(todo), _stale_reasons(todo, out, identity)))
+        failed = tuple(name for name in crashed if name in judged.entries)
+        on_plan(BatchPlan(len(taken), len(judged.todo), judged.stale, failed, tuple(killed)))
     out.mkdir(parents=True, exist_ok=True)
-    manifest = shard.manifest_path(out)
-    for clip in todo:
-        discard_leftovers(cache_path(out, clip.clip_id))
-    if todo:
-        for result in extractor.run(todo, on_progress):
-            entry = _store(result, out, identity)
-            entries[entry.video] = entry
-            with manifest.open("a", encoding="utf-8") as stream:
-                stream.write(manifest_line(entry))
-            if on_entry:
-                on_entry(entry)
-    ordered = tuple(entries[clip.clip_id] for clip in mine)
-    write_manifest(manifest, ordered)
-    return BatchSummary(ordered, len(todo))
+    discard_leftovers(*judged.paths)
+    num_new = 0
+    if judged.todo:
+        with _writing(out):
+            in_work = InWork(out, killed)
+        with in_work:
+            _remove_dead(dead_runs, mine)
+            run = _Run(results, in_work, judged.entries, on_entry)
+            # Those that may kill this run as well come last.
+            ordered = sorted(judged.todo.values(), key=lambda clip: clip.clip_id in killed)
+            for result in extractor.run(run.turns(ordered, judged.digests), on_progress):
+                run.finish(result)
+            num_new = run.num_new
+    else:
+        _remove_dead(dead_runs, mine)
+    with _writing(out):
+        merge_manifest(out, filter(_is_kept, judged.entries.values()))
+    return BatchSummary(tuple(judged.entries[clip.clip_id] for clip in taken), num_new)
 
 
-def load_done(summary: BatchSummary, out: Path) -> Iterator[tuple[ManifestEntry, SkeletonSequence]]:
+def load_done(
+    summary: BatchSummary, out: str | Path
+) -> Iterator[tuple[ManifestEntry, SkeletonSequence]]:
     """Yield the sequences of the clips that are done, one at a time."""
     for entry in summary.entries:
         if entry.output is not None:
-            yield entry, load_sequence(out / entry.output)
+            yield entry, load_sequence(Path(out) / entry.output)
 
 
-def _hash_json(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _video_sha256(path: Path) -> str:
-    stat = path.stat()
-    return _hash_file(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _hash_file(path: Path, num_bytes: int, mtime_ns: int) -> str:
-    # Size and time are part of the cache's key: many clips may be cuts of one long video.
-    return sha256_of(path)
-
-
-def _cut(clip: ClipSource) -> dict[str, Any]:
-    return {
-        "seconds": [clip.start_seconds, clip.end_seconds],
-        "frames": [clip.start_frame, clip.end_frame],
-    }
-
-
-def entry_config(clip: ClipSource, video_sha256: str, identity: dict[str, Any]) -> dict[str, Any]:
-    """Return what a cache entry's ``config`` must say for the entry to be valid."""
-    config = {"video_sha256": video_sha256, "cut": _cut(clip), "extraction": identity}
-    # As it comes back from the file: tuples are lists there.
-    result: dict[str, Any] = json.loads(json.dumps(config))
-    return result
-
-
-def _extraction_hash(clip: ClipSource, identity: dict[str, Any]) -> str:
-    return _hash_json({"cut": _cut(clip), "extraction": identity})
-
-
-def _stale_reasons(
-    clips: Sequence[ClipSource], out: Path, identity: dict[str, Any]
-) -> Counter[str]:
-    """Count why results that are there cannot be used."""
-    reasons: Counter[str] = Counter()
+def _by_name(clips: Iterable[ClipSource]) -> dict[str, ClipSource]:
+    named: dict[str, ClipSource] = {}
     for clip in clips:
-        path = cache_path(out, clip.clip_id)
-        if path.is_file() and clip.path.is_file():
-            config = entry_config(clip, "", identity)
-            del config["video_sha256"]
-            # A video is read for its hash only where the settings are not the reason.
-            reason = why_stale(path, config) or why_stale(
-                path, {"video_sha256": _video_sha256(clip.path)}
+        other = named.setdefault(clip.clip_id, clip)
+        if other != clip:
+            raise SkelactError(
+                f"two clips are called {clip.clip_id!r}: {other.path} and {clip.path}; give them "
+                "different names, or cuts"
             )
-            reasons.update([reason] if reason else [])
-    return reasons
+    return named
 
 
-def _valid_entry(
-    clip: ClipSource,
-    out: Path,
-    identity: dict[str, Any],
-    known: ManifestEntry | None,
-    retry_failed: bool,
-) -> ManifestEntry | None:
-    """Return the entry of a clip that needs no work, or None."""
+def _some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Say of a failure to write to the output folder what it means for the run."""
     try:
-        stat = clip.path.stat()
-    except OSError:
-        return None
-    path = cache_path(out, clip.clip_id)
-    if known is None or known.extraction != _extraction_hash(clip, identity):
-        # Not in the manifest (a run killed between the two writes) or made by another chain.
-        config = read_config(path) or {}
-        num_lost, facts = config.pop(_LOST, 0), config.pop(_FACTS, {})
-        expected = entry_config(clip, config.get("video_sha256", ""), identity)
-        # The settings first: thousands of long videos would be read for their hashes.
-        if config != expected or config["video_sha256"] != _video_sha256(clip.path):
-            return None
-        return _done_entry(clip, out, load_sequence(path), identity, num_lost, facts)
-    if known.status == "done" and not path.is_file():
-        return None
-    if known.status != "done" and (retry_failed or known.error_kind != VideoError.__name__):
-        return None
-    unchanged = (known.video_bytes, known.video_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-    if not unchanged and known.video_sha256 != _video_sha256(clip.path):
-        return None
-    changes = {
-        "video_bytes": stat.st_size,
-        "video_mtime_ns": stat.st_mtime_ns,
-        "label": clip.label,
-        "split": clip.split,
-    }
-    return ManifestEntry(**(asdict(known) | changes))
-
-
-def _store(result: ClipResult, out: Path, identity: dict[str, Any]) -> ManifestEntry:
-    clip = result.clip
-    if result.sequence is None:
-        return _failed_entry(clip, result.error, identity)
-    try:
-        config = entry_config(clip, _video_sha256(clip.path), identity)
-        path = cache_path(out, clip.clip_id)
-        facts = dict(result.facts)
-        results = {_LOST: result.num_lost, _FACTS: facts}
-        save_sequence(path, result.sequence, config | results)
-        return _done_entry(clip, out, result.sequence, identity, result.num_lost, facts)
+        yield
     except OSError as error:
-        return _failed_entry(clip, error, identity)
+        raise OutputError(
+            f"{out}: cannot be written to any more: {error.strerror or error}; the clips that are "
+            "done are kept: when this is mended, the same command goes on from here"
+        ) from error
 
 
-def _video_fields(clip: ClipSource, identity: dict[str, Any]) -> dict[str, Any]:
-    stat = clip.path.stat()
-    return {
-        "video_sha256": _video_sha256(clip.path),
-        "video_bytes": stat.st_size,
-        "video_mtime_ns": stat.st_mtime_ns,
-        "extraction": _extraction_hash(clip, identity),
-        "label": clip.label,
-        "split": clip.split,
-    }
+def _note_crashes(
+    out: Path, dead_runs: Iterable[DeadRun]
+) -> tuple[dict[str, ManifestEntry], list[str]]:
+    """Return the folder's manifest, with the clips in which a run crashed, and their names."""
+    known = read_manifests(out)
+    crashed = [dead.entry for dead in dead_runs if dead.entry and dead.is_crash]
+    # One that was done since, by a run beside, stays done.
+    crashed = [
+        entry
+        for entry in crashed
+        if (known.get(entry.video, entry).status, known.get(entry.video, entry).extraction)
+        != ("done", entry.extraction)
+    ]
+    if crashed:
+        with _writing(out), manifest_lock(out):
+            append_entries(out, crashed)
+    return known | {entry.video: entry for entry in crashed}, [entry.video for entry in crashed]
 
 
-def _done_entry(
-    clip: ClipSource,
-    out: Path,
-    sequence: SkeletonSequence,
-    identity: dict[str, Any],
-    num_lost: int,
-    facts: dict[str, Any],
-) -> ManifestEntry:
-    return ManifestEntry(
-        video=clip.clip_id,
-        status="done",
-        frames=sequence.num_frames,
-        lost_frames=num_lost,
-        people=sequence.num_person,
-        seconds=round(float(sequence.num_frames / sequence.fps), 3),
-        **facts,
-        **asdict(measure_quality(sequence)),
-        output=cache_path(out, clip.clip_id).relative_to(out).as_posix(),
-        **_video_fields(clip, identity),
-    )
+def _remove_dead(dead_runs: Iterable[DeadRun], mine: Mapping[str, ClipSource]) -> None:
+    """Remove the notes of runs that died, once they stand in this run's; others keep theirs."""
+    for dead in dead_runs:
+        if all(name in mine for name in dead.killed_in):
+            dead.remove()
 
 
-def _failed_entry(
-    clip: ClipSource, error: Exception | None, identity: dict[str, Any]
-) -> ManifestEntry:
-    fields: dict[str, Any] = {"label": clip.label, "split": clip.split}
-    if clip.path.is_file():
-        fields = _video_fields(clip, identity)
-    return ManifestEntry(
-        video=clip.clip_id,
-        status="failed",
-        error=_first_line(error),
-        error_kind=type(error).__name__,
-        **fields,
-    )
+@dataclass(frozen=True)
+class _Judged:
+    """The clips of a run, by name: those with a valid result, and those to work on.
+
+    ``digests`` are those of the cache entries that the clips to work on have now, and ``paths``
+    where the entries of all clips lie.
+    """
+
+    entries: dict[str, ManifestEntry]
+    todo: dict[str, ClipSource]
+    stale: Counter[str]
+    digests: dict[str, str | None]
+    paths: list[Path]
 
 
-def _first_line(error: Exception | None) -> str:
-    # Engines add pages of stack to their messages.
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+def _judge(
+    clips: Iterable[ClipSource],
+    results: ResultFolder,
+    known: Mapping[str, ManifestEntry],
+    retry_failed: bool,
+    read_entries: bool,
+) -> _Judged:
+    judged = _Judged({}, {}, Counter(), {}, [])
+    taken = []
+    for clip in clips:
+        name = clip.clip_id
+        verdict = results.judge(
+            clip, known.get(name), retry_failed=retry_failed, read_entry=read_entries
+        )
+        if verdict.entry is not None:
+            judged.entries[name] = verdict.entry
+        else:
+            judged.todo[name] = clip
+            judged.digests[name] = entry_digest(results.path(clip))
+        if verdict.taken_by is not None:
+            taken.append((clip, verdict.taken_by))
+        if verdict.stale is not None:
+            judged.stale[verdict.stale] += 1
+        with suppress(SourceError):
+            check_name(name)
+            judged.paths.append(results.path(clip))
+    if taken:
+        raise name_taken(results.out, taken)
+    return judged
+
+
+class _Run:
+    """The work of one run, clip by clip; adds to ``entries``."""
+
+    def __init__(
+        self,
+        results: ResultFolder,
+        in_work: InWork,
+        entries: dict[str, ManifestEntry],
+        on_entry: Callable[[ManifestEntry], None] | None,
+    ) -> None:
+        self.num_new = 0
+        self._results = results
+        self._in_work = in_work
+        self._entries = entries
+        self._on_entry = on_entry
+
+    def turns(
+        self, clips: Iterable[ClipSource], digests: Mapping[str, str | None]
+    ) -> Iterator[ClipSource]:
+        """Yield each clip that has to be extracted, when its turn comes."""
+        for clip in clips:
+            self.num_new += 1
+            try:
+                self._state = check_can_be_read(clip)
+                if entry_digest(self._results.path(clip)) != digests[clip.clip_id]:
+                    # A run beside this one has written a result since the plan.
+                    verdict = self._results.judge(clip, None)
+                    if verdict.taken_by is not None:
+                        raise name_taken(self._results.out, [(clip, verdict.taken_by)])
+                    if verdict.entry is not None:
+                        self.num_new -= 1
+                        self._record(verdict.entry)
+                        continue
+            except (SourceError, NameTakenError) as error:
+                self._record(self._results.failed(clip, error))
+                continue
+            with _writing(self._results.out):
+                self._in_work.begin(self._results.crashed(clip, self._state))
+            yield clip
+
+    def finish(self, result: ClipResult) -> None:
+        """Keep what came of a clip."""
+        clip, before = result.clip, self._state
+        try:
+            sha256 = video_sha256(clip.path)
+            if source_state(clip.path) != before:
+                raise SourceChangedError(
+                    f"{clip.path} changed while it was read; it is read again by the next run"
+                )
+        except OSError as error:
+            # What a decoder says of a disk that fails is that the video is damaged.
+            self._record(self._results.failed(clip, read_error(clip.path, error), before))
+        except SourceError as error:
+            self._record(self._results.failed(clip, error))
+        else:
+            if result.sequence is None:
+                failed = self._results.failed(clip, result.error, before, sha256)
+                self._record(failed)
+            else:
+                self._save(result, result.sequence, before, sha256)
+        with _writing(self._results.out):
+            self._in_work.end()
+
+    def _save(
+        self, result: ClipResult, sequence: SkeletonSequence, state: FileState, sha256: str
+    ) -> None:
+        """Write a cache entry and its line of the manifest, with no other run in between."""
+        clip = result.clip
+        with _writing(self._results.out), manifest_lock(self._results.out):
+            try:
+                self._results.check_not_taken(clip, sha256)
+                entry = self._results.save(result, sequence, state, sha256)
+            except (OSError, ValueError, NameTakenError) as error:
+                if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                    raise
+                entry = self._results.failed(clip, error, state, sha256)
+            if _is_kept(entry):
+                append_entries(self._results.out, [entry])
+        self._tell(entry)
+
+    def _record(self, entry: ManifestEntry) -> None:
+        if _is_kept(entry):
+            with _writing(self._results.out), manifest_lock(self._results.out):
+                append_entries(self._results.out, [entry])
+        self._tell(entry)
+
+    def _tell(self, entry: ManifestEntry) -> None:
+        self._entries[entry.video] = entry
+        if self._on_entry:
+            self._on_entry(entry)
+
+
+def _is_kept(entry: ManifestEntry) -> bool:
+    """Return whether a line goes to the manifest: a clip's name may be another video's there."""
+    return entry.error_kind != NameTakenError.__name__

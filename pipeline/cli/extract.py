@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ...pose_extract.common.text import printable
 from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from ...pose_extract.batch import BatchPlan, BatchSummary
     from ...pose_extract.extract import ExtractConfig, Extractor, Progress
     from ...pose_extract.sources import ClipSource
@@ -121,8 +125,26 @@ def _extract_config(options: dict[str, Any]) -> ExtractConfig:
     return ExtractConfig(**{name: value for name, value in options.items() if value is not None})
 
 
+def find_clips(
+    sources: Sequence[str], is_new: Callable[[ClipSource], bool] = lambda clip: True
+) -> list[ClipSource]:
+    """Return the clips of a command's arguments; say what is passed over, and wrong cuts.
+
+    Args:
+        sources: Files, folders and lists.
+        is_new: Whether a clip is going to be read: the cuts of those alone are checked.
+    """
+    from ...pose_extract.common.text import printable
+    from ...pose_extract.sources import check_cuts, find_sources
+
+    clips = find_sources(sources, lambda line: click.echo(printable(line), err=True))
+    for line in check_cuts(filter(is_new, clips)):
+        click.echo(f"will fail: {printable(line)}", err=True)
+    return clips
+
+
 @click.command(epilog=_effort_epilog())
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--out",
     required=True,
@@ -146,7 +168,7 @@ def _extract_config(options: dict[str, Any]) -> ExtractConfig:
 @click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
 @pose_options
 def extract(
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     out: Path,
     annotations: Path | None,
     annotation_format: str,
@@ -160,16 +182,16 @@ def extract(
     start_seconds, end_seconds or start_frame, end_frame for cuts of long videos).
 
     A run that was stopped goes on where it was; what is there and unchanged is not done again.
-    Broken videos are listed and make the exit code 1.
+    Broken videos are listed, stop nothing, and make the exit code 1.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
     from ...pose_extract.batch import Shard, extract_clips
     from ...pose_extract.common.files import check_is_no_source
-    from ...pose_extract.sources import find_sources
+    from ...pose_extract.store.npz import cache_path
 
-    clips = find_sources(sources)
+    clips = find_clips(sources, lambda clip: not os.path.exists(cache_path(out, clip.clip_id)))
     if annotations:
         check_is_no_source(annotations, [*sources, *(clip.path for clip in clips)])
     extractor = make_extractor(options)
@@ -180,6 +202,8 @@ def extract(
             extractor,
             shard=Shard.parse(shard),
             retry_failed=retry_failed,
+            read_entries=annotations is not None,
+            on_compare=table.compare,
             on_plan=table.plan,
             on_progress=table.progress,
             on_entry=table.entry,
@@ -211,7 +235,7 @@ def _report(summary: BatchSummary, out: Path) -> None:
         f"{len(failed)} failed; see {out / 'manifest.jsonl'}"
     )
     for entry in failed:
-        click.echo(f"  failed: {entry.video}: {entry.error}", err=True)
+        click.echo(printable(f"  failed: {entry.video}: {entry.error}"), err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -233,12 +257,13 @@ class _ProgressTable:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
         )
         self._bars.start()
+        self._comparison: TaskID | None = None
         self._clip: ClipSource | None = None
         self._num_failed = 0
         return self
@@ -246,13 +271,25 @@ class _ProgressTable:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def compare(self, clip: ClipSource) -> None:
+        """Show that a video is read to see whether its result still holds."""
+        if self._comparison is None:
+            text = "videos whose time or place changed are compared with their results"
+            self._comparison = self._bars.add_task(text, total=None, note="")
+        self._bars.update(self._comparison, advance=1, note=printable(clip.clip_id))
+
     def plan(self, plan: BatchPlan) -> None:
+        if self._comparison is not None:
+            self._bars.update(self._comparison, visible=False)
+            self._comparison = None
         if plan.num_todo < plan.num_clips:
             self._bars.console.print(
                 f"{plan.num_clips - plan.num_todo} of {plan.num_clips} clips are there already"
             )
-        if why := plan.why_again():
-            self._bars.console.print(why, markup=False, highlight=False, soft_wrap=True)
+        why = plan.why_again()
+        for line in [*([why] if why else []), *plan.why_interrupted()]:
+            text = printable(line)
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
         if plan.num_todo:
             self._all = self._bars.add_task("clips", total=plan.num_todo, note="")
             self._one = self._bars.add_task("", total=None, note="")
@@ -263,7 +300,7 @@ class _ProgressTable:
         self._bars.update(self._all, note=f"{rate:.0f} people/s")
         if progress.clip is not self._clip:
             self._clip = progress.clip
-            self._bars.reset(self._one, description=progress.clip.clip_id)
+            self._bars.reset(self._one, description=printable(progress.clip.clip_id))
         self._bars.update(
             self._one, completed=progress.frames_done, total=progress.frames_total, note="frames"
         )

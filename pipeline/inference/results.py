@@ -216,14 +216,14 @@ class ClipSkeletons:
         return draw_panel(draw_people(image, sequence, step, person_labels=person_labels), lines)
 
     def _write_cache_entry(self, path: Path) -> None:
-        from ...pose_extract.batch import entry_config
         from ...pose_extract.store.npz import save_sequence
+        from ...pose_extract.store.results import entry_config
 
         config: dict[str, Any] = {"extraction": dict(self.extraction)}
         if self.source is not None and self.source.path.is_file():
             # As ``skelact extract`` writes it, which then finds the clip done.
-            config = entry_config(self.source, sha256_of(self.source.path), config["extraction"])
-            config |= {"lost_frames": self.num_lost, "facts": dict(self.facts)}
+            sha256, extraction = sha256_of(self.source.path), config["extraction"]
+            config = entry_config(self.source, sha256, extraction, self.num_lost, self.facts)
         save_sequence(path, self.sequence, config)
 
     def _write_overlay(

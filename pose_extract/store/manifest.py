@@ -1,14 +1,29 @@
-"""The manifest: one line of JSON per clip of an output folder."""
+"""The manifest: one line of JSON per clip of an output folder.
+
+Several runs may write to one folder at the same time, so each change is made under a lock: lines
+are appended while a run goes on, and at its end the manifest is written anew with one line per clip
+of the folder, in the order of their names. It holds no time of day: runs that are stopped and run
+again end with the same bytes as one that was not.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from ..common.files import atomic_write
+from ..common.files import atomic_write, discard_leftovers, locked
+
+# A line has about 1 KB, and 10 KB with the longest paths there are.
+_MAX_LINE_BYTES = 1 << 20
+_MAX_NUMBER = 1 << 63
+# Shards had a manifest each in earlier versions.
+_SHARD_MANIFEST = re.compile(r"manifest-\d+-of-\d+\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -21,17 +36,19 @@ class ManifestEntry:
         frames: Frames that were decoded.
         lost_frames: Frames that could not be decoded.
         people: People kept.
-        seconds: Length of the decoded clip in seconds, frames over the frame rate.
+        seconds: Length of the clip in real time, in seconds.
         athlete_share: This and the next ones up to ``turns``: see ``Quality``.
         swaps_mended: Exchanges of the athlete's left and right that were mended.
         subject: Rule by which person 0 was chosen.
         subject_score: Score of person 0's path by that rule, per candidate frame.
         error: What went wrong, for a failed clip.
         error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
-            again while the file stays the same.
+            again while the file stays the same, nor is a ``ProcessCrashError``.
         label: Label from the source list.
         split: Split from the source list.
         output: Cache entry, relative to the output folder.
+        output_digest: Size and end of the cache entry, by ``entry_digest``.
+        source: Absolute path of the video: two videos of one name are told apart by it.
         video_sha256: Content of the video.
         video_bytes: Size of the video; with ``video_mtime_ns`` it tells, without reading the
             video again, that it is unchanged.
@@ -60,39 +77,138 @@ class ManifestEntry:
     label: str | None = None
     split: str | None = None
     output: str | None = None
+    output_digest: str | None = None
+    source: str | None = None
     video_sha256: str | None = None
     video_bytes: int | None = None
     video_mtime_ns: int | None = None
     extraction: str | None = None
 
 
-def manifest_line(entry: ManifestEntry) -> str:
-    """Return an entry as its line of the manifest."""
-    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
+}
 
 
-def write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
+def entry_from_fields(values: Any) -> ManifestEntry:
+    """Return the entry that a dictionary from outside describes.
+
+    Raises:
+        ValueError: if a field is missing, unknown or of another type.
+    """
+    try:
+        entry = ManifestEntry(**values)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    for field in fields(ManifestEntry):
+        value = getattr(entry, field.name)
+        is_right = isinstance(value, _TYPES[str(field.type)]) and not isinstance(value, bool)
+        # NaN, inf and numbers that no other program reads.
+        if not is_right or (isinstance(value, int | float) and not abs(value) < _MAX_NUMBER):
+            raise ValueError(f"{field.name}: expected {field.type}, got {value!r:.40}")
+    if entry.status not in ("done", "failed"):
+        raise ValueError(f"status: expected done or failed, got {entry.status!r:.40}")
+    return entry
+
+
+def manifest_line(entry: ManifestEntry) -> bytes:
+    r"""Return an entry as its line of the manifest, in UTF-8.
+
+    Bytes of a name that are no UTF-8, which Python holds as lone surrogates, are written as JSON's
+    escapes ``\udc80`` to ``\udcff`` and come back as they were.
+    """
+    text = json.dumps(asdict(entry), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def manifest_path(out: str | Path) -> Path:
+    """Return where the manifest of an output folder lies."""
+    return Path(out) / "manifest.jsonl"
+
+
+def manifest_lock(out: str | Path) -> AbstractContextManager[None]:
+    """Return a lock that one run at a time holds, to change the folder's manifest."""
+    return locked(Path(out) / ".manifest.lock")
+
+
+def append_entries(out: str | Path, entries: Iterable[ManifestEntry]) -> None:
+    """Append lines to the manifest, all or none; the caller holds :func:`manifest_lock`.
+
+    Raises:
+        OSError: if the disk is full; the manifest then is as it was.
+    """
+    lines = b"".join(map(manifest_line, entries))
+    descriptor = os.open(manifest_path(out), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        num_bytes = os.fstat(descriptor).st_size
+        if num_bytes and os.pread(descriptor, 1, num_bytes - 1) != b"\n":
+            lines = b"\n" + lines  # after a line that a kill cut off
+        written = 0
+        try:
+            while written < len(lines):
+                written += os.write(descriptor, lines[written:])
+        except OSError:
+            os.ftruncate(descriptor, num_bytes)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def merge_manifest(out: str | Path, entries: Iterable[ManifestEntry]) -> None:
+    """Write the manifest anew: all clips of the folder, with ``entries`` in place of older lines.
+
+    The manifests of parts, as earlier versions wrote them, are taken in and removed.
+    """
+    out = Path(out)
+    mine = {entry.video: entry for entry in entries}
+    with manifest_lock(out):
+        merged = read_manifests(out) | mine
+        write_manifest(manifest_path(out), (merged[name] for name in sorted(merged)))
+        for path in _manifests(out):
+            if path != manifest_path(out):
+                path.unlink()
+
+
+def write_manifest(path: str | Path, entries: Iterable[ManifestEntry]) -> None:
     """Write a manifest, whole or not at all; one that is the same already is left alone."""
-    text = "".join(map(manifest_line, entries))
-    if path.is_file() and path.read_bytes() == text.encode():
+    path = Path(path)
+    content = b"".join(map(manifest_line, entries))
+    discard_leftovers(path)
+    if path.is_file() and path.read_bytes() == content:
         return
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
-def read_manifests(out: Path) -> dict[str, ManifestEntry]:
+def read_manifests(out: str | Path) -> dict[str, ManifestEntry]:
     """Return the last line of each clip over all manifests of the folder.
 
     A line that cannot be read was cut off by a kill, or comes from another version: its clip is
     judged by its cache entry instead.
     """
     entries: dict[str, ManifestEntry] = {}
-    for path in sorted(out.glob("manifest*.jsonl"), key=os.path.getmtime):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for path in _manifests(Path(out)):
+        for line in _lines(path):
             try:
-                entry = ManifestEntry(**json.loads(line))
-            except (json.JSONDecodeError, TypeError, RecursionError):
+                entry = entry_from_fields(json.loads(line))
+            except (ValueError, RecursionError):  # no UTF-8 and no JSON are ValueErrors too
                 continue
-            if isinstance(entry.video, str) and entry.status in ("done", "failed"):
-                entries[entry.video] = entry
+            entries[entry.video] = entry
     return entries
+
+
+def _manifests(out: Path) -> list[Path]:
+    """Return the manifests of a folder, the newest last."""
+    shards = [path for path in out.glob("manifest-*.jsonl") if _SHARD_MANIFEST.fullmatch(path.name)]
+    return sorted(filter(Path.exists, [*shards, manifest_path(out)]), key=os.path.getmtime)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file; of those that are absurdly long, pieces."""
+    with path.open("rb") as stream:
+        while line := stream.readline(_MAX_LINE_BYTES):
+            yield line

@@ -142,7 +142,7 @@ def test_videos_are_not_read_to_find_that_settings_changed(videos, tmp_path, mon
     out = tmp_path / "out"
     extract(videos, out)
     read = []
-    monkeypatch.setattr("skelact.pose_extract.batch._video_sha256", lambda path: read.append(path))
+    monkeypatch.setattr("skelact.pose_extract.store.source_file.sha256_of", read.append)
     with pytest.raises(StopIteration):
         extract(videos, out, make_extractor(num_person=1), on_plan=lambda plan: next(iter(())))
     assert read == []
