@@ -85,12 +85,13 @@ class AnnotationFile:
                 f"{self.path} has no split {split!r}; it has: {', '.join(sorted(self.splits))}"
             )
         names = self.splits[split]
+        if not names:
+            raise SkelactError(f"{self.path}: split {split!r} names no clip; is the file complete?")
         missing = [name for name in names if name not in self.annotations]
-        if missing or not names:
-            what = f"{len(missing)} clip(s) that it lacks, such as {missing[0]}"
+        if missing:
             raise SkelactError(
-                f"{self.path}: split {split!r} names {what if missing else 'no clip'}; is the file "
-                "complete?"
+                f"{self.path}: split {split!r} names {len(missing)} clip(s) that the file lacks, "
+                f"such as {missing[0]}; is the file complete?"
             )
         if len(set(names)) < len(names):
             raise SkelactError(

@@ -58,6 +58,14 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 < self.min_length <= 1:
             raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
+        for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SkelactError(f"augment.{name}: expected 0 or more, got {getattr(self, name)}")
+        for name in ("tube_prob", "tube_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
+        if self.tube_frames < 1:
+            raise SkelactError(f"augment.tube_frames: expected at least 1, got {self.tube_frames}")
         for name in ("flip_prob", "drop_prob", "frame_drop_prob", "lost_frames"):
             if not 0 <= getattr(self, name) < 1:
                 raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")

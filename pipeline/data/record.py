@@ -100,7 +100,7 @@ def _label(value: object) -> int:
     if label is None or not NO_LABEL <= label < MAX_CLASSES:
         raise ValueError(
             f"label: expected a class index, a whole number from 0 to {MAX_CLASSES - 1}, or -1 for "
-            f"a clip without a label, got {shown(value)}; a name belongs into 'label_names' of the "
+            f"a clip without a label, got {shown(value)}; a name belongs in 'label_names' of the "
             "file, and a clip has one label"
         )
     return label

@@ -18,6 +18,7 @@ from skelact.pipeline.data.annotations import (
     write_sequences,
 )
 from skelact.pipeline.data.annotations import write_annotations as write_file
+from skelact.pipeline.data.preprocess import PreprocessConfig, normalize
 from skelact.pose_extract.store.manifest import ManifestEntry
 
 
@@ -149,7 +150,8 @@ def test_a_sequence_becomes_an_annotation():
         ({"keypoint": np.ones((4, 17, 2))}, r"expected \(M, T, V, 2\)"),
         ({"keypoint": np.ones((1, 4, 25, 3))}, "expected 17 COCO keypoints, got 25"),
         ({"keypoint_score": np.ones((1, 3, 17))}, "keypoint_score: expected"),
-        ({"label": "dive"}, "annotation 0"),
+        ({"label": "dive"}, r"annotation 0 \('a'\): label: expected a class index.*got 'dive'"),
+        ({"frame_dir": None}, "annotation 0: frame_dir: expected the name of the clip"),
     ],
 )
 def test_records_that_cannot_be(tmp_path, changes, message):
@@ -169,6 +171,107 @@ def test_two_clips_of_one_name_are_refused(tmp_path):
     path.write_bytes(pickle.dumps({"split": {}, "annotations": [record, record]}))
     with pytest.raises(SkelactError, match="two annotations are called 'a'"):
         load_annotations(path)
+
+
+def write_file_of(path, **changes):
+    record = {"frame_dir": "a", "label": 1, "keypoint": np.ones((1, 1, 17, 2))}
+    data = {"split": {"train": ["a"]}, "annotations": [record]} | changes
+    path.write_bytes(pickle.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"annotations": {"a": 1}}, r"annotations: expected a list, got {'a': 1}"),
+        ({"annotations": ["a"]}, "annotation 0: expected a dictionary, got 'a'"),
+        ({"split": ["a"]}, r"split: expected a dictionary of lists of clips, got \['a'\]"),
+        ({"split": {"train": "a"}}, "split 'train': expected a list of clips, got 'a'"),
+        ({"split": {"train": [["a"]]}}, r"split 'train': expected names of clips, got \['a'\]"),
+        ({"label_names": "ab"}, "label_names: expected a list of class names, got 'ab'"),
+        ({"label_names": [["a"], ["b"]]}, "label_names: expected a list of class names"),
+        ({"label_names": ["a", "a"]}, "label_names: expected each class name once, got 'a' twice"),
+        ({"label_names": ["a"]}, r"a: label 1 has no name: label_names has 1 \(0 to 0\)"),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, changes, message):
+    with pytest.raises(SkelactError, match=message):
+        load_annotations(write_file_of(tmp_path / "a.pkl", **changes))
+
+
+def test_class_names_are_read_under_either_name(tmp_path):
+    for names in (["x", "y"], ("x", "y"), np.array(["x", "y"])):
+        path = write_file_of(tmp_path / "a.pkl", label_names=names)
+        assert load_annotations(path).label_names == ("x", "y")
+    path = write_file_of(tmp_path / "a.pkl", classes=["x", "y"])
+    assert load_annotations(path).label_names == ("x", "y")
+    path = write_file_of(tmp_path / "a.pkl", classes=["x", "y"], label_names=["p", "q"])
+    assert load_annotations(path).label_names == ("p", "q")
+    for other in ({"classes": 15}, {"label_names": None}, {"label_names": []}, {}):
+        data = load_annotations(write_file_of(tmp_path / "a.pkl", **other))
+        assert (data.label_names, data.num_classes) == (None, 2)
+
+
+def test_splits_that_name_other_clips_or_one_twice(tmp_path):
+    splits = {"few": ["a", "b", "c"], "twice": ["a", "a"], "none": [], "set": {"a"}}
+    data = load_annotations(write_file_of(tmp_path / "a.pkl", split=splits))
+    assert [clip.frame_dir for clip in data.select("set")] == ["a"]
+    with pytest.raises(SkelactError, match=r"names 2 clip\(s\) that the file lacks, .* b;"):
+        data.select("few")
+    with pytest.raises(SkelactError, match="split 'twice' names a twice"):
+        data.select("twice")
+    with pytest.raises(SkelactError, match="split 'none' names no clip"):
+        data.select("none")
+
+
+def test_two_clips_of_one_name_are_not_written(tmp_path):
+    clip = make_annotations(1)[0]
+    with pytest.raises(SkelactError, match="two clips are called wave_0_0; nothing was written"):
+        write_file(tmp_path / "a.pkl", [clip, clip], {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_number_is_no_class():
+    with pytest.raises(SkelactError, match="label '-1': expected a class name or a whole number"):
+        label_index(["vault", "-1"])
+    with pytest.raises(SkelactError, match="leave the label empty"):
+        label_index(["-1.0", "3"])
+    with pytest.raises(SkelactError, match="label 123456789: expected class indices below 100000"):
+        label_index(["123456789"])
+
+
+def test_two_spellings_of_a_number_are_words(tmp_path):
+    labels = label_index(["7", "07"])
+    assert labels == {"07": 0, "7": 1}
+    items = [(ManifestEntry("a.mp4", "done", label="7"), make_sequence())]
+    write_sequences(tmp_path / "a.pkl", items, labels)
+    assert load_annotations(tmp_path / "a.pkl").label_names == ("07", "7")
+
+
+def test_damaged_files_are_errors_or_hold_finite_numbers(tmp_path):
+    """400 copies with bytes changed, cut off or doubled: never another exception."""
+    path = write_annotations(
+        tmp_path / "a.pkl", make_annotations(1), [], label_names=["a", "b", "c"]
+    )
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(400):
+        damaged = bytearray(whole)
+        # Half of the changes in the last bytes or the first, where the structure is.
+        places = [rng.integers(len(whole)), rng.integers(300), len(whole) - 1 - rng.integers(300)]
+        for place in places[: rng.integers(1, 4)]:
+            damaged[place] = rng.integers(256)
+        if rng.random() < 0.2:
+            del damaged[rng.integers(len(damaged)) :]
+        path.write_bytes(damaged)
+        try:
+            data = load_annotations(path)
+            for clip in data.annotations.values():
+                assert np.isfinite(normalize(clip, PreprocessConfig())).all()
+        except SkelactError as error:
+            refused.append(len(str(error)))
+    assert 100 < len(refused) < 400
+    assert max(refused) < 1000
 
 
 class Bomb:

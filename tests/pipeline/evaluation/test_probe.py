@@ -19,6 +19,7 @@ from skelact.pipeline.data.preprocess import PreprocessConfig
 from skelact.pipeline.evaluation.evaluate import corrupt
 from skelact.pipeline.evaluation.probe import _fit_linear, clip_features, probe
 
+SPLITS = ("train", "val")
 PREPROCESS = PreprocessConfig(clip_len=16, num_person=2)
 NETWORKS = {
     "ssl": EncoderConfig(embed_dim=16, hidden_dim=16),
@@ -54,6 +55,63 @@ def test_even_random_features_tell_a_wave_from_a_turn(tmp_path, ann_file, kind, 
     assert (result.num_train, result.num_val) == (60, 30)
     assert result.linear > 60
     assert result.knn > 50
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "classifier"])
+def test_the_probe_measures_any_labels_and_says_whose(tmp_path, kind):
+    """The order of the classes changes nothing; foreign ones are measured, with a note."""
+    info, path = save(tmp_path, kind, "tube"), tmp_path / "a.pkl"
+    train, val = make_annotations(8), make_annotations(4, seed=1)
+    results = {}
+    for names in ("abc", "cab", "xyz"):
+        moved = [
+            [dataclasses.replace(c, label=names.index("abc"[c.label])) for c in clips]
+            if names != "xyz" else clips
+            for clips in (train, val)
+        ]  # fmt: skip
+        results[names] = probe(info, write_annotations(path, *moved, label_names=names), *SPLITS)
+    assert results["abc"].notes == results["cab"].notes == ()
+    assert (results["abc"].linear, results["abc"].knn) == (
+        pytest.approx(results["cab"].linear), results["cab"].knn,
+    )  # fmt: skip
+    assert results["xyz"].knn == results["abc"].knn
+    note = ("the classes of a.pkl are not those of the checkpoint; the probe was fitted on the "
+            "file's own",)  # fmt: skip
+    assert results["xyz"].notes == (note if kind == "classifier" else ())
+    if kind == "classifier":
+        mapped = probe(info, path, *SPLITS, label_map=dict(zip("xyz", "abc")))
+        assert mapped == results["abc"]
+        with pytest.raises(SkelactError, match="the checkpoint has no class 'd'"):
+            probe(info, path, *SPLITS, label_map={"x": "d"})
+    else:
+        with pytest.raises(SkelactError, match="a pre-training checkpoint has no classes"):
+            probe(info, path, *SPLITS, label_map={"x": "a"})
+
+
+def test_probes_that_cannot_be(tmp_path, ann_file):
+    info = save(tmp_path, "pretrain", "tube")
+    with pytest.raises(SkelactError, match="'train' and 'train', which share 60, such as wave"):
+        probe(info, ann_file, "train", "train")
+    with pytest.raises(SkelactError, match="seed: expected a whole number"):
+        probe(info, ann_file, "train", "val", seed=-1)
+    bare = [dataclasses.replace(clip, label=-1) for clip in make_annotations(1)]
+    path = write_annotations(tmp_path / "a.pkl", make_annotations(1, seed=1), bare)
+    with pytest.raises(SkelactError, match=r"3 of 6 clips have no label \(-1\)"):
+        probe(info, path, "train", "val")
+
+
+def test_features_that_are_not_finite_are_an_error(tmp_path, ann_file):
+    module = build_mae(PREPROCESS, NETWORKS["tube"], MaskConfig())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(1e30)  # finite, but their products are not
+    meta = CheckpointMeta(
+        kind="pretrain", preprocess=PREPROCESS, encoder=dataclasses.asdict(NETWORKS["tube"]),
+        head={}, label_names=(), config={}, data={}, seed=0, figures={}, model="tube",
+    )  # fmt: skip
+    info = save_checkpoint(tmp_path / "nan", module.eval(), meta)
+    with pytest.raises(SkelactError, match="features of the checkpoint: expected finite numbers"):
+        probe(info, ann_file, "train", "val")
 
 
 def test_absent_people_change_no_feature(tmp_path):
