@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import decord
 import numpy as np
 
 from ..common.device import free_cores
-from .frames import Frame
+from .frames import Frame, do_nothing
 from .packets import PacketTable
 from .pyav_adapter import Geometry
 
@@ -49,7 +49,12 @@ def _is_plain_avi(table: PacketTable) -> bool:
 
 
 def read_frames(
-    table: PacketTable, geometry: Geometry, start: int, stop: int | None, num_threads: int
+    table: PacketTable,
+    geometry: Geometry,
+    start: int,
+    stop: int | None,
+    num_threads: int,
+    on_progress: Callable[[], None] = do_nothing,
 ) -> Iterator[Frame]:
     """Yield frames ``start <= index < stop``, RGB.
 
@@ -70,6 +75,7 @@ def read_frames(
         before: np.ndarray | None = None
         for index in range(table.num_frames if stop is None else min(stop, table.num_frames)):
             rgb = reader.next().asnumpy()
+            on_progress()
             if rgb.shape != (*geometry.img_shape, 3):
                 raise DecordError(f"frame {index} is of shape {rgb.shape}")
             if before is not None and _is_equal(rgb, before):

@@ -7,8 +7,8 @@ frames in skelact goes by this table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 import av
 import numpy as np
 
-from .frames import VideoError
+from .containers import is_cut_short
+from .frames import VideoError, do_nothing
 
 # A file that lost its frame rate plays at this one in common players.
 FALLBACK_FPS = Fraction(25)
@@ -35,6 +36,8 @@ _OUTLIER_SPANS = 10
 # A damaged file is of constant rate where at least this share of its steps are equal; a hole of
 # more seconds is a damaged time, or a break of the recording.
 _CONSTANT_SHARE, _MAX_HOLE_SECONDS = 0.7, 10
+# Of fewer steps no share can be told.
+_FEW_STEPS = 4
 # No announced length beyond this is believed (a day).
 _MAX_ANNOUNCED_SECONDS = 86_400
 # Containers that store a presentation time for every frame. AVI and raw streams store none, MPEG
@@ -85,8 +88,12 @@ class PacketTable:
         return seconds
 
 
-def read_packets(path: str | Path) -> PacketTable:
+def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing) -> PacketTable:
     """Read the packet table of a file.
+
+    Args:
+        path: The file.
+        on_progress: Called for each packet: a long file takes its time.
 
     Raises:
         VideoError: if it is no video, or holds no key frame.
@@ -98,11 +105,16 @@ def read_packets(path: str | Path) -> PacketTable:
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
                 raise VideoError(f"expected a video stream, the file has: {kinds}")
             stream = container.streams.video[0]
-            packets, is_whole = _packets(container, stream)
+            packets, is_whole = _packets(container, stream, on_progress)
             if not packets:
                 raise VideoError("the file holds no frame")
-            is_sound = is_whole and not messages and not any(p.is_corrupt for p in packets)
-            return _table(path, container, stream, packets, is_sound)
+            is_damaged = (
+                not is_whole
+                or bool(messages)
+                or any(packet.is_corrupt for packet in packets)
+                or is_cut_short(path, _name(container))
+            )
+            return _table(path, container, stream, packets, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"expected a video file, FFmpeg cannot read it: {error}") from None
 
@@ -128,29 +140,29 @@ class _Packet:
 
 
 def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    on_progress: Callable[[], None],
 ) -> tuple[list[_Packet], bool]:
     """Return the packets that hold a frame, from the first key frame on; whether all were read."""
     packets: list[_Packet] = []
     demuxed = container.demux(stream)
     is_vp8 = stream.codec_context.name == "vp8"
-    while True:
-        try:
-            packet = next(demuxed, None)
-        except av.FFmpegError:
-            return packets, False
-        if packet is None:
-            return packets, True
-        # What stands before the first key frame can be decoded by nobody: a recording that was
-        # joined midway. The last packet of a demuxer is an empty one.
-        if packet.size == 0 or not (packets or packet.is_keyframe):
-            continue
-        if is_vp8 and not bytes(packet)[0] & 0x10:
-            # RFC 6386, 9.1: a frame with show_frame 0 is a reference for others alone.
-            continue
-        packets.append(
-            _Packet(packet.pts, packet.is_keyframe, packet.is_corrupt, packet.is_discard)
-        )
+    is_whole = False
+    # The last packet of a demuxer is None, or empty.
+    with suppress(av.FFmpegError):
+        while packet := next(demuxed, None):
+            on_progress()
+            # RFC 6386, 9.1: a VP8 frame with show_frame 0 is a reference for others alone.
+            if packet.size and not (is_vp8 and not bytes(packet)[0] & 0x10):
+                packets.append(
+                    _Packet(packet.pts, packet.is_keyframe, packet.is_corrupt, packet.is_discard)
+                )
+        is_whole = True
+    # What stands before the first key frame can be decoded by nobody: a recording that was joined
+    # midway.
+    first_key = next((i for i, packet in enumerate(packets) if packet.is_key), 0)
+    return packets[first_key:], is_whole
 
 
 def _table(
@@ -158,10 +170,10 @@ def _table(
     container: av.container.InputContainer,
     stream: av.VideoStream,
     packets: list[_Packet],
-    is_sound: bool,
+    is_damaged: bool,
 ) -> PacketTable:
     time_base = stream.time_base or Fraction(1, 90_000)
-    name = container.format.name.split(",")[0]
+    name = _name(container)
     shown = [packet for packet in packets if not packet.is_discard]
     times = _trusted_times(name, bool(stream.codec_context.has_b_frames), shown)
     if times is not None and name in _TIMED_CONTAINERS:
@@ -169,11 +181,13 @@ def _table(
         # holds the key frame, marked as not to be shown.
         first_key = packets[0].pts
         times = times[times >= first_key] if first_key is not None else times
-        if not is_sound:
-            times = _with_holes(times, _MAX_HOLE_SECONDS / time_base)
     fps = _frame_rate(stream, times, time_base)
+    if times is not None and is_damaged:
+        times = _with_holes(times, 1 / (fps * time_base), _MAX_HOLE_SECONDS / time_base)
     num_frames = len(shown) if times is None else len(times)
     num_held = num_frames + len(packets) - len(shown)
+    # What MP4 announces is an index of its samples: one that is not there is damage by itself.
+    is_damaged |= name == "mov" and stream.frames > num_held
     return PacketTable(
         path=path,
         container=name,
@@ -186,9 +200,11 @@ def _table(
             dtype=np.int64,
         ),
         num_frames=num_frames,
-        num_missing=0 if is_sound else max(_announced(container, stream, fps) - num_held, 0),
+        num_missing=_num_missing(container, stream, fps, times, num_held) if is_damaged else 0,
         # A header with another count than the packets is damaged, or its writer crashed.
-        is_sound=is_sound and len(shown) == len(packets) and stream.frames in (0, len(packets)),
+        is_sound=not is_damaged
+        and len(shown) == len(packets)
+        and stream.frames in (0, len(packets)),
         pixel_aspect=_pixel_aspect(stream),
     )
 
@@ -212,22 +228,27 @@ def _trusted_times(container: str, is_reordered: bool, packets: list[_Packet]) -
     return times
 
 
-def _with_holes(times: np.ndarray, most: Fraction) -> np.ndarray:
-    """Return the times of a damaged file, with those of lost frames where its rate is constant."""
+def _with_holes(times: np.ndarray, step: Fraction, most: Fraction) -> np.ndarray:
+    """Return the times of a damaged file, with those of lost frames where its rate is constant.
+
+    Args:
+        times: (N,) int64, ascending.
+        step: From frame to frame, in the same units.
+        most: No hole is longer.
+    """
     steps = np.diff(times)
-    if not len(steps):
-        return times
-    step = int(np.median(steps))
-    counts = np.rint(steps / step).astype(int)
-    # Times in units of the container are rounded by one at most.
-    is_even = (np.abs(steps - counts * step) <= np.maximum(counts, 1)) & (counts >= 1)
-    if not is_even.all() or (counts == 1).mean() < _CONSTANT_SHARE:
+    counts = np.rint(steps / float(step)).astype(int)
+    # Times are rounded to units of the container, at both ends of a step.
+    is_even = (np.abs(steps - counts * float(step)) <= 1) & (counts >= 1)
+    is_constant = (counts == 1).sum() >= _CONSTANT_SHARE * len(counts) or len(counts) < _FEW_STEPS
+    if not is_even.all() or not is_constant:
         return times
     pieces = [
-        before + step * np.arange(count if count * step <= most else 1)
+        before + np.rint(float(step) * np.arange(count if count * step <= most else 1))
         for before, count in zip(times, counts)
     ]
-    return np.concatenate([*pieces, times[-1:]])
+    filled: np.ndarray = np.concatenate([*pieces, times[-1:]]).astype(np.int64)
+    return filled
 
 
 def _frame_rate(stream: av.VideoStream, times: np.ndarray | None, time_base: Fraction) -> Fraction:
@@ -243,17 +264,33 @@ def _frame_rate(stream: av.VideoStream, times: np.ndarray | None, time_base: Fra
     return FALLBACK_FPS
 
 
-def _announced(
-    container: av.container.InputContainer, stream: av.VideoStream, fps: Fraction
+def _num_missing(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    fps: Fraction,
+    times: np.ndarray | None,
+    num_held: int,
 ) -> int:
-    """Return how many frames the headers announce, 0 where they do not say or cannot be right."""
-    count = stream.frames
-    if not count:
-        if container.format.name.startswith(("mpegts", "mpeg")):
-            # Their duration is no announcement: FFmpeg takes it from the last packet.
-            return 0
-        count = round((container.duration or 0) / av.time_base * fps)
-    return count if count <= _MAX_ANNOUNCED_SECONDS * fps else 0
+    """Return how many frames more the headers of a damaged file announce than it holds."""
+    most = _MAX_ANNOUNCED_SECONDS * fps
+    if stream.frames:
+        return max(stream.frames - num_held, 0) if stream.frames <= most else 0
+    # The duration of MPEG streams is no announcement: FFmpeg takes it from the last packet. The
+    # duration of a file may be that of its sound.
+    if _name(container) in ("mpegts", "mpeg") or not container.duration:
+        return 0
+    end = Fraction(container.duration, av.time_base)
+    last = (
+        Fraction(int(times[-1])) * (stream.time_base or 0)
+        if times is not None
+        else Fraction(num_held - 1) / fps
+    )
+    missing = round((end - last) * fps) - 1
+    return missing if 1 < missing <= most else 0
+
+
+def _name(container: av.container.InputContainer) -> str:
+    return container.format.name.split(",")[0]
 
 
 def _pixel_aspect(stream: av.VideoStream) -> Fraction:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ from .frames import FrameBatch, InexactError, VideoError, VideoInfo
 # Address space of a worker, in bytes: 16 frames of 8K that a decoder holds are 0.8 GiB, its
 # libraries and thread stacks about as much.
 MEMORY_LIMIT = 4 << 30
-# Without an answer for this long a decoder hangs. A batch of 8K frames takes seconds, a pass over
-# the packets of a long file on a slow disk a minute.
-ANSWER_SECONDS = 180.0
+# A decoder that decodes no frame and reads no packet for this long hangs: a frame of 8K takes less
+# than a second, a disk that has to wake up ten.
+ANSWER_SECONDS = 120.0
 
 # A pipe takes as much at a time; the largest that Linux gives to anybody.
 _PIPE_BYTES = 1 << 20
@@ -39,7 +40,7 @@ class DecodeProcess:
 
     Args:
         memory_limit: Bytes of address space that it may take.
-        answer_seconds: It is ended where an answer takes longer.
+        answer_seconds: It is ended where neither an answer nor progress comes for longer.
     """
 
     def __init__(
@@ -110,17 +111,16 @@ class DecodeProcess:
         return FrameBatch(frames, frame_inds, np.array(answer["pts_seconds"], np.float64))
 
     def _ask(self, path: Path, request: dict[str, Any]) -> dict[str, Any]:
-        timer = threading.Timer(self._answer_seconds, self._time_out)
-        timer.daemon = True
-        timer.start()
+        line = b"\n"
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
-            line = self._process.stdout.readline()  # type: ignore[union-attr]
+            # An empty line tells that a long read goes on.
+            while line == b"\n":
+                with self._time_limit():
+                    line = self._process.stdout.readline()  # type: ignore[union-attr]
         except OSError:
             line = b""
-        finally:
-            timer.cancel()
         if not line:
             raise self._death(path)
         answer: dict[str, Any] = json.loads(line)
@@ -135,8 +135,21 @@ class DecodeProcess:
     def _receive(self, path: Path, array: np.ndarray) -> None:
         if not array.size:
             return
-        if self._process.stdout.readinto(array.data.cast("B")) != array.nbytes:  # type: ignore[union-attr]
+        with self._time_limit():
+            received = self._process.stdout.readinto(array.data.cast("B"))  # type: ignore[union-attr]
+        if received != array.nbytes:
             raise self._death(path)
+
+    @contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        """End the process if the block takes longer than an answer may."""
+        timer = threading.Timer(self._answer_seconds, self._time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _time_out(self) -> None:
         self._is_timed_out = True

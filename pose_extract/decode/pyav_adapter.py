@@ -12,7 +12,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from .frames import Frame, VideoError
+from .frames import Frame, VideoError, do_nothing
 from .packets import PacketTable
 
 # Called with what a decoder says of a damaged packet.
@@ -70,52 +70,51 @@ def read_geometry(table: PacketTable) -> Geometry:
 
 
 def read_frames(
-    table: PacketTable, geometry: Geometry, start: int, stop: int | None, num_threads: int
+    table: PacketTable,
+    geometry: Geometry,
+    start: int,
+    stop: int | None,
+    num_threads: int,
+    on_progress: Callable[[], None] = do_nothing,
 ) -> Iterator[Frame]:
     """Yield frames ``start <= index < stop``, upright RGB with square pixels.
 
     Decoding starts at a key frame at or before ``start``. Frames whose size changes midway are
-    scaled to the first frame's, as FFmpeg does.
+    scaled to the first frame's, as FFmpeg does. ``on_progress`` is called for each frame decoded.
     """
     stop = table.num_frames if stop is None else min(stop, table.num_frames)
     if start >= stop:
         return
     seconds = table.pts_seconds
     reformatter = VideoReformatter()
-    for index, frame in _numbered(table, start, num_threads):
+    for index, frame in _numbered(table, start, num_threads, on_progress):
         if index >= stop:
             return
-        if index >= start:
-            yield Frame(index, float(seconds[index]), _upright(frame, geometry, reformatter))
+        yield Frame(index, float(seconds[index]), _upright(frame, geometry, reformatter))
 
 
 def _numbered(
-    table: PacketTable, start: int, num_threads: int
+    table: PacketTable, start: int, num_threads: int, on_progress: Callable[[], None]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield frames with their numbers in the file, ascending.
+    """Yield frames from number ``start`` on with their numbers in the file, ascending.
 
     Beside a damaged packet, and at the end of a damaged file, a decoder with several threads drops
     good frames: from there on it has one.
     """
     last = start - 1
-    with suppress(av.FFmpegError):
-        for last, frame in _number(table, _decoded(table, start, num_threads, _raise), start):
-            yield last, frame
-    if last + 1 < table.num_frames:
-        yield from _number(table, _decoded(table, last + 1, 1, _pass_over), last + 1)
-
-
-def _number(
-    table: PacketTable, frames: Iterator[av.VideoFrame], start: int
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield frames from number ``start`` on, with their numbers."""
-    last = start - 1
-    for count, frame in enumerate(frames):
-        index = count if table.pts is None else _index_of(table.pts, frame.pts)
-        # Frames that are not in the table are not to be shown. Times that run back are damaged.
-        if index is not None and index > last:
-            last = index
-            yield index, frame
+    for threads, on_error in ((num_threads, _raise), (1, _pass_over)):
+        with suppress(av.FFmpegError):
+            frames = _decoded(table, last + 1, threads, on_error)
+            for count, frame in enumerate(frames):
+                on_progress()
+                index = count if table.pts is None else _index_of(table.pts, frame.pts)
+                # Frames that are not in the table are not to be shown. Times that run back are
+                # damaged.
+                if index is not None and index > last:
+                    last = index
+                    yield index, frame
+        if last + 1 >= table.num_frames:
+            return
 
 
 def _index_of(pts: np.ndarray, value: int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from .decord_adapter import DecordError, why_inexact
 from .decord_adapter import read_frames as read_with_decord
-from .frames import Frame, InexactError, VideoError, VideoInfo
+from .frames import Frame, InexactError, VideoError, VideoInfo, do_nothing
 from .packets import PacketTable, read_packets
 from .pyav_adapter import Geometry, read_geometry
 from .pyav_adapter import read_frames as read_with_pyav
@@ -64,9 +64,14 @@ class VideoFile:
         return why_inexact(self.table, self.geometry)
 
     def frames(
-        self, start: int, stop: int | None, decoder: Decoder, num_threads: int
+        self,
+        start: int,
+        stop: int | None,
+        decoder: Decoder,
+        num_threads: int,
+        on_progress: Callable[[], None] = do_nothing,
     ) -> Iterator[Frame]:
-        """Yield frames ``start <= index < stop``.
+        """Yield frames ``start <= index < stop``; tell of each frame decoded, also before them.
 
         Raises:
             InexactError: if decord turns out to have given other frames than it should.
@@ -78,8 +83,9 @@ class VideoFile:
         # decord decodes all frames before a cut, PyAV those from the nearest key frame on.
         if why is None and (start == 0 or decoder == "decord"):
             last: Frame | None = None
+            what = self.table, self.geometry, start, stop
             try:
-                for frame in read_with_decord(self.table, self.geometry, start, stop, num_threads):
+                for frame in read_with_decord(*what, num_threads, on_progress):
                     last = frame
                     yield frame
                 return
@@ -87,7 +93,7 @@ class VideoFile:
                 reason = str(error)
             self._check(last, reason)
             start = start if last is None else last.index + 1
-        yield from read_with_pyav(self.table, self.geometry, start, stop, num_threads)
+        yield from read_with_pyav(self.table, self.geometry, start, stop, num_threads, on_progress)
 
     def _check(self, last: Frame | None, reason: str) -> None:
         """Check that the last frame by decord is the one that it should be.
@@ -113,7 +119,7 @@ class KnownFiles:
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[str, int, int], VideoFile] = OrderedDict()
 
-    def open(self, path: str | Path) -> VideoFile:
+    def open(self, path: str | Path, on_progress: Callable[[], None] = do_nothing) -> VideoFile:
         """Return the facts about a file.
 
         Raises:
@@ -122,7 +128,7 @@ class KnownFiles:
         stat = os.stat(path)
         key = (os.fspath(path), stat.st_size, stat.st_mtime_ns)
         if key not in self._files:
-            table = read_packets(path)
+            table = read_packets(path, on_progress)
             self._files[key] = VideoFile(table, read_geometry(table))
             if len(self._files) > _MAX_KNOWN:
                 self._files.popitem(last=False)

@@ -25,6 +25,8 @@ from .reading import KnownFiles
 # The line of an answer, and the arrays whose bytes follow it.
 Answer = tuple[dict[str, Any], list[np.ndarray]]
 
+# How often a long read tells that it goes on.
+_PROGRESS_SECONDS = 1.0
 # How often the process looks whether the one that it works for is still there.
 _ORPHAN_CHECK_SECONDS = 1.0
 
@@ -42,6 +44,7 @@ class DecodeWorker:
         self._answers = answers
         self._files = KnownFiles()
         self._frames: Iterator[Frame] = iter(())
+        self._told = time.monotonic()
 
     def run(self) -> None:
         """Answer until there are no more requests."""
@@ -67,8 +70,17 @@ class DecodeWorker:
                 self._answers.write(array.data.cast("B"))
             self._answers.flush()
 
+    def _go_on(self) -> None:
+        """Tell now and then that a long read goes on: an empty line before the answer."""
+        now = time.monotonic()
+        if now - self._told > _PROGRESS_SECONDS:
+            self._told = now
+            self._answers.write(b"\n")
+            self._answers.flush()
+
     def _open(self, path: str, decoder: str) -> Answer:
-        info = self._files.open(os.fsdecode(bytes.fromhex(path))).info(decoder)  # type: ignore[arg-type]
+        file = self._files.open(os.fsdecode(bytes.fromhex(path)), self._go_on)
+        info = file.info(decoder)  # type: ignore[arg-type]
         facts = {
             "fps": [info.fps.numerator, info.fps.denominator],
             "num_missing": info.num_missing,
@@ -85,8 +97,8 @@ class DecodeWorker:
     def _read(
         self, path: str, decoder: str, start: int, stop: int | None, num_threads: int
     ) -> Answer:
-        file = self._files.open(os.fsdecode(bytes.fromhex(path)))
-        self._frames = file.frames(start, stop, decoder, num_threads)  # type: ignore[arg-type]
+        file = self._files.open(os.fsdecode(bytes.fromhex(path)), self._go_on)
+        self._frames = file.frames(start, stop, decoder, num_threads, self._go_on)  # type: ignore[arg-type]
         return {}, []
 
     def _next(self, count: int) -> Answer:
