@@ -19,6 +19,22 @@ def expect_at_least(config: Any, least: int, *names: str) -> None:
         expect(config, name, least <= getattr(config, name) < math.inf, f"at least {least}")
 
 
+# The JSON of a checkpoint may say any numbers. A network within both bounds has at most 20 weights
+# per layer and squared width (measured over all kinds), 1.3 GiB in float32; the largest of ours has
+# six layers of 128 channels.
+_MAX_LAYERS = 64
+_MAX_LAYERS_TIMES_SQUARED_WIDTH = 1 << 24
+
+
+def expect_room(layers: int, width: int) -> None:
+    """Raise a ValueError if so many layers of so many channels would fill the memory."""
+    if layers > _MAX_LAYERS or layers * width**2 > _MAX_LAYERS_TIMES_SQUARED_WIDTH:
+        raise ValueError(
+            f"expected at most {_MAX_LAYERS} layers, and layers x channels^2 of at most "
+            f"{_MAX_LAYERS_TIMES_SQUARED_WIDTH}, got {layers} layers of {width} channels"
+        )
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """Model "ssl": the encoder that pre-training and classifier share; see ``SkeletonMAE``."""
@@ -30,6 +46,7 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "embed_dim", "hidden_dim", "encoder_depth")
+        expect_room(self.encoder_depth, max(self.embed_dim, self.hidden_dim))
         if self.gnn == "gat":  # a layer has four heads, see ``GATLayer``
             for name in ("embed_dim", "hidden_dim"):
                 expect(self, name, getattr(self, name) % 4 == 0, "a multiple of 4 for gnn 'gat'")
@@ -51,6 +68,7 @@ class TubeConfig:
         expect(self, "widths", fits, f"multiples of 4 and of num_heads={self.num_heads}")
         fits = len(self.strides) == len(self.widths) and min(self.strides) >= 1
         expect(self, "strides", fits, f"{len(self.widths)} whole numbers, one per width")
+        expect_room(len(self.widths), max(self.widths))
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,7 @@ class StgcnConfig:
 
     def __post_init__(self) -> None:
         expect_at_least(self, 6, "base_width")  # six branches over time share the channels
+        expect_room(10, 2 * self.base_width)  # ten layers, twice and four times as wide at the end
 
 
 ModelName = Literal["ssl", "tube", "stgcn"]
@@ -113,6 +132,7 @@ class MaskConfig:
         expect_at_least(self, self.min_parts, "max_parts")
         expect_at_least(self, 0, "motion_weight")
         expect(self, "beta", 0 < self.beta < math.inf, "above 0")
+        expect_room(self.decoder_depth, 1)
 
 
 @dataclass(frozen=True)
@@ -131,6 +151,7 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "num_layers", "temporal_dim")
+        expect_room(self.num_layers, self.temporal_dim)
         # Four branches over time share the channels, see ``MultiScaleTemporalConv``.
         expect(self, "temporal_dim", self.temporal_dim % 4 == 0, "a multiple of 4")
         expect(self, "dropout", 0 <= self.dropout < 1, "0 to below 1")

@@ -7,12 +7,14 @@ Their files are pairs of the format that ``pose_extract.weights.bundle`` describ
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ... import SkelactError, __version__
 from ...pose_extract.common.files import PACKAGE_FOLDER
+from ...pose_extract.common.plain import shown
 from ...pose_extract.weights.bundle import (
     FORMAT_VERSION,
     bundle_pair,
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 
 _SHIPPED_FOLDER = PACKAGE_FOLDER / "models" / "pretrained"
 
+
+# More than any data set of actions has, and than a protocol averages.
+_MAX_LABELS = 10_000
+_MAX_TEST_CLIPS = 1000
 
 DEFAULT_CLASSIFIER = "penn_action_video"
 
@@ -80,6 +86,23 @@ class CheckpointMeta:
     skelact_version: str = __version__
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        least = 1 if self.kind == "classifier" else 0
+        if not least <= len(self.label_names) <= _MAX_LABELS:
+            raise ValueError(
+                f"label_names: expected {least} to {_MAX_LABELS}, got {len(self.label_names)}"
+            )
+        # What is read of the records when the network runs.
+        runtime = self.config.get("runtime", {})
+        if not isinstance(runtime, Mapping):
+            raise ValueError(f"config.runtime: expected a mapping, got {shown(runtime)}")
+        for name, value, most in (
+            ("config.runtime.num_test_clips", runtime.get("num_test_clips", 1), _MAX_TEST_CLIPS),
+            ("data.median_frames", self.data.get("median_frames", 0), 1 << 32),
+        ):
+            if type(value) not in (int, float) or not 0 <= value <= most:
+                raise ValueError(f"{name}: expected 0 to {most}, got {shown(value)}")
 
 
 def save_checkpoint(
@@ -141,11 +164,7 @@ def load_meta(path: str | Path | None) -> CheckpointMeta:
     def build(values: dict[str, Any]) -> CheckpointMeta:
         # Version 1 says the same things under the same names.
         values["format_version"] = FORMAT_VERSION
-        values["preprocess"] = build_config(
-            PreprocessConfig, values["preprocess"], f"{info}: preprocess"
-        )
-        values["label_names"] = tuple(values["label_names"])
-        return CheckpointMeta(**values)
+        return build_config(CheckpointMeta, values, "the JSON")
 
     if info.suffix == ".onnx":
         from .onnx_classifier import read_onnx_meta
@@ -179,7 +198,9 @@ def load_classifier(
     if info.suffix == ".onnx":
         from .onnx_classifier import OnnxClassifier
 
-        return OnnxClassifier(info).eval(), meta
+        return OnnxClassifier(
+            info, meta.preprocess.tensor_shape, len(meta.label_names)
+        ).eval(), meta
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
     network = _network(info, meta)
     module = build_classifier(meta.preprocess, network, head, len(meta.label_names))
@@ -188,11 +209,6 @@ def load_classifier(
 
 
 def _network(info: Path, meta: CheckpointMeta) -> NetworkConfig:
-    if meta.model not in NETWORKS:
-        raise SkelactError(
-            f"{info}: expected model {', '.join(NETWORKS)}, got {meta.model!r}; is it from a later "
-            "version?"
-        )
     return build_config(NETWORKS[meta.model], meta.encoder, f"{info}: encoder")
 
 

@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from ... import SkelactError
 from ...pose_extract.common.device import default_threads
+from ...pose_extract.common.plain import shown
+from ...pose_extract.common.text import one_line
 
 META_KEY = "skelact"
+# Of an ONNX file: the format's own bound for one without files beside it (protobuf's 2 GiB).
+_MAX_BYTES = (2 << 30) - 1
 
 
 def read_onnx_meta(path: Path) -> str:
@@ -35,13 +39,15 @@ def read_onnx_meta(path: Path) -> str:
 def _session(path: Path) -> Any:
     import onnxruntime
 
+    if path.stat().st_size > _MAX_BYTES:
+        raise SkelactError(f"{path}: expected an ONNX file of at most {_MAX_BYTES >> 20} MiB")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = default_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # failures come as exceptions; the log would repeat them
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own
-        raise SkelactError(f"{path}: cannot be read as an ONNX file: {error}") from None
+        raise SkelactError(f"{path}: cannot be read as an ONNX file: {one_line(error)}") from None
 
 
 class OnnxClassifier(nn.Module):
@@ -49,16 +55,41 @@ class OnnxClassifier(nn.Module):
 
     Args:
         path: The ONNX file.
+        clip_shape: (M, T, V, C) of a clip.
+        num_classes: Number of logits.
 
     Raises:
-        SkelactError: if it cannot be read.
+        SkelactError: if it cannot be read, or is no network from such clips to so many logits.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clip_shape: tuple[int, int, int, int], num_classes: int) -> None:
         super().__init__()
+        self._path = path
         self._session = _session(path)
+        self._num_classes = num_classes
+        for values, name, shape in (
+            (self._session.get_inputs(), "clips", clip_shape),
+            (self._session.get_outputs(), "logits", (num_classes,)),
+        ):
+            found = [(value.name, value.type, value.shape[1:]) for value in values]
+            if found != [(name, "tensor(float)", [*shape])]:
+                raise SkelactError(
+                    f"{path}: expected {name} of float32 (batch, {', '.join(map(str, shape))}), "
+                    f"got {shown(found)}"
+                )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map clips (N, M, T, V, C) to logits (N, num_classes)."""
-        (logits,) = self._session.run(None, {"clips": x.float().cpu().numpy()})
+        """Map clips (N, M, T, V, C) to logits (N, num_classes).
+
+        Raises:
+            SkelactError: if the file's graph fails, or gives something else.
+        """
+        try:
+            (logits,) = self._session.run(None, {"clips": x.float().cpu().numpy()})
+        except Exception as error:
+            raise SkelactError(f"{self._path}: ONNX Runtime fails: {one_line(error)}") from None
+        if logits.shape != (len(x), self._num_classes):
+            raise SkelactError(
+                f"{self._path}: expected logits {(len(x), self._num_classes)}, got {logits.shape}"
+            )
         return torch.from_numpy(logits).to(x.device)

@@ -50,7 +50,7 @@ def export_onnx(
     x = store.batch(torch.arange(len(store)), torch.device("cpu"))
     with atomic_write(out) as temporary:
         _write(model, meta, x[:2], temporary)
-        exported = OnnxClassifier(temporary)
+        exported = OnnxClassifier(temporary, meta.preprocess.tensor_shape, len(meta.label_names))
         with torch.inference_mode():
             expected = model(x)
             singly = torch.cat([exported(clip[None]) for clip in x])

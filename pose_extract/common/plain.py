@@ -118,11 +118,13 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and not isinstance(value, typing.cast(type, hint)):
         return build_config(typing.cast(type, hint), value, where)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
+        if isinstance(value, tuple(arg for arg in args if dataclasses.is_dataclass(arg))):
+            return value  # one of several shapes, built by the caller
         return _check(next(arg for arg in args if arg is not type(None)), value, where)
     expected = ""
     if origin is Literal:

@@ -18,6 +18,10 @@ class LiteHRNet:
 
     depth: int = 18
 
+    def __post_init__(self) -> None:
+        if self.depth != 18:
+            raise ValueError(f"depth: expected 18, the only one there is, got {self.depth}")
+
     def pose_config(self, input_wh: tuple[int, int]) -> dict[str, Any]:
         """Return the config of a pose model on this backbone, as ``PoseEstimator`` reads it.
 

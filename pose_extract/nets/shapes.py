@@ -14,6 +14,12 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
+def _check_range(name: str, value: int, most: int) -> None:
+    """Check a size: a file must not ask for a network that fills the memory."""
+    if not 1 <= value <= most:
+        raise ValueError(f"{name}: expected 1 to {most}, got {value}")
+
+
 @dataclass(frozen=True)
 class SlimHRNet:
     """Shape of a slim HRNet (Sun et al., CVPR 2019), the aligner's backbone.
@@ -32,6 +38,14 @@ class SlimHRNet:
     blocks: int = 2
     modules: tuple[int, int, int] = (1, 2, 1)
     bottleneck: int = 16
+
+    def __post_init__(self) -> None:
+        # The largest published HRNet: width 48, blocks 4, modules (1, 4, 3), bottleneck 64.
+        _check_range("width", self.width, 64)
+        _check_range("blocks", self.blocks, 4)
+        _check_range("bottleneck", self.bottleneck, 64)
+        for modules in self.modules:
+            _check_range("modules", modules, 4)
 
     def backbone(self) -> dict[str, Any]:
         """Return MMPose's config of the backbone; it gives (N, width, H / 4, W / 4)."""
@@ -69,6 +83,9 @@ class RTMDetShape:
     """
 
     width: int = 16
+
+    def __post_init__(self) -> None:
+        _check_range("width", self.width, 80)  # that of RTMDet-x, the largest published
 
 
 NetworkShape = SlimHRNet | LiteHRNet | RTMDetShape

@@ -18,6 +18,7 @@ from ..nets.aligner_net import AlignerNet
 from ..nets.shapes import SlimHRNet
 from ..weights.bundle import BundleNetwork, bundle_weights, read_bundle
 from ..weights.download import fetch_weights, identify_weights
+from ..weights.table import WeightsError
 
 # The output is rounded to this part of one: a hundredth of a degree, or of a pixel of the crop.
 _STEPS = 8192
@@ -56,7 +57,10 @@ class Aligner:
         path = fetch_weights(bundle_weights(self._name))
         meta = read_bundle(path, "aligner")
         self._side = meta.input_wh[0]
-        self._padding = float(meta.config["pose"]["padding"])
+        try:
+            self._padding = float(meta.config["pose"]["padding"])
+        except KeyError:
+            raise WeightsError(f"{path}: its JSON lacks config.pose.padding") from None
         net = AlignerNet(meta.shape(SlimHRNet), self._side)
         self._net = BundleNetwork(path, net, self._device_name, self._num_threads)
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ... import __version__
+from ... import SkelactError, __version__
 from ..common.device import choose_device, default_threads, fastest_dtype
 from ..common.files import atomic_write, sha256_of
+from ..common.plain import build_config, parse_json, read_text, shown
+from ..common.text import one_line
 from ..nets.lite_hrnet import LiteHRNet
 from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, NetworkShape, RTMDetShape, SlimHRNet
 from .table import WeightsError
@@ -41,6 +43,9 @@ _SHAPES: dict[str, type[NetworkShape]] = {
     "lite_hrnet": LiteHRNet,
     "slim_hrnet": SlimHRNet,
 }
+# Sides of a network's input in pixels: the coarsest stride of the detector, and more than any
+# published pose model or detector takes.
+_LEAST_SIDE, _MOST_SIDE = 32, 2048
 _TYPES = {shape: name for name, shape in _SHAPES.items()}
 
 
@@ -97,16 +102,19 @@ def read_meta(info: Path, build: Callable[[dict[str, Any]], M], text: str | None
         WeightsError: if the JSON is missing, damaged, of a later version or does not fit ``build``.
     """
     try:
-        values = json.loads(info.read_text(encoding="utf-8") if text is None else text)
+        values = parse_json(read_text(info) if text is None else text, "its text")
         version = values["format_version"]
-        if version not in range(1, FORMAT_VERSION + 1):
+        if type(version) is not int or version not in range(1, FORMAT_VERSION + 1):
             raise WeightsError(
-                f"{info}: expected format_version 1 to {FORMAT_VERSION}, got {version}; is it from "
-                "a later version?"
+                f"{info}: expected format_version 1 to {FORMAT_VERSION}, got {shown(version)}; is "
+                "it from a later version?"
             )
         return build(values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{info}: expected the JSON of a model file, got {error!r}") from None
+    except WeightsError:
+        raise
+    except (SkelactError, ValueError, TypeError, KeyError, AttributeError) as error:
+        found = str(error) if isinstance(error, SkelactError) else one_line(repr(error))
+        raise WeightsError(f"{info}: expected the JSON of a model file, got {found}") from None
 
 
 def check_weights(info: Path, sha256: str) -> None:
@@ -132,15 +140,20 @@ def load_bundle_weights(path: str | Path, module: nn.Module) -> None:
     Raises:
         WeightsError: if the pair does not belong together, or its weights do not fit the network.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     weights, info = bundle_pair(path)
     check_weights(info, read_meta(info, lambda values: str(values["weights_sha256"])))
     try:
         module.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise WeightsError(f"{weights}: the weights do not fit their JSON: {error}") from None
+    # Damaged headers raise errors of safetensors, of Rust's conversions and of torch.
+    except Exception as error:
+        raise WeightsError(
+            f"{weights}: the weights do not fit their JSON: {one_line(error)}"
+        ) from None
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WeightsError(f"{weights}: expected finite weights, {name} has NaN or inf")
 
 
 @dataclass(frozen=True)
@@ -171,6 +184,20 @@ class BundleMeta:
     skelact_version: str = __version__
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not all(_LEAST_SIDE <= side <= _MOST_SIDE for side in self.input_wh):
+            raise ValueError(
+                f"input_wh: expected sides of {_LEAST_SIDE} to {_MOST_SIDE}, got {self.input_wh}"
+            )
+        # What is read of the config when the network runs; the rest is a record.
+        training = self.config.get("pose", {})
+        if not isinstance(training, Mapping):
+            raise ValueError(f"config.pose: expected a mapping, got {shown(training)}")
+        for name in ("rotated_prob", "padding"):
+            value = training.get(name, 1.0)
+            if type(value) not in (int, float) or not 0 <= value <= 10:
+                raise ValueError(f"config.pose.{name}: expected 0 to 10, got {shown(value)}")
 
     def shape(self, *expected: type) -> Any:
         """Return the network's shape.
@@ -221,13 +248,12 @@ def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
 
     def build(values: dict[str, Any]) -> BundleMeta:
         values = _upgrade(values)
-        shape: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.pop("network").items()
-        }
-        network = _SHAPES[shape.pop("type")](**shape)
-        width, height = map(int, values.pop("input_wh"))
-        return BundleMeta(network=network, input_wh=(width, height), **values)
+        network = dict(values["network"])
+        kind_of_network = network.pop("type")
+        if kind_of_network not in _SHAPES:
+            raise SkelactError(f"network: expected {', '.join(_SHAPES)}, got {kind_of_network!r}")
+        shape = build_config(_SHAPES[kind_of_network], network, "network")
+        return build_config(BundleMeta, values | {"network": shape}, "the JSON")
 
     meta = read_meta(info, build)
     if kind not in (None, meta.kind):

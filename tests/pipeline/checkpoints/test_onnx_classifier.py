@@ -20,7 +20,7 @@ from skelact.pipeline.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from skelact.pipeline.checkpoints.networks import build_classifier
-from skelact.pipeline.checkpoints.onnx_classifier import OnnxClassifier
+from skelact.pipeline.checkpoints.onnx_classifier import META_KEY, OnnxClassifier
 from skelact.pipeline.cli.export import simulated_clips
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import ClassifierConfig, EncoderConfig, StgcnConfig, TubeConfig
@@ -118,6 +118,15 @@ def test_files_that_are_no_classifier(tmp_path):
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(file, tmp_path / "other.onnx")
     with pytest.raises(SkelactError, match="without its description"):
+        load_classifier(tmp_path / "other.onnx")
+    meta = file.metadata_props.add()
+    meta.key, meta.value = META_KEY, save(tmp_path, "tube").read_text()
+    onnx.save(file, tmp_path / "other.onnx")
+    with pytest.raises(SkelactError, match=r"expected clips of float32 \(batch, 2, 16, 17, 2\)"):
+        load_classifier(tmp_path / "other.onnx")
+    meta.value = "{"
+    onnx.save(file, tmp_path / "other.onnx")
+    with pytest.raises(SkelactError, match="expected the JSON of a model file"):
         load_classifier(tmp_path / "other.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"no")
     with pytest.raises(SkelactError, match="cannot be read as an ONNX file"):

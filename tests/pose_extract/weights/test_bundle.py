@@ -8,7 +8,9 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
 
+from skelact.pose_extract.common.files import sha256_of
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.rtmdet import RTMDetNano
@@ -158,3 +160,74 @@ def test_a_name_of_an_earlier_version_is_an_error_that_names_the_new_one(use):
     with pytest.raises(WeightsError, match="'skelact-finder-320' are now .*'skelact-detector-320'"):
         use("skelact-finder-320")
     assert "skelact-finder-320" not in WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"later": 1}, "unknown key 'later'"),
+        ({"format_version": True}, "expected format_version 1 to 2, got True"),
+        ({"format_version": [2]}, r"expected format_version 1 to 2, got \[2\]"),
+        ({"kind": "finger"}, "kind: expected one of pose, detector, aligner"),
+        ({"seed": "3"}, "seed: expected a whole number"),
+        ({"input_wh": [64]}, "input_wh: expected a list of 2"),
+        ({"input_wh": [64, 10**9]}, "input_wh: expected sides of 32 to 2048"),
+        ({"network": {"type": ["rtmdet"]}}, "unhashable"),
+        ({"network": {"width": 2}}, "KeyError"),
+        ({"network": {"type": "rtmdet", "width": 10**6}}, "width: expected 1 to 80"),
+        ({"network": {"type": "rtmdet", "width": "2"}}, "width: expected a whole number"),
+        ({"network": {"type": "rtmdet", "depth": 2}}, "unknown key 'depth'"),
+        ({"network": {"type": "lite_hrnet", "depth": 10**9}}, "depth: expected 18"),
+        ({"network": {"type": "slim_hrnet", "blocks": 10**9}}, "blocks: expected 1 to 4"),
+        ({"network": None}, "NoneType"),
+        ({"config": []}, "config: expected a mapping"),
+        ({"config": {"pose": 3}}, "config.pose: expected a mapping"),
+        ({"config": {"pose": {"rotated_prob": "x"}}}, "config.pose.rotated_prob: expected 0 to 10"),
+        ({"weights_sha256": None}, "weights_sha256: expected text"),
+    ],
+)  # fmt: skip
+def test_a_json_that_asks_for_something_else_is_an_error_before_memory_is_taken(
+    tmp_path, change, message
+):
+    _, info = save(tmp_path / "mine")
+    info.write_text(json.dumps(json.loads(info.read_text()) | change))
+    with pytest.raises(WeightsError, match=message) as raised:
+        read_bundle(info)
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 10**5, '{"format_version": 2', "\x00"])
+def test_text_that_is_no_json_of_a_model_file(tmp_path, text):
+    _, info = save(tmp_path / "mine")
+    info.write_text(text)
+    with pytest.raises(WeightsError, match="expected the JSON of a model file"):
+        read_bundle(info)
+
+
+def changed_weights(info, content):
+    """Replace the weights of a pair, and let its JSON name them."""
+    weights, _ = bundle_pair(info)
+    weights.write_bytes(content)
+    values = json.loads(info.read_text())
+    info.write_text(json.dumps(values | {"weights_sha256": sha256_of(weights)}))
+
+
+@pytest.mark.parametrize("what", ["empty", "cut", "header of 2^62 bytes", "other names", "nan"])
+def test_weights_that_are_damaged_or_no_numbers(tmp_path, what):
+    network, info = save(tmp_path / "mine")
+    content = bundle_pair(info)[0].read_bytes()
+    tensors = {name: value.clone() for name, value in network.state_dict().items()}
+    tensors[next(iter(tensors))].view(-1)[0] = float("nan")
+    changed_weights(
+        info,
+        {
+            "empty": b"",
+            "cut": content[:-100],
+            "header of 2^62 bytes": (1 << 62).to_bytes(8, "little") + content[8:],
+            "other names": save_tensors({"x": torch.zeros(2)}),
+            "nan": save_tensors(tensors),
+        }[what],
+    )
+    assert read_bundle(info).kind == "detector"
+    with pytest.raises(WeightsError, match="do not fit their JSON|expected finite weights"):
+        load_bundle_weights(info, RTMDetNano(SHAPE))
