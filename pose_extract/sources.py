@@ -51,8 +51,8 @@ _COLUMNS = ListColumns(
 )  # fmt: skip
 
 # A time printed with three decimals that falls on a frame means that frame: it is off by half a
-# millisecond (and by what floats add). A twentieth of a frame also takes up rounding at usual rates; a quarter at most, so
-# that it is still nearer to this frame than to the next.
+# millisecond, and by what floats add. A twentieth of a frame also takes up rounding at usual rates;
+# a quarter at most, so that it is still nearer to this frame than to the next.
 _SECONDS_ROUNDING, _FRAME_ROUNDING, _MOST_ROUNDING = 0.000501, 1 / 20, 1 / 4
 
 
@@ -105,7 +105,8 @@ class ClipSource:
         value: Any = getattr(self, name)
         if value is None:
             return
-        if not isinstance(value, kind) or isinstance(value, bool) or not isfinite(value):
+        is_finite = isinstance(value, Integral) or (isinstance(value, Real) and isfinite(value))
+        if not (isinstance(value, kind) and is_finite) or isinstance(value, bool):
             what = "a whole number" if kind is Integral else "a finite number"
             raise SkelactError(f"{self.clip_id}: expected {what} as {name}, got {value!r}")
 
@@ -145,19 +146,16 @@ class ClipSource:
             raise self._beyond(self.start_seconds or 0, self.end_seconds, f"{end:.3f} s")
         if stop is not None and stop <= start:
             raise VideoError(
-                f"{self._named()}: no frame is shown in it; the next one is shown at "
+                f"{self.row or self.clip_id}: no frame is shown in it; the next one is shown at "
                 f"{info.pts_seconds[min(start, info.num_frames - 1)]:.3f} s"
             )
         return start, stop
 
     def _beyond(self, start: float, stop: float | None, length: str) -> VideoError:
-        end = "the end" if stop is None else f"{stop:g}"
+        asked = f"{start:g} to {'the end' if stop is None else f'{stop:g}'}"
         return VideoError(
-            f"{self._named()}: expected a cut within the file's {length}, got {start:g} to {end}"
+            f"{self.row or self.clip_id}: expected a cut within the file's {length}, got {asked}"
         )
-
-    def _named(self) -> str:
-        return f"{self.row}: {self.clip_id}" if self.row else self.clip_id
 
 
 def _first_at(seconds: float, info: VideoInfo) -> int:

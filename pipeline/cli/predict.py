@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .extract import make_extractor, pose_options
+from .extract import find_clips, make_extractor, pose_options
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
 
 
 @click.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("clips", nargs=-1, required=True, type=click.Path())
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
 @click.option(
     "--json",
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @pose_options
 def predict(
-    clips: tuple[Path, ...],
+    clips: tuple[str, ...],
     checkpoint: Path | None,
     json_path: Path | None,
     overlay: Path | None,
@@ -50,11 +50,10 @@ def predict(
     require_mmpose()
     from ... import SkelactError
     from ...pose_extract.common.files import check_is_no_source
-    from ...pose_extract.sources import find_sources
     from ..inference.pipeline import Pipeline
     from ..inference.tables import write_json
 
-    sources = find_sources(clips)
+    sources = find_clips(clips)
     is_file = overlay is not None and overlay.suffix != "" and not overlay.is_dir()
     if is_file and overlay and (overlay.suffix.lower() != ".mp4" or len(sources) > 1):
         raise SkelactError(

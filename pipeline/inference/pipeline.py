@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from ... import SkelactError
 from ...pose_extract.extract import ExtractConfig, Extractor, Progress, config_or_default
+from ...pose_extract.lists import LIST_SUFFIXES
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource, find_sources
 from .frame_spool import parse_fps, spool_frames
@@ -336,7 +337,7 @@ def _clips_of(source: Source) -> tuple[list[ClipSource], bool]:
         return [source], True
     if isinstance(source, (str, os.PathLike)):
         path = _path(source)
-        return find_sources([path]), not (path.is_dir() or path.suffix.lower() == ".csv")
+        return find_sources([path]), not (path.is_dir() or path.suffix.lower() in LIST_SUFFIXES)
     if hasattr(source, "__array__"):
         parse_fps(None)
     if not isinstance(source, Iterable):

@@ -118,7 +118,7 @@ def test_a_file_of_one_frame():
 def test_the_error_names_the_row(tmp_path):
     (tmp_path / "l.csv").write_text("path,end_seconds\na.mp4,9\n")
     (clip,) = find_sources(tmp_path / "l.csv")
-    with pytest.raises(VideoError, match=r"l.csv, line 2: a.mp4@0.000-9.000s: expected a cut"):
+    with pytest.raises(VideoError, match=r"l.csv, line 2: expected a cut within"):
         clip.frame_range(info())
 
 
