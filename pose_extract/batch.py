@@ -195,7 +195,7 @@ def extract_clips(
             in_work = InWork(out, killed)
         with in_work:
             _remove_dead(dead_runs, mine)
-            run = _Run(results, in_work, judged.entries, on_entry)
+            run = _Run(results, in_work, judged.entries, known, on_entry)
             # Those that may kill this run as well come last.
             ordered = sorted(judged.todo.values(), key=lambda clip: clip.clip_id in killed)
             for result in extractor.run(run.turns(ordered, judged.digests), on_progress):
@@ -204,7 +204,8 @@ def extract_clips(
     else:
         _remove_dead(dead_runs, mine)
     with _writing(out):
-        merge_manifest(out, filter(_is_kept, judged.entries.values()))
+        kept = [entry for entry in judged.entries.values() if _is_kept(entry, known)]
+        merge_manifest(out, kept)
     return BatchSummary(tuple(judged.entries[clip.clip_id] for clip in taken), num_new)
 
 
@@ -326,12 +327,14 @@ class _Run:
         results: ResultFolder,
         in_work: InWork,
         entries: dict[str, ManifestEntry],
+        known: Mapping[str, ManifestEntry],
         on_entry: Callable[[ManifestEntry], None] | None,
     ) -> None:
         self.num_new = 0
         self._results = results
         self._in_work = in_work
         self._entries = entries
+        self._known = known
         self._on_entry = on_entry
 
     def turns(
@@ -342,7 +345,8 @@ class _Run:
             self.num_new += 1
             try:
                 self._state = check_can_be_read(clip)
-                if entry_digest(self._results.path(clip)) != digests[clip.clip_id]:
+                self._digest = entry_digest(self._results.path(clip))
+                if self._digest != digests[clip.clip_id]:
                     # A run beside this one has written a result since the plan.
                     verdict = self._results.judge(clip, None)
                     if verdict.taken_by is not None:
@@ -388,21 +392,24 @@ class _Run:
         clip = result.clip
         with _writing(self._results.out), manifest_lock(self._results.out):
             try:
-                self._results.check_not_taken(clip, sha256)
+                if entry_digest(self._results.path(clip)) != self._digest:
+                    self._results.check_not_taken(clip, sha256)
                 entry = self._results.save(result, sequence, state, sha256)
             except (OSError, ValueError, NameTakenError) as error:
                 if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                     raise
                 entry = self._results.failed(clip, error, state, sha256)
-            if _is_kept(entry):
-                append_entries(self._results.out, [entry])
+            self._append(entry)
         self._tell(entry)
 
     def _record(self, entry: ManifestEntry) -> None:
-        if _is_kept(entry):
-            with _writing(self._results.out), manifest_lock(self._results.out):
-                append_entries(self._results.out, [entry])
+        with _writing(self._results.out), manifest_lock(self._results.out):
+            self._append(entry)
         self._tell(entry)
+
+    def _append(self, entry: ManifestEntry) -> None:
+        if _is_kept(entry, self._known):
+            append_entries(self._results.out, [entry])
 
     def _tell(self, entry: ManifestEntry) -> None:
         self._entries[entry.video] = entry
@@ -410,6 +417,9 @@ class _Run:
             self._on_entry(entry)
 
 
-def _is_kept(entry: ManifestEntry) -> bool:
-    """Return whether a line goes to the manifest: a clip's name may be another video's there."""
-    return entry.error_kind != NameTakenError.__name__
+def _is_kept(entry: ManifestEntry, known: Mapping[str, ManifestEntry]) -> bool:
+    """Return whether a line goes to the manifest, where the name may be another video's."""
+    if entry.error_kind == NameTakenError.__name__:
+        return False
+    other = known.get(entry.video, entry)
+    return (entry.status, other.status) != ("failed", "done") or other.source == entry.source

@@ -147,7 +147,9 @@ class ResultFolder:
                     return Verdict(self._renewed(known, clip, state))
             elif known and known.output_digest == entry_digest(self.path(clip)) is not None:
                 return self._judge_known(clip, state, known, read_entry)
-            return self._judge_entry(clip, state)
+            # By the manifest the name is this video's, whatever lies in its entry's place.
+            is_ours = known is not None and _is_same_file(known.source or "", _source(clip))
+            return self._judge_entry(clip, state, is_ours)
         except (OSError, SourceError, ValueError):
             # ValueError: a NUL in the clip's name. Its turn will say what is wrong.
             return Verdict()
@@ -177,7 +179,7 @@ class ResultFolder:
                 return Verdict(stale="damaged")
         return Verdict(self._renewed(known, clip, state))
 
-    def _judge_entry(self, clip: ClipSource, state: FileState) -> Verdict:
+    def _judge_entry(self, clip: ClipSource, state: FileState, is_ours: bool) -> Verdict:
         """Judge by the entry alone: it is not in the manifest (a kill between the two), or other.
 
         Its settings come first: thousands of long videos would be read for their hashes.
@@ -189,7 +191,8 @@ class ResultFolder:
             return Verdict(stale=None if stale == "missing" else stale)
         source = str(config.get(_SOURCE) or _source(clip))
         sha256 = config.get("video_sha256")
-        if not _is_same_file(source, _source(clip)) and sha256 != self._sha256(clip):
+        is_ours = is_ours or _is_same_file(source, _source(clip))
+        if not is_ours and sha256 != self._sha256(clip):
             return Verdict(taken_by=source)
         if stale := why_stale(path, self._expected(clip)):
             return Verdict(stale=stale)
@@ -253,7 +256,8 @@ class ResultFolder:
         sha256: str | None = None,
     ) -> ManifestEntry:
         """Return the line of a clip that has no result; ``state`` is None where it has no file."""
-        fields: dict[str, Any] = {"label": clip.label, "split": clip.split}
+        fields: dict[str, Any]
+        fields = {"label": clip.label, "split": clip.split, "source": _source(clip)}
         if state is not None:
             fields = self._video_fields(clip, state)
         return ManifestEntry(

@@ -56,7 +56,7 @@ def read_error(path: str | Path, error: OSError) -> SourceError:
     """
     if error.errno == errno.ENOENT:
         return SourceError(f"no file at {path}")
-    return SourceError(f"{path}: cannot be read: {error.strerror or error}")
+    return SourceError(f"cannot be read: {error.strerror or error}: {path}")
 
 
 def check_name(name: str) -> None:
