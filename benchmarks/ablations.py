@@ -29,7 +29,7 @@ from skelact.pipeline.data.annotations import annotation_path
 from skelact.pipeline.evaluation.evaluate import evaluate_checkpoint
 from skelact.pipeline.evaluation.probe import probe
 from skelact.pipeline.synth.dataset import write_diving
-from skelact.pipeline.training.runner import STATE_NAME
+from skelact.pipeline.training.resume import STATE_NAME
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.files import atomic_write
 

@@ -101,6 +101,9 @@ class DataConfig:
             expect(self, name, bool(getattr(self, name)), "a name")
         lists = ["", *_label_lists()]
         expect(self, "labels", self.labels in lists, f"one of {', '.join(lists[1:])}")
+        expect(
+            self, "val_split", self.val_split != self.train_split, "another split than train_split"
+        )
         expect_at_least(self, 0, "num_classes")
         expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
 

@@ -174,4 +174,5 @@ class FinetuneModule(_TrainingModule):
             predict_scores(self.classifier, self.val_store, inds.tolist(), device, self.protocol)
             for inds in torch.arange(len(self.val_store)).split(_VAL_BATCH_SIZE)
         ]
-        return measure(torch.cat(scores).cpu().numpy(), self.val_store.labels.numpy()).to_json()
+        found = torch.cat(scores).cpu().numpy()
+        return measure(found, self.val_store.labels.numpy(), self.val_store.names).to_json()

@@ -171,10 +171,25 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`state_dict` gave."""
+        """Take what :meth:`state_dict` gave.
+
+        Raises:
+            LookupError, TypeError, ValueError, RuntimeError: if it is of another run; a step would
+                fail later, or change weights by another's momentum.
+        """
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, memory in self.optimizer.state.items():
+            for name, value in memory.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(
+                        f"optimizer: expected {tuple(parameter.shape)} as the weights are, {name} "
+                        f"is {tuple(value.shape)}"
+                    )
         self._scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            own = state["average"]
-            self.average.values = {name: value.to(self._device) for name, value in own.items()}
+            own = {name: value.to(self._device) for name, value in state["average"].items()}
+            shapes = {name: value.shape for name, value in self.module.state_dict().items()}
+            if own and {name: value.shape for name, value in own.items()} != shapes:
+                raise ValueError("average: expected the weights of the module, got others")
+            self.average.values = own

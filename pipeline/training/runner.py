@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -20,14 +19,11 @@ from torch import Tensor, nn
 
 from ... import SkelactError
 from ...pose_extract.common.device import choose_device, default_threads, keep_freed_memory
-from ...pose_extract.common.files import atomic_write, discard_leftovers
-from ..config import OptimConfig, RuntimeConfig
+from ..config import OptimConfig, RuntimeConfig, check_seed
 from .log import LOG, epoch_log
 from .optim import TrainingState, learning_rates, usable_precision
 from .processes import distribute, is_main_process, join_processes, rank_and_count
-
-# In the work_dir; a stopped run resumes from it.
-STATE_NAME = "state.pt"
+from .resume import STATE_NAME, begin, save
 
 
 class Samples(Protocol):
@@ -114,16 +110,19 @@ def train_module(
         work_dir: Gets the resume state ``state.pt``, ``train.log`` and TensorBoard's events.
         seed: Seed of order and steps.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        resume: Go on from the state in ``work_dir`` if there is one.
+        resume: Go on from the state in ``work_dir`` if there is one; the log says so.
         quiet: Log warnings alone.
 
     Returns:
         The module, on the CPU.
 
     Raises:
-        SkelactError: if the device or precision is not there, a loss is not finite, or the state
-            cannot be resumed from.
+        SkelactError: if the device or precision is not there, there is no sample, a loss is not
+            finite, or the state cannot be resumed from.
     """
+    check_seed(seed)
+    if not len(module.store):
+        raise SkelactError("nothing to learn from: expected training samples, got none")
     chosen = choose_device(device)
     torch.set_num_threads(default_threads())
     keep_freed_memory()
@@ -134,15 +133,16 @@ def train_module(
     if runtime.compile:
         module.compile_networks()
     state = TrainingState(module, optim, precision)
-    if is_main_process():
-        discard_leftovers(work_dir / STATE_NAME)
-    start = _load(work_dir / STATE_NAME, state, seed) if resume else 0
+    start, how = begin(work_dir, state, seed, optim.epochs, resume)
     network = distribute(module, chosen)
     rates = learning_rates(optim)
     tensorboard = runtime.tensorboard
     with epoch_log(work_dir, quiet=quiet, tensorboard=tensorboard, start=start) as log:
         if precision != runtime.precision:
             LOG.info("training in fp32: this processor has no %s", runtime.precision)
+        if is_main_process():
+            for level, sentence in how:
+                LOG.log(level, sentence)
         for epoch in range(start, optim.epochs):
             began = time.perf_counter()
             state.set_rate(rates[epoch])
@@ -150,7 +150,7 @@ def train_module(
             done, is_last = epoch + 1, epoch + 1 == optim.epochs
             # The main process writes and measures; the others wait for its next gradient.
             if is_main_process() and (is_last or done % runtime.save_every == 0):
-                _save(work_dir / STATE_NAME, state, seed, done)
+                save(work_dir / STATE_NAME, state, seed, done)
             if is_main_process() and (is_last or done % runtime.val_every == 0):
                 with state.averaged():
                     figures |= module.figures()
@@ -213,40 +213,3 @@ def epoch_batches(
     total = processes * math.ceil(length / processes)
     mine = (order * processes)[rank:total:processes]
     return [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
-
-
-def _save(path: Path, state: TrainingState, seed: int, epoch: int) -> None:
-    """Write all that later epochs depend on; the file is the last state or this one, whole."""
-    with atomic_write(path) as temporary:
-        torch.save({"epoch": epoch, "seed": seed, **state.state_dict()}, temporary)
-
-
-def _load(path: Path, state: TrainingState, seed: int) -> int:
-    """Take the state of a stopped run; return the epochs it has done, 0 where there is no state."""
-    if not path.is_file():
-        if path.with_name("last_checkpoint").is_file():
-            raise SkelactError(
-                f"{path.parent}: an earlier version of skelact began this run, and its states "
-                "(epoch_N.pth) are not read any more; train it anew without --resume"
-            )
-        return 0
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        if values["seed"] != seed:
-            raise ValueError(f"expected seed {seed}, got {values['seed']}")
-        state.load_state_dict(values)
-    except (
-        OSError,
-        EOFError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        UnpicklingError,
-    ) as error:
-        reason = " ".join(str(error).split("\n")[:2])  # PyTorch names every tensor that differs
-        raise SkelactError(
-            f"{path}: cannot resume from it with this config and seed; train without --resume "
-            f"({reason})"
-        ) from None
-    return int(values["epoch"])

@@ -15,15 +15,18 @@ from ... import SkelactError
 from ...pose_extract.common.files import atomic_write
 from ..checkpoints.checkpoint import CheckpointMeta, load_mae, save_checkpoint
 from ..checkpoints.networks import build_classifier, build_mae
-from ..config import FinetuneConfig, PretrainConfig, load_label_names
+from ..config import FinetuneConfig, PretrainConfig, check_seed, load_label_names
 from ..data.annotations import (
     Annotation,
     AnnotationFile,
     annotation_path,
+    check_disjoint,
     label_fraction,
     load_annotations,
 )
 from ..data.clip_store import ClipStore
+from ..data.labels import check_labelled, match_labels
+from ..evaluation.trained_on import training_record
 from ..inference.classify import TestProtocol
 from .objectives import FinetuneModule, PretrainModule
 from .processes import barrier, is_main_process
@@ -51,10 +54,15 @@ def pretrain(
 
     Returns:
         The checkpoint's JSON.
+
+    Raises:
+        SkelactError: if the config, the data or the state to resume from cannot be used.
     """
+    check_seed(seed)
     work_dir = Path(work_dir)
-    clips = load_annotations(annotation_path(config.data.ann_file)).select(config.data.train_split)
-    store = ClipStore(clips, config.preprocess)
+    data = load_annotations(annotation_path(config.data.ann_file))
+    store = _training_store(data, data.select(config.data.train_split), config)
+    record = _data_record(config, data, store)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
     module = PretrainModule(mae, config.mask, store, config.augment)
@@ -76,7 +84,7 @@ def pretrain(
         head=dataclasses.asdict(config.mask),
         label_names=(),
         config=dataclasses.asdict(config),
-        data=_data_record(config, store),
+        data=record,
         seed=seed,
         figures={},
     )
@@ -108,15 +116,18 @@ def finetune(
 
     Returns:
         The checkpoint's JSON.
+
+    Raises:
+        SkelactError: if the config, the data, ``pretrained`` or the state to resume from cannot be
+            used; what can be known before the first step is told before it.
     """
+    check_seed(seed)
     work_dir = Path(work_dir)
     data = load_annotations(annotation_path(config.data.ann_file))
-    train_clips = data.select(config.data.train_split)
-    val_clips = data.select(config.data.val_split) if config.data.val_split else []
-    names = _label_names(config, data, [*train_clips, *val_clips])
-    _check_labels([*train_clips, *val_clips], len(names), data.path)
+    names, train_clips, val_clips = _labelled_clips(config, data)
     train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
-    store = ClipStore(train_clips, config.preprocess)
+    store = _training_store(data, train_clips, config)
+    record = _data_record(config, data, store)
     val_store = ClipStore(val_clips, config.preprocess) if val_clips else None
     torch.manual_seed(seed)
     classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
@@ -152,7 +163,7 @@ def finetune(
         head=dataclasses.asdict(config.classifier),
         label_names=names,
         config=dataclasses.asdict(config),
-        data=_data_record(config, store) | {"pretrained_on": origin},
+        data=record | {"pretrained_on": origin},
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
     )
@@ -160,6 +171,28 @@ def finetune(
         with atomic_write(work_dir / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     return _save_once(work_dir / "classifier", best.classifier, meta, half)
+
+
+def _labelled_clips(
+    config: FinetuneConfig, data: AnnotationFile
+) -> tuple[tuple[str, ...], list[Annotation], list[Annotation]]:
+    """Return the class names, and the clips to learn from and to measure on with their indices."""
+    train = data.select(config.data.train_split)
+    val = data.select(config.data.val_split) if config.data.val_split else []
+    check_disjoint(data.path, (config.data.train_split, train), (config.data.val_split, val))
+    check_labelled(data.path, [*train, *val])
+    names = _label_names(config, data, [*train, *val])
+    if config.data.labels and data.label_names:
+        clips, _ = match_labels(
+            data,
+            [*train, *val],
+            names,
+            whose=f"the list data.labels={config.data.labels}",
+            advice="leave data.labels empty to take the names of the file",
+        )
+        train, val = clips[: len(train)], clips[len(train) :]
+    _check_labels([*train, *val], len(names), data.path)
+    return names, train, val
 
 
 def _label_names(
@@ -183,10 +216,27 @@ def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> 
             )
 
 
-def _data_record(config: PretrainConfig | FinetuneConfig, store: ClipStore) -> dict[str, Any]:
+def _training_store(
+    data: AnnotationFile, clips: Sequence[Annotation], config: PretrainConfig | FinetuneConfig
+) -> ClipStore:
+    """Return the clips to learn from; a set without a single joint is an error, not a training."""
+    store = ClipStore(clips, config.preprocess)
+    if store.num_empty == len(store):
+        raise SkelactError(
+            f"{data.path}: none of the {len(store)} clips of split {config.data.train_split!r} has "
+            "a joint to learn from: all keypoints are nan or zero, or their scores are at or below "
+            f"preprocess.score_thr={config.preprocess.score_thr}"
+        )
+    return store
+
+
+def _data_record(
+    config: PretrainConfig | FinetuneConfig, data: AnnotationFile, store: ClipStore
+) -> dict[str, Any]:
+    """Return what the checkpoint says of its data; made before a long run, as the file is read."""
     return {
         "dataset": config.data.dataset,
-        "split": config.data.train_split,
+        **training_record(data, config.data.train_split),
         "num_clips": len(store),
         # What a long video is cut into when its action is predicted.
         "median_frames": store.median_frames,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -18,10 +20,13 @@ from training_configs import make_config
 from skelact import SkelactError
 from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_mae, load_meta
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig
+from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.data.annotations import write_annotations as write_file
 from skelact.pipeline.training.objectives import FinetuneModule
 from skelact.pipeline.training.runner import SeededModule, epoch_batches
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.device import default_threads
+from skelact.pose_extract.common.files import sha256_of
 
 
 @pytest.fixture(scope="module")
@@ -167,15 +172,19 @@ def test_the_supervised_peer_learns_and_cannot_be_pretrained(ann_file, tmp_path)
         pretrain(make_config(PretrainConfig, ann_file, **peer), tmp_path / "pre", quiet=True)
 
 
-def test_clips_without_people_do_not_stop_pretraining(tmp_path):
-    def emptied(clip):
-        scores = np.zeros_like(clip.keypoint_scores)
-        return dataclasses.replace(clip, keypoints=0 * clip.keypoints, keypoint_scores=scores)
+def emptied(clip, value=0.0):
+    scores = np.zeros_like(clip.keypoint_scores)
+    keypoints = np.full_like(clip.keypoints, value)
+    return dataclasses.replace(clip, keypoints=keypoints, keypoint_scores=scores)
 
-    empty = [emptied(clip) for clip in make_annotations(1)]
-    path = write_annotations(tmp_path / "empty.pkl", empty, make_annotations(1, seed=1))
+
+def test_clips_without_people_do_not_stop_pretraining(tmp_path):
+    """Batches of one clip: three of them hold no person."""
+    clips = [*map(emptied, make_annotations(1)), make_annotations(1, seed=2)[0]]
+    path = write_annotations(tmp_path / "empty.pkl", clips, make_annotations(1, seed=1))
     for name, changes in (("ssl", {}), ("tube", TUBE)):
-        config = make_config(PretrainConfig, path, **changes, optim={"epochs": 1})
+        optim = {"epochs": 1, "batch_size": 1}
+        config = make_config(PretrainConfig, path, **changes, optim=optim)
         info = pretrain(config, tmp_path / name, quiet=True)
         assert all(torch.isfinite(value).all() for value in weights(info).values())
 
@@ -335,11 +344,99 @@ def test_tensorboard_that_is_not_installed(ann_file, tmp_path, monkeypatch):
         ({"ann_file": "nowhere.pkl"}, "no annotation file at nowhere.pkl.*--ann-file"),
         ({"train_split": "trian"}, "has no split 'trian'"),
         ({"label_fraction": 2.0}, "data: label_fraction: expected above 0 to 1"),
+        ({"val_split": "train"}, "data: val_split: expected another split than train_split"),
+        (
+            {"labels": "penn_action"},
+            "3 of the 3 .* classes of the list data.labels=penn_action: wa",
+        ),
     ],
 )
 def test_data_that_cannot_be(ann_file, tmp_path, data, message):
     with pytest.raises(SkelactError, match=message):
         finetune(make_config(FinetuneConfig, ann_file, data=data), tmp_path, quiet=True)
+
+
+def told_before_the_run(tmp_path, run, config, **options):
+    """Train, and check that the error came before anything was written."""
+    with pytest.raises(SkelactError) as caught:
+        run(config, tmp_path / "work", quiet=True, **options)
+    assert not (tmp_path / "work").exists()
+    return str(caught.value)
+
+
+def test_a_set_of_nothing_but_nan_is_told_before_the_run(tmp_path):
+    for value in (np.nan, 0.0):
+        empty = [emptied(clip, value) for clip in make_annotations(2)]
+        path = write_annotations(tmp_path / "a.pkl", empty, make_annotations(1, seed=1))
+        for run, cls in ((pretrain, PretrainConfig), (finetune, FinetuneConfig)):
+            message = told_before_the_run(tmp_path, run, make_config(cls, path))
+            assert "none of the 6 clips of split 'train' has a joint to learn from" in message
+    path = write_annotations(tmp_path / "a.pkl", make_annotations(2), make_annotations(1, seed=1))
+    config = make_config(PretrainConfig, path, preprocess={"clip_len": 16, "score_thr": 0.95})
+    assert "preprocess.score_thr=0.95" in told_before_the_run(tmp_path, pretrain, config)
+
+
+def test_splits_that_share_clips_are_told_before_the_run(tmp_path):
+    train = make_annotations(2)
+    path = write_annotations(tmp_path / "a.pkl", train, [])
+    data = load_annotations(path)
+    splits = {"train": data.splits["train"], "val": data.splits["train"][:2]}
+    write_file(path, data.annotations.values(), splits)
+    message = told_before_the_run(tmp_path, finetune, make_config(FinetuneConfig, path))
+    assert "got 'train' and 'val', which share 2, such as wave_0_0" in message
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [(1.5, "expected a class index"), ("wave", "expected a class index"), (-1, "no label (-1)")],
+)
+def test_labels_that_are_no_class_are_told_before_the_run(tmp_path, label, expected):
+    path = write_annotations(tmp_path / "a.pkl", make_annotations(2), make_annotations(1, seed=1))
+    data = pickle.loads(path.read_bytes())
+    data["annotations"][1]["label"] = label
+    path.write_bytes(pickle.dumps(data))
+    message = told_before_the_run(tmp_path, finetune, make_config(FinetuneConfig, path))
+    assert expected in message
+
+
+def test_a_seed_that_cannot_be_is_told_before_the_run(ann_file, tmp_path):
+    for run, cls in ((pretrain, PretrainConfig), (finetune, FinetuneConfig)):
+        for seed in (-1, 2**32, 0.5):
+            message = told_before_the_run(tmp_path, run, make_config(cls, ann_file), seed=seed)
+            assert message == f"seed: expected a whole number from 0 to 4294967295, got {seed}"
+
+
+def test_a_list_of_labels_gives_its_own_numbers_to_the_classes_of_a_file(tmp_path):
+    """Class 0 of the file is a squat, 11 of the list: it is not learned as a baseball pitch."""
+    names = ["squat", "bowl", "pullup"]
+    train, val = make_annotations(2), make_annotations(1, seed=1)
+    path = write_annotations(tmp_path / "a.pkl", train, val, label_names=names)
+    config = make_config(
+        FinetuneConfig, path, data={"labels": "penn_action", "val_split": "val"},
+        optim={"epochs": 1},
+    )  # fmt: skip
+    info = finetune(config, tmp_path / "work", quiet=True)
+    confusion = json.loads((tmp_path / "work" / "metrics.json").read_text())["confusion_matrix"]
+    assert load_meta(info).label_names[11] == "squat"
+    assert [i for i, row in enumerate(confusion) if sum(row)] == [3, 8, 11]
+
+
+def test_a_checkpoint_records_its_clips(ann_file, tmp_path):
+    data = load_meta(pretrain(make_config(PretrainConfig, ann_file), tmp_path, quiet=True)).data
+    assert data["ann_sha256"] == sha256_of(ann_file)
+    names = sorted(load_annotations(ann_file).splits["train"])
+    assert data["clips_sha256"] == hashlib.sha256("\n".join(names).encode()).hexdigest()
+    assert (data["split"], data["num_clips"]) == ("train", 24)
+
+
+def test_scores_on_the_val_split_that_are_not_finite_stop_a_training(ann_file, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "skelact.pipeline.training.objectives.predict_scores",
+            lambda model, store, inds, *_: torch.full((len(inds), 3), torch.nan),
+        )
+        with pytest.raises(SkelactError, match="got nan or inf for 12 of 12 clips, such as wave_1"):
+            finetune(make_config(FinetuneConfig, ann_file), tmp_path, quiet=True)
 
 
 def test_an_encoder_of_another_shape(ann_file, tmp_path):
