@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ... import SkelactError
+from ...pose_extract.folders import files_below
 from ...pose_extract.sources import VIDEO_SUFFIXES
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
@@ -63,7 +64,8 @@ def _jobs_in(folder: Path) -> list[LabelJob]:
     if not folder.exists():
         raise SkelactError(f"no file or folder at {folder}")
     root = folder if folder.is_dir() else folder.parent
-    files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    wanted = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    files = files_below(folder, wanted).taken if folder.is_dir() else [folder]
     names = {path: f"{root.name}/{path.relative_to(root).as_posix()}" for path in files}
     jobs = [LabelJob(names[p], (p,)) for p in files if p.suffix.lower() in VIDEO_SUFFIXES]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -28,3 +28,11 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
     with pytest.raises(SkelactError, match="are both called clips/one.mp4"):
         find_jobs([tmp_path / "a" / "clips", tmp_path / "b" / "clips"])
     assert len(find_jobs([tmp_path])) == 2
+
+
+def test_hidden_files_are_not_labelled(tmp_path):
+    for name in ("a.jpg", "._a.jpg", "b.mp4", "._b.mp4", ".cache/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.name for job in find_jobs([tmp_path]) for path in job.paths]
+    assert found == ["b.mp4", "a.jpg"]
