@@ -10,6 +10,7 @@ import json
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -96,15 +97,27 @@ def examine() -> list[Finding]:
 def _print(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from ...pose_extract.common.text import printable
 
     colors = {"ok": "green", "note": "yellow", "missing": "bold red"}
     table = Table(title=f"skelact {__version__}", title_justify="left")
-    for column in ("what", "", "found", "to mend"):
-        table.add_column(column, overflow="fold")
+    # A name that is broken over two lines cannot be copied.
+    table.add_column("what", no_wrap=True)
+    table.add_column("")
+    table.add_column("found", overflow="fold")
     for finding in findings:
-        mark = f"[{colors[finding.status]}]{finding.status}[/]"
-        table.add_row(finding.what, mark, finding.found, finding.mend)
-    Console().print(table)
+        mark = Text(finding.status, style=colors[finding.status])
+        table.add_row(Text(printable(finding.what)), mark, Text(printable(finding.found)))
+    console = Console()
+    console.print(table)
+    # Commands are copied, so they stand below the table in one line each.
+    if to_mend := [finding for finding in findings if finding.mend]:
+        console.print("to mend:")
+    for finding in to_mend:
+        line = f"  {printable(finding.what)}: {printable(finding.mend)}"
+        console.print(Text(line), soft_wrap=True)
 
 
 def _python() -> Iterator[Finding]:
@@ -199,6 +212,7 @@ def _decoders() -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         _write_clip(clip)
+        yield _decode_process(clip)
         choices: tuple[tuple[Literal["decord", "pyav"], str], ...] = (
             ("decord", "pip install decord2"),
             ("pyav", "pip install av"),
@@ -211,6 +225,26 @@ def _decoders() -> Iterator[Finding]:
                 yield Finding(f"decoder {name}", "missing", str(error), mend)
             else:
                 yield Finding(f"decoder {name}", "ok", f"decoded {frames} frames of H.264")
+
+
+def _decode_process(clip: Path) -> Finding:
+    """Start the process in which videos are decoded, and ask it for the facts about a clip."""
+    from ...pose_extract.decode.process import ANSWER_SECONDS, MEMORY_LIMIT, DecodeProcess
+
+    start = time.monotonic()
+    worker = DecodeProcess()
+    try:
+        worker.open(clip, "pyav")
+    except SkelactError as error:
+        mend = f"see that {sys.executable} can be started from here"
+        return Finding("decoding process", "missing", str(error), mend)
+    finally:
+        worker.close()
+    found = (
+        f"answers after {time.monotonic() - start:.1f} s; limited to {MEMORY_LIMIT >> 30} GiB and "
+        f"{ANSWER_SECONDS:.0f} s without progress"
+    )
+    return Finding("decoding process", "ok", found)
 
 
 def _write_clip(path: Path) -> None:

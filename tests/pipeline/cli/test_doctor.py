@@ -73,3 +73,36 @@ def test_a_source_tree_that_is_not_installed_is_a_finding(monkeypatch):
     (finding,) = doctor._packages()
     assert (finding.what, finding.status) == ("skelact", "missing")
     assert "pip install -e ." in finding.mend
+
+
+def test_the_table_keeps_names_whole_and_takes_no_text_for_markup(monkeypatch, capsys):
+    """In 80 columns, as in a file or a pipe."""
+    monkeypatch.setenv("COLUMNS", "80")
+    name, mend = "weights litehrnet18-coco-256x192-b", f"put it into {'/long' * 20} please"
+    doctor._print(
+        [
+            doctor.Finding(name, "missing", "[/red] is not there: [bold]\x1b[2J", mend),
+            doctor.Finding("av", "ok", "18.1.0"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert f"│ {name} │ missing │" in printed
+    assert "[/red]" in printed
+    assert "[bold]" in printed
+    assert "\x1b" not in printed
+    # A command can be copied from its one line.
+    assert printed.rstrip().splitlines()[-2:] == ["to mend:", f"  {name}: {mend}"]
+
+
+def test_the_decoders_and_their_process_are_listed():
+    findings = {finding.what: finding for finding in doctor._decoders()}
+    assert list(findings) == ["decoding process", "decoder decord", "decoder pyav"]
+    assert {finding.status for finding in findings.values()} == {"ok"}
+    assert "limited to 4 GiB and 120 s" in findings["decoding process"].found
+
+
+def test_a_decoding_process_that_cannot_start_is_a_finding(monkeypatch):
+    monkeypatch.setattr("skelact.pose_extract.decode.process._START", "raise SystemExit(3)")
+    lost = found(doctor._decoders, "decoding process")
+    assert lost.status == "missing"
+    assert "exit code 3" in lost.found

@@ -190,7 +190,7 @@ def test_labels_that_the_classifier_does_not_know(checkpoint, tmp_path):
     arguments = ["--checkpoint", str(checkpoint), "--ann-file", str(path), "--split", "train"]
     result = CliRunner().invoke(main, ["evaluate", *arguments])
     assert result.exit_code == 1
-    assert "was it trained on another data set" in result.output
+    assert "a.pkl: expected 3 classes, as the checkpoint" in result.output
 
 
 def test_a_missing_checkpoint(tmp_path):
