@@ -13,18 +13,8 @@ import av
 import numpy as np
 import pytest
 from exactness_cells import DECODERS, WAYS, Truth, WrongFrameError, check, result
-from numbered_clips import (
-    DAMAGED,
-    INTACT,
-    NUM_FRAMES,
-    SIZE,
-    SIZE_CHANGE,
-    drawn,
-    make,
-    missing,
-    number_of,
-    sequential,
-)
+from numbered_clips import NUM_FRAMES, SIZE, drawn, make, missing, number_of, sequential
+from numbered_recipes import DAMAGED, INTACT, SIZE_CHANGE
 
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.video import open_video
