@@ -59,6 +59,8 @@ class ExtractConfig:
         device: "auto", "cpu", "cuda" or "cuda:N".
         batch_size: Crops per batch of the pose model; 0 takes 16 on the CPU and 128 elsewhere.
         num_threads: Threads of the networks; 0 takes the free cores.
+        trust_config: Run the MMPose config that ``pose`` names, which is Python code, also where it
+            lies outside the installed package.
 
     Raises:
         TypeError: if a value is of another type; the message names the option.
@@ -82,6 +84,7 @@ class ExtractConfig:
     device: str = "auto"
     batch_size: int = 0
     num_threads: int = 0
+    trust_config: bool = False
 
     def __post_init__(self) -> None:
         for name, declared in get_type_hints(type(self)).items():
@@ -315,4 +318,5 @@ def _pose_estimator(config: ExtractConfig) -> PoseEstimator:
         flip_test=config.flip_test,
         num_threads=config.num_threads,
         aligner=config.aligner,
+        trust_config=config.trust_config,
     )

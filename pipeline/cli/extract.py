@@ -68,6 +68,12 @@ _POSE_OPTIONS = [
         "--pose-checkpoint", metavar="FILE|URL", help="Weights for an MMPose config file."
     ),
     click.option(
+        "--trust-config",
+        is_flag=True,
+        default=None,
+        help="Run the MMPose config file that --pose names: it is Python code.",
+    ),
+    click.option(
         "--aligner",
         metavar="NAME|FILE",
         help="Finds the orientation of a body before it is cropped: skelact-aligner-96, one of "

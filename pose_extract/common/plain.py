@@ -123,8 +123,9 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        if isinstance(value, tuple(arg for arg in args if dataclasses.is_dataclass(arg))):
-            return value  # one of several shapes, built by the caller
+        built = [arg for arg in args if isinstance(arg, type) and dataclasses.is_dataclass(arg)]
+        if isinstance(value, tuple(built)):
+            return value  # one of several shapes, made by the caller
         return _check(next(arg for arg in args if arg is not type(None)), value, where)
     expected = ""
     if origin is Literal:

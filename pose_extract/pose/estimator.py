@@ -24,6 +24,7 @@ from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS
 from .crops import Crops, affine_crops, boxes_to_centers
 from .mmpose_zoo import (
+    check_is_trusted,
     check_topdown_model,
     find_mmpose_model,
     load_mmpose_checkpoint,
@@ -50,6 +51,8 @@ class PoseEstimator:
             installed package's model index, its published weights fetched), a path to an MMPose
             config file, or a path to either file of an exported bundle.
         checkpoint: Weights for a config given by path: a path or an address.
+        trust_config: Run a config given by path, which is Python code, also where it lies outside
+            the installed MMPose.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: Number format of the pose network: "fp32", "bf16", "fp16", or "auto", which takes
             fp16 on CUDA, bf16 on processors that have it, else fp32. It concerns the pose network
@@ -61,7 +64,8 @@ class PoseEstimator:
             on upright people alone.
 
     Raises:
-        SkelactError: for a name that is none of these, or a config without a checkpoint.
+        SkelactError: for a name that is none of these, a config that is not trusted, or one without
+            a checkpoint.
     """
 
     layout: KeypointLayout = COCO_17
@@ -76,8 +80,10 @@ class PoseEstimator:
         flip_test: bool = False,
         num_threads: int = 0,
         aligner: str = "auto",
+        trust_config: bool = False,
     ) -> None:
         self._name = str(name)
+        self._trust_config = trust_config
         self._checkpoint = None if checkpoint is None else str(checkpoint)
         self._check_name()
         self._aligner: Aligner | None = None
@@ -110,6 +116,8 @@ class PoseEstimator:
             raise SkelactError(f"no MMPose config at {self._name}")
         elif self._checkpoint is None:
             raise SkelactError(f"pose config {self._name}: expected --pose-checkpoint with weights")
+        else:
+            check_is_trusted(self._name, self._trust_config)
 
     def identity(self) -> dict[str, Any]:
         """Return all that shapes the keypoints, JSON-able, without loading the network."""
@@ -182,7 +190,7 @@ class PoseEstimator:
             path = mmpose_folder() / ".mim" / entry["Config"]
             weights = self._checkpoint or entry["Weights"]
         import_mmpose("mmpose.models")
-        return read_mmpose_config(path), fetch_file(weights)
+        return read_mmpose_config(path, self._trust_config), fetch_file(weights)
 
     def _prepare(self, model: Any, config: dict[str, Any]) -> None:
         import torch

@@ -11,21 +11,65 @@ from typing import Any
 import numpy as np
 
 from ... import SkelactError
+from ..common.memory import memory_for_file
+from ..common.plain import shown
+from ..common.text import one_line
 from ..layout import COCO_17
 from ..nets.mmpose_adapter import MMPOSE_INSTALL, pkg_resources_offered
 from ..weights.table import WEIGHTS
 
 
-def read_mmpose_config(path: str | Path) -> dict[str, Any]:
-    """Return what ``PoseEstimator`` needs of an MMPose config: model, codec, padding, use_udp.
+def check_is_trusted(path: str | Path, trust_config: bool) -> None:
+    """Check that a config may be read, which runs it: MMPose's configs are Python code.
+
+    Those inside the installed package are as trustworthy as the package itself.
 
     Raises:
-        SkelactError: if it is not the config of a top-down heatmap model.
+        SkelactError: if it lies elsewhere and nobody said that it is trusted.
+    """
+    if trust_config:
+        return
+    folder = mmpose_folder()
+    # In an installation from a source tree the configs are a link to those beside the package.
+    roots = [folder.resolve(), (folder / ".mim" / "configs").resolve()]
+    if not any(Path(path).resolve().is_relative_to(root) for root in roots):
+        raise SkelactError(
+            f"{path} is Python code, which runs when it is read: if you trust it, say so with "
+            "--trust-config (trust_config=True in Python); the models of MMPose's own index are "
+            "chosen by name and need no trust"
+        )
+
+
+def read_mmpose_config(path: str | Path, trust_config: bool = False) -> dict[str, Any]:
+    """Return what ``PoseEstimator`` needs of an MMPose config: model, codec, padding, use_udp.
+
+    Args:
+        path: The config, a Python file; it is run.
+        trust_config: Also run one that lies outside the installed package.
+
+    Raises:
+        SkelactError: if it is not trusted, cannot be run, or is not the config of a top-down
+            heatmap model.
     """
     from mmengine.config import Config
 
-    with pkg_resources_offered():  # for a base such as mmpose::_base_/default_runtime.py
-        config = Config.fromfile(path)
+    check_is_trusted(path, trust_config)
+    try:
+        with pkg_resources_offered():  # for a base such as mmpose::_base_/default_runtime.py
+            config = Config.fromfile(path)
+    except Exception as error:  # whatever the code in it raises
+        raise SkelactError(
+            f"{path}: cannot read it as an MMPose config: {type(error).__name__}: {one_line(error)}"
+        ) from error
+    try:
+        return _settings(config, path)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise SkelactError(
+            f"{path}: expected the config of a top-down heatmap model, got {one_line(error)}"
+        ) from None
+
+
+def _settings(config: Any, path: str | Path) -> dict[str, Any]:
     model = config.model.to_dict()
     # Weights come from the checkpoint: nothing is fetched to start a backbone from.
     model["backbone"].pop("init_cfg", None)
@@ -90,16 +134,28 @@ def load_mmpose_checkpoint(model: Any, path: str | Path) -> None:
     allowed: list[Any] = [reconstruct, np.ndarray, np.dtype, *dtypes]
     torch.serialization.add_safe_globals(allowed)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with memory_for_file(path):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise SkelactError(
+            f"{path}: expected plain weights, got a file that asks for memory out of proportion to "
+            "its size"
+        ) from None
     except Exception as error:
         raise SkelactError(
             f"{path}: expected plain weights, torch refuses to load it safely: "
-            f"{str(error).splitlines()[0]}"
+            f"{one_line(str(error).partition(chr(10))[0]) or type(error).__name__}"
         ) from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    names = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not names or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise SkelactError(f"{path}: expected weights by name, got {shown(loaded)}")
     try:
-        model.load_state_dict(loaded.get("state_dict", loaded), strict=True)
-    except RuntimeError as error:
-        raise SkelactError(f"{path}: the weights do not fit the config: {error}") from None
+        model.load_state_dict(state, strict=True)
+    except Exception as error:  # other names and shapes, and tensors without numbers
+        raise SkelactError(
+            f"{path}: the weights do not fit the config: {one_line(error)}"
+        ) from None
 
 
 @lru_cache(maxsize=1)

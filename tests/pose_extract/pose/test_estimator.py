@@ -8,14 +8,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from coco_people import NET
 from pycocotools.cocoeval import COCOeval
 
-from skelact import SkelactError
+from skelact import ExtractConfig, SkelactError
+from skelact.pipeline.cli.main import main
 from skelact.pose_extract.common.geometry import rotate_points
+from skelact.pose_extract.extract import Extractor
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
+from skelact.pose_extract.pose import mmpose_zoo
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.pose.mmpose_zoo import load_mmpose_checkpoint
 
@@ -174,14 +178,86 @@ def test_a_config_needs_weights(tmp_path):
         PoseEstimator(str(tmp_path / "net.py"))
 
 
-def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
-    class Bomb:
-        def __reduce__(self):
-            return print, ("executed",)
+def test_a_config_from_elsewhere_is_code_and_needs_trust(tmp_path, monkeypatch):
+    """The same file inside the installed package needs none."""
+    mark = tmp_path / "executed"
+    for folder in ("mmpose", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(f"open({str(mark)!r}, 'w').close()\nmodel = 1\n")
+    (tmp_path / "mmpose" / "linked.py").symlink_to(tmp_path / "elsewhere" / "net.py")
+    monkeypatch.setattr(mmpose_zoo, "mmpose_folder", lambda: tmp_path / "mmpose")
+    for path in (tmp_path / "elsewhere" / "net.py", tmp_path / "mmpose" / "linked.py"):
+        with pytest.raises(SkelactError, match="Python code.*--trust-config"):
+            PoseEstimator(path, checkpoint="a.pth")
+        with pytest.raises(SkelactError, match="Python code.*trust_config=True"):
+            Extractor(ExtractConfig(pose=path, pose_checkpoint="a.pth", detector="whole-frame"))
+        with pytest.raises(SkelactError, match="--trust-config"):
+            mmpose_zoo.read_mmpose_config(path)
+    result = CliRunner().invoke(
+        main,
+        ["extract", "a.mp4", "--out", "out", "--pose", str(path), "--pose-checkpoint", "a.pth"],
+    )
+    assert result.exit_code == 1
+    assert not mark.exists()
+    with pytest.raises(SkelactError, match="expected the config of a top-down heatmap model"):
+        mmpose_zoo.read_mmpose_config(tmp_path / "mmpose" / "net.py")
+    mark.unlink()
+    PoseEstimator(path, checkpoint="a.pth", trust_config=True)
+    with pytest.raises(SkelactError, match="expected the config of a top-down heatmap model"):
+        mmpose_zoo.read_mmpose_config(path, trust_config=True)
+    assert mark.exists()
 
-    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
-    with pytest.raises(SkelactError, match="refuses to load it safely"):
-        load_mmpose_checkpoint(torch.nn.Linear(1, 1), tmp_path / "bomb.pth")
+
+def test_an_installation_from_a_source_tree_links_its_configs(tmp_path, monkeypatch):
+    (tmp_path / "mmpose" / ".mim").mkdir(parents=True)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "net.py").touch()
+    (tmp_path / "mmpose" / ".mim" / "configs").symlink_to(tmp_path / "configs")
+    monkeypatch.setattr(mmpose_zoo, "mmpose_folder", lambda: tmp_path / "mmpose")
+    mmpose_zoo.check_is_trusted(tmp_path / "mmpose" / ".mim" / "configs" / "net.py", False)
+
+
+@pytest.mark.parametrize(
+    "code", ["model = (", "1 / 0", "_base_ = 'none.py'", "_base_ = 3", "x = 1"]
+)
+def test_a_trusted_config_that_is_broken_says_so(tmp_path, code):
+    (tmp_path / "net.py").write_text(f"{code}\n")
+    with pytest.raises(SkelactError, match=r"net.py: (cannot read it as|expected the config of)"):
+        mmpose_zoo.read_mmpose_config(tmp_path / "net.py", trust_config=True)
+
+
+class Prints:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+class Terabyte:
+    def __reduce__(self):
+        return bytearray, (1 << 40,)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": Prints()}, "refuses to load it safely"),
+        ({"state_dict": Terabyte()}, "memory out of proportion"),
+        ({"state_dict": 3}, "expected weights by name"),
+        ([1, 2], "expected weights by name"),
+        ({"state_dict": {"weight": 1}}, "expected weights by name"),
+        ({"state_dict": {3: torch.zeros(1)}}, "expected weights by name"),
+        ({"weight": torch.zeros(2, 2), "bias": torch.zeros(1)}, "do not fit the config"),
+        ({"weight": torch.zeros(1, 1).to_sparse(), "bias": torch.zeros(1)}, "do not fit"),
+        (None, "refuses to load it safely"),
+    ],
+)
+def test_weights_that_are_none_are_refused_and_nothing_runs(tmp_path, capsys, content, message):
+    path = tmp_path / "bomb.pth"
+    if content is None:
+        path.write_bytes(b"")
+    else:
+        torch.save(content, path)
+    with pytest.raises(SkelactError, match=message):
+        load_mmpose_checkpoint(torch.nn.Linear(1, 1), path)
     assert "executed" not in capsys.readouterr().out
 
 
