@@ -94,7 +94,7 @@ def _make_locked(out: Path) -> tuple[Path, int]:
 
 @dataclass(frozen=True)
 class DeadRun:
-    """What a run that died left behind; nobody else takes it up until it is removed or left.
+    """What a run that died left behind.
 
     Attributes:
         entry: The failed entry of the clip that it was in, or None.
@@ -106,7 +106,6 @@ class DeadRun:
     is_crash: bool
     set_aside: tuple[str, ...]
     path: Path
-    descriptor: int
 
     @property
     def killed_in(self) -> tuple[str, ...]:
@@ -117,11 +116,6 @@ class DeadRun:
     def remove(self) -> None:
         """Remove its file: all that it says stands elsewhere now."""
         self.path.unlink(missing_ok=True)
-        self.leave()
-
-    def leave(self) -> None:
-        """Leave its file to another run."""
-        os.close(self.descriptor)
 
 
 def find_dead_runs(out: str | Path) -> list[DeadRun]:
@@ -132,9 +126,10 @@ def find_dead_runs(out: str | Path) -> list[DeadRun]:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:
             continue  # it ended just now
-        if lock(descriptor, wait=False) and is_at(descriptor, path):
-            found.append(_read(path, descriptor))
-        else:
+        try:
+            if lock(descriptor, wait=False) and is_at(descriptor, path):
+                found.append(_read(path, descriptor))
+        finally:
             os.close(descriptor)
     return found
 
@@ -153,4 +148,4 @@ def _read(path: Path, descriptor: int) -> DeadRun:
         said = trace.splitlines()[0].decode("utf-8", "replace").removeprefix(_TRACE_START)
         error = f"the process crashed in this clip ({said}); --retry-failed tries it again"
         entry = replace(entry, error=error)
-    return DeadRun(entry, bool(trace), set_aside, path, descriptor)
+    return DeadRun(entry, bool(trace), set_aside, path)
