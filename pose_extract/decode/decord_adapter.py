@@ -41,6 +41,10 @@ def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
         return "the file is damaged, trimmed or stores no times"
     if table.pixel_aspect != 1 or not geometry.is_stored:
         return "the frames are not stored as they are shown"
+    try:
+        str(table.path).encode()
+    except UnicodeEncodeError:
+        return "it takes names in UTF-8 alone"
     return None
 
 

@@ -60,6 +60,11 @@ class DecodeProcess:
         self._is_timed_out = False
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         """Whether it can answer."""
         return self._process.poll() is None
