@@ -193,11 +193,12 @@ def test_a_config_from_elsewhere_is_code_and_needs_trust(tmp_path, monkeypatch):
             Extractor(ExtractConfig(pose=path, pose_checkpoint="a.pth", detector="whole-frame"))
         with pytest.raises(SkelactError, match="--trust-config"):
             mmpose_zoo.read_mmpose_config(path)
-    result = CliRunner().invoke(
-        main,
-        ["extract", "a.mp4", "--out", "out", "--pose", str(path), "--pose-checkpoint", "a.pth"],
-    )
+    (tmp_path / "a.mp4").touch()
+    command = ["extract", str(tmp_path / "a.mp4"), "--out", str(tmp_path / "out")]
+    network = ["--pose", str(path), "--pose-checkpoint", "a.pth"]
+    result = CliRunner().invoke(main, [*command, *network])
     assert result.exit_code == 1
+    assert "--trust-config" in result.output
     assert not mark.exists()
     with pytest.raises(SkelactError, match="expected the config of a top-down heatmap model"):
         mmpose_zoo.read_mmpose_config(tmp_path / "mmpose" / "net.py")
