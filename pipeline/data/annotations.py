@@ -18,7 +18,7 @@ from ...pose_extract.common.files import atomic_write, shared_folder
 from ...pose_extract.common.safe_pickle import load_pickle
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.store.manifest import ManifestEntry
-from .record import MAX_CLASSES, NO_LABEL, read_record, shown, whole_number
+from .record import MAX_CLASSES, NO_LABEL, name_of, read_record, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def _read_annotations(records: object) -> dict[str, Annotation]:
             annotation = Annotation(**read_record(record))
         except ValueError as error:
             name = record.get("frame_dir") if isinstance(record, Mapping) else None
-            called = f" ({name!r})" if isinstance(name, str) else ""
+            called = f" ({shown(name)})" if isinstance(name, str) else ""
             raise ValueError(f"annotation {i}{called}: {error}") from None
         if annotation.frame_dir in annotations:
             raise ValueError(
@@ -170,45 +170,56 @@ def _read_splits(splits: object) -> dict[str, list[str]]:
         raise ValueError(f"split: expected a dictionary of lists of clips, got {shown(splits)}")
     found = {}
     for split, clips in splits.items():
+        name = name_of(split)
+        if name is None:
+            raise ValueError(f"split: expected names of splits, got {shown(split)}")
         if isinstance(clips, np.ndarray) and clips.ndim == 1:
             clips = clips.tolist()
         if isinstance(clips, (set, frozenset)):
             clips = sorted(clips, key=str)
         if not isinstance(clips, (list, tuple)):
-            raise ValueError(f"split {split!r}: expected a list of clips, got {shown(clips)}")
-        for clip in clips:
-            if not isinstance(clip, str) and whole_number(clip) is None:
-                raise ValueError(f"split {split!r}: expected names of clips, got {shown(clip)}")
-        found[str(split)] = [str(clip) for clip in clips]
+            raise ValueError(f"split {shown(split)}: expected a list of clips, got {shown(clips)}")
+        names = [name_of(clip) for clip in clips]
+        if None in names:
+            bad = shown(clips[names.index(None)])
+            raise ValueError(f"split {shown(split)}: expected names of clips, got {bad}")
+        found[name] = [str(clip) for clip in names]
     return found
 
 
 def _read_label_names(
     data: Mapping[str, Any], annotations: Mapping[str, Annotation]
 ) -> tuple[str, ...] | None:
-    """Return the class names, or None; each name is there once, and each label has one."""
-    key = "label_names" if data.get("label_names") is not None else "classes"
-    names = data.get(key)
+    """Return the class names, or None.
+
+    Raises:
+        ValueError: if ``label_names`` is no list of names that differ, one for each label.
+    """
+    if data.get("label_names") is None:
+        try:
+            return _checked_names("classes", data.get("classes"), annotations)
+        except ValueError:
+            return None  # not an entry of ours: it may hold anything
+    return _checked_names("label_names", data["label_names"], annotations)
+
+
+def _checked_names(
+    key: str, names: Any, annotations: Mapping[str, Annotation]
+) -> tuple[str, ...] | None:
     if isinstance(names, np.ndarray) and names.ndim == 1:
         names = names.tolist()
-    if key == "classes" and not isinstance(names, (list, tuple)):
-        return None  # not an entry of ours: it may hold anything
-    if not isinstance(names, (list, tuple)) or not all(
-        isinstance(name, str) or whole_number(name) is not None for name in names
-    ):
+    if not isinstance(names, (list, tuple)) or any(name_of(name) is None for name in names):
         raise ValueError(f"{key}: expected a list of class names, got {shown(names)}")
-    if not names:
-        return None
-    texts = tuple(map(str, names))
+    texts = tuple(str(name_of(name)) for name in names)
     if len(set(texts)) < len(texts):
         raise ValueError(f"{key}: expected each class name once, got {_repeated(texts)!r} twice")
     for clip in annotations.values():
-        if clip.label >= len(texts):
+        if texts and clip.label >= len(texts):
             raise ValueError(
                 f"{clip.frame_dir}: label {clip.label} has no name: {key} has {len(texts)} (0 to "
                 f"{len(texts) - 1})"
             )
-    return texts
+    return texts or None
 
 
 def _repeated(names: Iterable[str]) -> str:

@@ -23,6 +23,9 @@ MAX_CLASSES = 100_000
 # No frame is a million pixels wide; beyond it the arithmetic of float32 would give infinities.
 _MAX_PIXELS = 1e6
 
+# Names of clips are paths, and those have at most 4096 bytes on Linux.
+_MAX_NAME = 4096
+
 # JHMDB's 15 joints in the order of its files, by their COCO names; COCO has no neck and no belly.
 _JHMDB_15 = (
     None, None, "nose", "right_shoulder", "left_shoulder", "right_hip", "left_hip", "right_elbow",
@@ -78,6 +81,15 @@ def whole_number(value: object) -> int | None:
     return None
 
 
+def name_of(value: object) -> str | None:
+    """Return a name as text, also a whole number's; None for anything else, or an absurd length."""
+    number = whole_number(value)
+    if number is not None:
+        return str(number)
+    is_name = isinstance(value, str) and 0 < len(value) <= _MAX_NAME
+    return str(value) if is_name else None
+
+
 def shown(value: object) -> str:
     """Return a value as an error shows it: short, however long it is."""
     if isinstance(value, np.ndarray) and value.ndim:
@@ -88,11 +100,12 @@ def shown(value: object) -> str:
 def _frame_dir(record: Mapping[str, Any]) -> str:
     if "frame_dir" not in record:
         raise ValueError("it has no 'frame_dir'; expected the name of the clip")
-    name = record["frame_dir"]
-    number = whole_number(name)
-    if number is None and not (isinstance(name, str) and name):
-        raise ValueError(f"frame_dir: expected the name of the clip, got {shown(name)}")
-    return str(name) if number is None else str(number)
+    name = name_of(record["frame_dir"])
+    if name is None:
+        raise ValueError(
+            f"frame_dir: expected the name of the clip, got {shown(record['frame_dir'])}"
+        )
+    return name
 
 
 def _label(value: object) -> int:

@@ -187,6 +187,8 @@ def write_file_of(path, **changes):
         ({"annotations": ["a"]}, "annotation 0: expected a dictionary, got 'a'"),
         ({"split": ["a"]}, r"split: expected a dictionary of lists of clips, got \['a'\]"),
         ({"split": {"train": "a"}}, "split 'train': expected a list of clips, got 'a'"),
+        ({"split": {"train": ["a" * 5000]}}, "split 'train': expected names of clips, got 'aaa"),
+        ({"split": {("a", "b"): ["a"]}}, r"split: expected names of splits, got \('a', 'b'\)"),
         ({"split": {"train": [["a"]]}}, r"split 'train': expected names of clips, got \['a'\]"),
         ({"label_names": "ab"}, "label_names: expected a list of class names, got 'ab'"),
         ({"label_names": [["a"], ["b"]]}, "label_names: expected a list of class names"),
@@ -207,7 +209,14 @@ def test_class_names_are_read_under_either_name(tmp_path):
     assert load_annotations(path).label_names == ("x", "y")
     path = write_file_of(tmp_path / "a.pkl", classes=["x", "y"], label_names=["p", "q"])
     assert load_annotations(path).label_names == ("p", "q")
-    for other in ({"classes": 15}, {"label_names": None}, {"label_names": []}, {}):
+    for other in (
+        {"classes": 15},
+        {"classes": ["x"]},
+        {"classes": [{}]},
+        {"label_names": None},
+        {"label_names": []},
+        {},
+    ):
         data = load_annotations(write_file_of(tmp_path / "a.pkl", **other))
         assert (data.label_names, data.num_classes) == (None, 2)
 
