@@ -1,4 +1,4 @@
-"""Annotation files with a strange value anywhere: clear errors, or finite clips of known classes."""
+"""Annotation files with a strange value anywhere: clear errors, or finite clips."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ STRANGE = [
 
 def paths(value, before=()):
     yield before
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items if isinstance(value, (dict, list)) else ():
-        yield from paths(inner, (*before, key))
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths(inner, (*before, key))
 
 
 def changed(data, path, rng):
