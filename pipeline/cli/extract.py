@@ -196,10 +196,12 @@ def extract(
     from ...pose_extract.batch import Shard, extract_clips
     from ...pose_extract.common.files import check_is_no_source
     from ...pose_extract.store.npz import cache_path
+    from ..data.annotations import label_index
 
     clips = find_clips(sources, lambda clip: not os.path.exists(cache_path(out, clip.clip_id)))
     if annotations:
         check_is_no_source(annotations, [*sources, *(clip.path for clip in clips)])
+        label_index(clip.label for clip in clips)  # labels that cannot be are told before the run
     extractor = make_extractor(options)
     with _ProgressTable() as table:
         summary = extract_clips(
