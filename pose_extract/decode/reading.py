@@ -32,12 +32,10 @@ class VideoFile:
     Attributes:
         table: Its packets.
         geometry: How its frames become upright.
-        decord_failed: Whether decord turned out not to be exact in it.
     """
 
     table: PacketTable
     geometry: Geometry
-    decord_failed: bool = False
 
     def info(self, decoder: Decoder) -> VideoInfo:
         """Return the facts that a reader is given."""
@@ -59,8 +57,6 @@ class VideoFile:
         """Return why PyAV has to read the file; None if decord is exact."""
         if decoder == "pyav":
             return "PyAV is asked for"
-        if self.decord_failed:
-            return "it loses frames of this file"
         return why_inexact(self.table, self.geometry)
 
     def frames(
@@ -106,7 +102,6 @@ class VideoFile:
         near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
         errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}
         if errors.get(last.index, np.inf) > min(errors.values(), default=0.0):
-            self.decord_failed = True
             raise InexactError(
                 f"decord lost frames before frame {last.index} ({reason}); "
                 "open the file again, PyAV reads it then"

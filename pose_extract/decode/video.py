@@ -6,6 +6,7 @@ known to be exact, PyAV all others (``reading.py``), in a process of its own (``
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import weakref
@@ -14,10 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from .frames import FrameBatch, VideoError, VideoInfo
+from .frames import FrameBatch, InexactError, VideoError, VideoInfo
 from .process import WORKERS, DecodeProcess
 
 T = TypeVar("T")
+
+# Files of which decord lost frames in this process; see ``_file_key``.
+_INEXACT: set[tuple[str, int, int]] = set()
 
 
 class VideoReader:
@@ -76,7 +80,7 @@ class VideoReader:
         number = self._num_reads
         self._worker.read(path, self._decoder, start, stop, self._num_threads)
         count, last = 0, start - 1
-        while batch := self._worker.next_batch(path, batch_size):
+        while batch := self._next_batch(batch_size):
             first = int(batch.frame_inds[0])
             if first <= last or (stop is not None and batch.frame_inds[-1] >= stop):
                 raise VideoError(f"{path}: expected frames after {last}, the decoder gave {first}")
@@ -92,6 +96,13 @@ class VideoReader:
                 f"{path}: expected frames from {start} on, none could be decoded "
                 f"(the file holds {self.info.num_frames})"
             )
+
+    def _next_batch(self, batch_size: int) -> FrameBatch | None:
+        try:
+            return self._worker.next_batch(self.info.path, batch_size)
+        except InexactError:
+            _INEXACT.add(_file_key(self.info.path))
+            raise
 
 
 def open_video(
@@ -123,12 +134,19 @@ def open_video(
         raise VideoError(f"{path}: expected a video file, got a folder")
     if stat.st_size == 0:
         raise VideoError(f"{path}: the file is empty")
+    if decoder == "auto" and _file_key(path) in _INEXACT:
+        decoder = "pyav"
     worker = WORKERS.take()
     try:
         return VideoReader(worker, worker.open(path, decoder), decoder, num_threads)
     except BaseException:
         WORKERS.give_back(worker)
         raise
+
+
+def _file_key(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
