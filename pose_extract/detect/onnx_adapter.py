@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..common.device import default_threads
+from ..common.text import one_line
 from ..decode.frames import FrameBatch
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
@@ -22,6 +23,8 @@ _PADDING = 114
 _DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
 _STRIDE = 32
 _PERSON = 0
+# More than any published detector takes; the file may say any number.
+_MAX_SIDE = 4096
 
 
 class ONNXDetector:
@@ -91,26 +94,37 @@ class ONNXDetector:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
-            raise SkelactError(f"{path}: ONNX Runtime cannot load it: {error}") from None
-        self._read_shapes(path)
+            raise SkelactError(f"{path}: ONNX Runtime cannot load it: {one_line(error)}") from None
+        try:
+            self._read_shapes(path)
+        except SkelactError:
+            self._session = None
+            raise
 
     def _read_shapes(self, path: Path) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        names = [output.name for output in outputs]
-        shape = inputs[0].shape
-        if len(inputs) != 1 or len(shape) != 4 or len(outputs[0].shape) != 3:
+        found = f"inputs {_described(inputs)} and outputs {_described(outputs)}"
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        ranks = [len(output.shape) for output in outputs]
+        if len(shape) != 4 or inputs[0].type != "tensor(float)" or ranks[:1] != [3]:
             raise SkelactError(
-                f"{path}: expected one input (B,3,H,W) and boxes (B,n,5) with non-maximum "
-                f"suppression inside, got input {shape} and outputs {names}"
+                f"{path}: expected one input (B,3,H,W) of float32 and boxes (B,n,5) with "
+                f"non-maximum suppression inside, got {found}"
             )
+        self._path = path
         self._input = inputs[0].name
-        self._num_outputs = len(names)
+        self._num_outputs = len(outputs)
         fixed = isinstance(shape[2], int) and isinstance(shape[3], int)
         width, height = (
             round(side * self._size_factor / _STRIDE) * _STRIDE
             for side in _DEFAULT_SIZE_WH[self._family]
         )
         self._size_wh = (shape[3], shape[2]) if fixed else (width, height)
+        channels = shape[1] if isinstance(shape[1], int) else 3
+        if channels != 3 or not all(1 <= side <= _MAX_SIDE for side in self._size_wh):
+            raise SkelactError(
+                f"{path}: expected images of 3 channels and sides up to {_MAX_SIDE}, got {found}"
+            )
         self._takes_batches = not isinstance(shape[0], int) and self._runs_on_two()
 
     def _runs_on_two(self) -> bool:
@@ -127,24 +141,37 @@ class ONNXDetector:
         """Return the people of each frame."""
         self.load()
         boxed = [self._letterbox(frame) for frame in batch.frames]
-        tensors = np.stack([tensor for tensor, _ in boxed])
+        shape: tuple[int, int] = batch.frames.shape[1:3]
+        try:
+            outputs = self._run(np.stack([tensor for tensor, _ in boxed]))
+            people = [self._people(*output) for output in zip(*outputs[:2])]
+        except Exception as error:  # ONNX Runtime's own, and shapes that no detector gives
+            raise SkelactError(f"{self._path}: the network fails: {one_line(error)}") from None
+        return [
+            Detections.clean(
+                found[:, :4] / ratio, found[:, 4], shape, self._score_thr, self._max_det
+            )
+            for found, (_, ratio) in zip(people, boxed)
+        ]
+
+    def _run(self, tensors: np.ndarray) -> list[Any]:
+        """Return the network's outputs for images (B, 3, H, W) float32, each B long."""
         if self._takes_batches:
-            outputs = self._session.run(None, {self._input: tensors})
+            outputs: list[Any] = self._session.run(None, {self._input: tensors})
         else:
             parts = [self._session.run(None, {self._input: tensor[None]}) for tensor in tensors]
             outputs = [[part[i][0] for part in parts] for i in range(self._num_outputs)]
-        dets = outputs[0]
-        labels = outputs[1] if len(outputs) > 1 else [np.zeros(len(found)) for found in dets]
-        shape: tuple[int, int] = batch.frames.shape[1:3]
-        result = []
-        for (_, ratio), found, classes in zip(boxed, dets, labels):
-            people = found[classes == _PERSON]
-            result.append(
-                Detections.clean(
-                    people[:, :4] / ratio, people[:, 4], shape, self._score_thr, self._max_det
-                )
-            )
-        return result
+        for output in outputs:
+            if len(output) != len(tensors):
+                raise ValueError(f"{len(output)} results for {len(tensors)} images")
+        return outputs
+
+    @staticmethod
+    def _people(found: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return those of the boxes (n, 5) of an image whose label is that of a person."""
+        if found.ndim != 2 or found.shape[1] != 5:
+            raise ValueError(f"boxes of shape {found.shape}, expected (n, 5)")
+        return found if labels is None else found[labels == _PERSON]
 
     def _letterbox(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the network's input (3, H, W) float32 and the scale from frame to input."""
@@ -158,3 +185,7 @@ class ONNXDetector:
         if self._family == "rtmdet":
             tensor = (tensor - _RTMDET_MEAN) / _RTMDET_STD
         return np.ascontiguousarray(tensor.transpose(2, 0, 1)), ratio
+
+
+def _described(values: Any) -> str:
+    return one_line([(value.name, value.type, value.shape) for value in values], 150)

@@ -210,14 +210,48 @@ def test_an_onnx_file_by_path_people_alone_in_the_frames_pixels(tmp_path, batch)
     assert detector.identity()["name"] == "yolox_tiny.onnx"
 
 
-def test_an_onnx_file_that_is_no_detector(tmp_path):
-    node = helper.make_node("Relu", ["x"], ["y"])
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
+def write_one_node(path, operator, input_shape, output_shape, kind=TensorProto.FLOAT, **attributes):
+    node = helper.make_node(operator, ["x"], ["y"], **attributes)
+    values = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, shape in (("x", input_shape), ("y", output_shape))
+    ]
     graph = helper.make_graph([node], "net", values[:1], values[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, str(tmp_path / "relu.onnx"))
-    with pytest.raises(SkelactError, match="with non-maximum suppression inside"):
-        build_detector(str(tmp_path / "relu.onnx")).load()
+    onnx.save(model, str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "output_shape", "kind", "message"),
+    [
+        ([1, 2], [1, 2], TensorProto.FLOAT, "with non-maximum suppression inside"),
+        (["b", 3, 64, 64], ["b", 3, 64], TensorProto.FLOAT16, "of float32"),
+        (["b", 4, 64, 64], ["b", 4, 64], TensorProto.FLOAT, "3 channels and sides up to 4096"),
+        (["b", 3, 1 << 30, 64], ["b", 3, 64], TensorProto.FLOAT, "sides up to 4096"),
+    ],
+)
+def test_an_onnx_file_that_is_no_detector(tmp_path, input_shape, output_shape, kind, message):
+    path = tmp_path / "other.onnx"
+    if len(input_shape) == 2:
+        write_one_node(path, "Relu", input_shape, output_shape, kind)
+    else:
+        write_one_node(path, "ReduceMax", input_shape, output_shape, kind, axes=[2], keepdims=0)
+    detector = build_detector(str(path))
+    for _ in range(2):  # a second time is no other error
+        with pytest.raises(SkelactError, match=message):
+            detector.load()
+
+
+def test_an_onnx_file_whose_boxes_are_none(tmp_path):
+    path = write_one_node(
+        tmp_path / "max.onnx", "ReduceMax", ["b", 3, 64, 64], ["b", 3, 64], axes=[2], keepdims=0
+    )
+    with pytest.raises(SkelactError, match=r"network fails: boxes of shape \(3, 64\)"):
+        build_detector(path).detect(batch_of(BLANK), "a.mp4")
+
+
+def test_an_onnx_file_that_is_no_network(tmp_path):
     (tmp_path / "text.onnx").write_text("not a network")
     with pytest.raises(SkelactError, match="ONNX Runtime cannot load it"):
         build_detector(str(tmp_path / "text.onnx")).load()

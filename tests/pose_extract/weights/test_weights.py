@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import socket
 import threading
 import zipfile
 from functools import partial
@@ -143,6 +144,108 @@ def test_the_hash_in_a_file_name_is_checked(server):
     assert fetch_file(f"{url}/net-{SHA256[:8]}_20200101.pth").is_file()
     with pytest.raises(WeightsError, match="expected sha256 00000000"):
         fetch_file(f"{url}/net-00000000_20200101.pth")
+
+
+def test_two_addresses_with_one_file_name_are_two_files(server):
+    folder, url = server
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "net.onnx").write_text(name)
+    paths = [fetch_file(f"{url}/{name}/net.onnx?download=1") for name in ("one", "two")]
+    assert [path.read_text() for path in paths] == ["one", "two"]
+    assert [path.name for path in paths] == ["net.onnx", "net.onnx"]
+    (folder / "one" / "net.onnx").unlink()
+    assert fetch_file(f"{url}/one/net.onnx?download=1") == paths[0]
+
+
+def test_a_checkpoint_that_an_earlier_version_fetched_is_taken_up(tmp_path):
+    name = f"net-{SHA256[:8]}_20200101.pth"
+    earlier = tmp_path / "cache" / "weights" / name
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(CONTENT)
+    assert fetch_file(f"http://127.0.0.1:9/{name}") == earlier
+    earlier.write_bytes(b"another")
+    with pytest.raises(WeightsError, match="cannot fetch"):
+        fetch_file(f"http://127.0.0.1:9/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("page.html", b"x"),  # by its type
+        ("page.onnx", b"\n<!DOCTYPE HTML><title>Sign in</title>"),
+        ("empty.onnx", b""),
+        ("half.pth", b"PK\x03\x04" + b"0" * 100),
+    ],
+)
+def test_pages_and_parts_are_not_kept(server, tmp_path, name, content):
+    folder, url = server
+    (folder / name).write_bytes(content)
+    for address in (f"{url}/{name}", (folder / name).as_uri()):
+        with pytest.raises(WeightsError, match=f"cannot fetch .*{name}: expected a"):
+            fetch_file(address)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_is_none_or_unpacks_to_too_much(server, monkeypatch, tmp_path):
+    folder, url = server
+    (folder / "bad.zip").write_bytes(b"no archive")
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.onnx", b"0" * 10_000)
+    monkeypatch.setattr(weights, "_MAX_BYTES", 9_000)
+    for name in ("bad.zip", "bomb.zip"):
+        with pytest.raises(WeightsError, match=f"{name}: expected (a zip archive|at most)"):
+            fetch_file(f"{url}/{name}")
+    (folder / "large.onnx").write_bytes(b"0" * 10_000)
+    with pytest.raises(WeightsError, match="expected at most"):
+        fetch_file(f"{url}/large.onnx")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ftp://host/a.onnx", "expected http://HOST/FILE"),
+        ("data://,a.onnx", "expected http://HOST/FILE"),
+        ("javascript://a.onnx", "expected http://HOST/FILE"),
+        ("http:///a.onnx", "expected http://HOST/FILE"),
+        ("://a.onnx", "expected http://HOST/FILE"),
+        ("http://host:port/a.onnx", "is no address"),
+        ("http://[::1/a.onnx", "is no address"),
+        ("http://host/", "names no file"),
+        ("http://host", "names no file"),
+        ("http://host/..", "names no file"),
+        ("http://127.0.0.1:9/a b.onnx", "write them as %20"),
+        ("http://127.0.0.1:9/a\x1b.onnx", "control characters"),
+        ("http://" + "a" * 70 + ".example/a.onnx", "cannot fetch"),
+        ("http://127.0.0.1:9/caf\xe9.onnx", "cannot fetch"),
+        ("http://127.0.0.1:9/%2e%2e%2f%2e%2e%2fa.onnx", "cannot fetch"),
+        ("file:///none/a.onnx", "cannot fetch"),
+        ("file:///tmp", "cannot fetch"),
+    ],
+)
+def test_bad_addresses_are_clear_errors(tmp_path, url, message):
+    with pytest.raises(WeightsError, match=message) as raised:
+        fetch_file(url)
+    assert len(str(raised.value)) < 400
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_missing_file_and_an_answer_that_is_no_http(server, tmp_path):
+    _, url = server
+    with pytest.raises(WeightsError, match="none.onnx: HTTP 404"):
+        fetch_file(f"{url}/none.onnx")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(WeightsError, match="cannot fetch"):
+            fetch_file(f"http://127.0.0.1:{listening.getsockname()[1]}/a.onnx")
 
 
 def test_an_unknown_name_lists_the_known_ones():
