@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .outputs import check_outputs
+
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -92,6 +94,7 @@ def train(
 
     settings = load_config(DistillConfig, config, "distill", overrides)
     folder = work_dir or Path("work_dirs") / f"distill_{Path(config).stem}_{seed}"
+    check_outputs([("--work-dir", folder / f"{settings.kind}.json")], [init])
     path = run(
         settings,
         labels,
@@ -129,6 +132,7 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
     from ..distill.held_out import measure_by_name
     from ..distill.labelled_frames import LabelledFrames
 
+    check_outputs([("--json", json_path)], names)
     labelled = LabelledFrames.load(labels)
     results: dict[str, dict[str, float]] = {}
     table = Table(title="held-out sources", title_justify="left")

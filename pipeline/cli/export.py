@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .measure import FILE
+from .outputs import check_outputs
 
 if TYPE_CHECKING:
     from ..data.annotations import Annotation
@@ -32,6 +33,7 @@ def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str
 
     if (ann_file is None) != (split is None):
         raise click.UsageError("--ann-file and --split belong together")
+    check_outputs([("--onnx", out)], [checkpoint, ann_file])
     if ann_file is None or split is None:
         clips = simulated_clips(_NUM_CLIPS)
     else:

@@ -11,6 +11,7 @@ import click
 
 from ...pose_extract.common.text import printable
 from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
+from .outputs import check_outputs, files_of
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -194,13 +195,13 @@ def extract(
 
     require_mmpose()
     from ...pose_extract.batch import Shard, extract_clips
-    from ...pose_extract.common.files import check_is_no_source
     from ...pose_extract.store.npz import cache_path
     from ..data.annotations import label_index
 
     clips = find_clips(sources, lambda clip: not os.path.exists(cache_path(out, clip.clip_id)))
+    inputs = [*sources, *(clip.path for clip in clips), *files_of(options), out / "manifest.jsonl"]
+    check_outputs([("--annotations", annotations)], inputs)
     if annotations:
-        check_is_no_source(annotations, [*sources, *(clip.path for clip in clips)])
         label_index(clip.label for clip in clips)  # labels that cannot be are told before the run
     extractor = make_extractor(options)
     with _ProgressTable() as table:

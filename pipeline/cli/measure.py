@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from .outputs import check_outputs
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 LABEL_MAP = click.option(
@@ -59,6 +61,7 @@ def evaluate(
     from ...pose_extract.common.files import atomic_write
     from ..evaluation.evaluate import evaluate_checkpoint
 
+    check_outputs([("--json", json_path)], [checkpoint, ann_file, label_map])
     result = evaluate_checkpoint(
         checkpoint,
         ann_file,

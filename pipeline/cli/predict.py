@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .extract import find_clips, make_extractor, pose_options
+from .outputs import check_outputs, files_of
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
@@ -49,7 +50,6 @@ def predict(
 
     require_mmpose()
     from ... import SkelactError
-    from ...pose_extract.common.files import check_is_no_source
     from ..inference.pipeline import Pipeline
     from ..inference.tables import write_json
 
@@ -65,10 +65,10 @@ def predict(
         for source in sources
         if overlay
     }
-    for target in [*overlays.values(), *([json_path] if json_path else [])]:
-        check_is_no_source(target, [*clips, *(source.path for source in sources)])
-    if json_path in overlays.values():
-        raise SkelactError(f"--json and --overlay: expected two files, got {json_path} for both")
+    check_outputs(
+        [("--json", json_path), *(("--overlay", path) for path in overlays.values())],
+        [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
+    )
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     entries, is_whole = [], True
     for prediction in model.stream(sources):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .outputs import check_outputs
+
 
 @click.group()
 def synth() -> None:
@@ -57,6 +59,7 @@ def diving(
     from ..synth.dataset import SynthConfig, write_diving
     from ..synth.sheet import draw_sheet
 
+    check_outputs([("--out", out), ("--sheet", sheet)], [])
     splits = {"train": train, "val": val, "test": test}
     count = write_diving(out, splits, seed=seed, config=SynthConfig(noise=noise))
     click.echo(f"{out}: {count} synthetic dives of 48 classes")

@@ -282,15 +282,6 @@ def test_control_characters_of_a_name_are_not_sent_to_the_terminal(monkeypatch, 
     assert "a\\x1b[2J.mp4" in result.output
 
 
-def test_one_file_for_two_outputs_is_refused(tmp_path):
-    clip = write_clip(tmp_path / "clip.mp4", 5)
-    both = str(tmp_path / "o.mp4")
-    result = CliRunner().invoke(main, ["predict", str(clip), "--overlay", both, "--json", both])
-    assert result.exit_code == 1
-    assert "--json and --overlay: expected two files" in result.output
-    assert not Path(both).exists()
-
-
 def test_an_overlay_of_another_kind_is_refused_before_any_work(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", 5)
     result = CliRunner().invoke(main, ["predict", str(clip), "--overlay", str(tmp_path / "o.avi")])

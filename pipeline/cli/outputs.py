@@ -1,0 +1,65 @@
+"""What a command writes is never what it reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+# Options of ``pose_options`` that may name files.
+_FILE_OPTIONS = ("boxes", "detector", "pose", "pose_checkpoint", "aligner")
+_BUNDLE_SUFFIXES = (".json", ".safetensors")
+
+
+def check_outputs(
+    outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[str | Path | None]
+) -> None:
+    """Check, before any work, that no file to be written is read, or is written twice.
+
+    Any other file that is named as an output is replaced, as users of command lines expect.
+
+    Args:
+        outputs: Options and the files that they name, None where they are not given.
+        inputs: What the command reads: files, None, and names that are maybe no files; of an
+            exported bundle one of its two files.
+
+    Raises:
+        SkelactError: if an output is one of the inputs, also by another name of the same file, or
+            two options name one file.
+    """
+    from ... import SkelactError
+    from ...pose_extract.common.files import check_is_no_source
+
+    read = [Path(name) for name in inputs if name is not None]
+    read += [
+        path.with_suffix(suffix)
+        for path in read
+        if path.suffix in _BUNDLE_SUFFIXES
+        for suffix in _BUNDLE_SUFFIXES
+    ]
+    # One look at each file: a folder has thousands of clips, and an overlay for each.
+    known = {identity for path in read if (identity := _identity(path))}
+    options: dict[str, str] = {}
+    for option, path in outputs:
+        if path is None:
+            continue
+        if _identity(path) in known:
+            check_is_no_source(path, read)
+        other = options.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise SkelactError(f"{other} and {option}: expected two files, got {path} for both")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what all names of one file have in common, or None where there is no file."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def files_of(options: Mapping[str, Any]) -> list[str | Path]:
+    """Return the values of ``pose_options`` that may be files."""
+    return [options[name] for name in _FILE_OPTIONS if options.get(name) is not None]

@@ -1,0 +1,122 @@
+"""No command writes over what it reads, by whatever name, and none writes a file twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from clips import write_clip
+
+from skelact import SkelactError
+from skelact.pipeline.cli.main import main
+from skelact.pipeline.cli.outputs import check_outputs, files_of
+from skelact.pose_extract.common.files import PACKAGE_FOLDER
+
+LOST = "is one of the sources and would be lost"
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A clip, a list, boxes, an annotation file and an exported bundle; none is ever changed."""
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", 5)
+    Path("list.csv").write_text("path\nclip.mp4\n")
+    Path("boxes.json").write_text("{}")
+    Path("map.json").write_text("{}")
+    Path("ann.pkl").write_bytes(pickle.dumps({"split": {}, "annotations": []}))
+    shipped = PACKAGE_FOLDER / "models" / "pretrained" / "penn_action_video"
+    for suffix in (".json", ".safetensors"):
+        Path(f"net{suffix}").write_bytes(shipped.with_suffix(suffix).read_bytes())
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    yield tmp_path
+    assert {path: path.read_bytes() for path in before} == before
+
+
+COMMANDS = [
+    ("clip.mp4", "predict clip.mp4 --overlay"),
+    ("clip.mp4", "predict list.csv --overlay"),
+    ("clip.mp4", "predict clip.mp4 --json"),
+    ("list.csv", "predict list.csv --json"),
+    ("net.json", "predict clip.mp4 --checkpoint net.json --json"),
+    ("net.safetensors", "predict clip.mp4 --checkpoint net.json --json"),
+    ("boxes.json", "predict clip.mp4 --boxes boxes.json --json"),
+    ("net.json", "predict clip.mp4 --pose net.json --json"),
+    ("clip.mp4", "extract clip.mp4 --out out --annotations"),
+    ("list.csv", "extract list.csv --out out --annotations"),
+    ("boxes.json", "extract clip.mp4 --boxes boxes.json --out out --annotations"),
+    ("ann.pkl", "evaluate --ann-file ann.pkl --split val --json"),
+    ("net.json", "evaluate --checkpoint net.json --ann-file ann.pkl --split val --json"),
+    ("map.json", "evaluate --label-map map.json --ann-file ann.pkl --split val --json"),
+    ("ann.pkl", "export --ann-file ann.pkl --split val --onnx"),
+    ("net.json", "export net.json --onnx"),
+    ("net.json", "distill measure net.json --labels . --json"),
+]
+
+
+@pytest.mark.parametrize(("target", "command"), COMMANDS, ids=[" ".join(c) for c in COMMANDS])
+def test_what_a_command_reads_stays_as_it_is(inputs, target, command):
+    suffix = Path(target).suffix
+    Path("hard" + suffix).hardlink_to(target)
+    Path("soft" + suffix).symlink_to(inputs / target)
+    before = sorted(os.listdir())
+    for name in (target, f"../{inputs.name}/{target}", "hard" + suffix, "soft" + suffix):
+        result = CliRunner().invoke(main, [*command.split(), name])
+        assert result.exit_code == 1, result.output
+        assert LOST in result.output
+    assert sorted(os.listdir()) == before
+
+
+def test_the_manifest_is_no_place_for_annotations(inputs):
+    Path("out").mkdir()
+    Path("out", "manifest.jsonl").write_text("")
+    arguments = ["extract", "clip.mp4", "--out", "out", "--annotations", "out/manifest.jsonl"]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, LOST in result.output) == (1, True)
+
+
+def test_a_distillation_does_not_write_over_what_it_starts_from(inputs):
+    Path("pose.json").write_text(json.dumps({}))
+    arguments = ["distill", "train", "pose_lite_256x192", "--labels", ".", "--work-dir", "."]
+    result = CliRunner().invoke(main, [*arguments, "--init", "pose.json"])
+    assert (result.exit_code, LOST in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict clip.mp4 --overlay both.mp4 --json both.mp4",
+        "predict clip.mp4 --overlay both.mp4 --json ./both.mp4",
+        "synth diving --train 1 --val 0 --test 0 --out both.mp4 --sheet both.mp4",
+    ],
+)
+def test_two_outputs_are_two_files(inputs, command):
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code == 1
+    assert "expected two files, got" in result.output
+    assert not Path("both.mp4").exists()
+
+
+def test_names_that_are_no_files_are_no_inputs(tmp_path):
+    target = tmp_path / "a.json"
+    target.write_text("")
+    options = {"detector": "rtmdet-nano", "boxes": None, "subject": "athlete"}
+    assert files_of(options) == ["rtmdet-nano"]
+    check_outputs([("--json", target)], [None, "rtmdet-nano", "a\0b", "n" * 5000, tmp_path / "b"])
+    with pytest.raises(SkelactError, match=LOST):
+        check_outputs([("--json", target)], [*files_of({"pose": str(target)})])
+
+
+def test_thousands_of_clips_take_no_time(tmp_path):
+    paths = [tmp_path / f"{i}.mp4" for i in range(2000)]
+    for path in paths:
+        path.touch()
+        path.with_suffix(".out").touch()
+    start = time.monotonic()
+    check_outputs([("--overlay", path.with_suffix(".out")) for path in paths], paths)
+    # Each with each would be four million looks at files.
+    assert time.monotonic() - start < 2
