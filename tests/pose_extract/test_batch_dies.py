@@ -141,7 +141,7 @@ def test_a_run_beside_one_that_lives_leaves_its_files_alone(videos, tmp_path):
 @pytest.mark.slow
 def test_kills_at_random_points_by_the_commands(repository, shared):
     """``benchmarks/kill.py`` with few points: both kinds of runs end with the same bytes."""
-    command = [sys.executable, "benchmarks/kill.py", "--points", "2", "--clips", "3", "--json", "-"]
+    command = [sys.executable, "benchmarks/kill.py", "--points", "2", "--clips", "3", "--json"]
     run = subprocess.run(command, cwd=repository, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr.decode()
     figures = json.loads(run.stdout)
