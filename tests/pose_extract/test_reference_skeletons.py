@@ -20,7 +20,7 @@ from skelact.pose_extract.sources import ClipSource
 
 REFERENCE = Path(__file__).with_name("reference_skeletons.npz")
 CLIPS = {
-    "floor": ("gym/example_fx_01_normal.mp4", 8, 32),
+    "floor": ("gym/example_fx_01_normal.mp4", 8, 17),
     "street": ("people/mmaction2_demo_skeleton.mp4", 0, 20),
 }
 FIELDS = ("keypoints", "keypoint_scores", "bboxes", "track_ids")
