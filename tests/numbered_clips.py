@@ -50,6 +50,7 @@ class Recipe:
         offset: Seconds added to all presentation times.
         display: (degrees counter-clockwise, mirrored left to right, mirrored top to bottom) by
             which a player shows the stored frames.
+        sound_seconds: Length of a sound track beside it; 0 for none.
         change: What is done to the finished file.
         times_known: Whether the finished file still holds its times.
         is_damaged: Whether the finished file lacks frames.
@@ -67,6 +68,7 @@ class Recipe:
     seconds: tuple[Fraction, ...] = EVEN
     offset: Fraction = Fraction(0)
     display: tuple[int, bool, bool] = (0, False, False)
+    sound_seconds: int = 0
     change: Callable[[Path], None] | None = None
     times_known: bool = True
     is_damaged: bool = False
@@ -186,12 +188,28 @@ def _encode(recipe: Recipe, path: Path) -> None:
         degrees, left_right, top_bottom = recipe.display
         if recipe.display != (0, False, False):
             stream.set_display_rotation(degrees, hflip=left_right, vflip=top_bottom)
+        if recipe.sound_seconds:
+            sound = file.add_stream("mp2" if recipe.name.endswith(".avi") else "aac", rate=44100)
+            # Written first, as recorders do whose camera starts after their microphone.
+            file.mux([*_silence(sound, recipe.sound_seconds), *sound.encode()])
         for number, seconds in enumerate(recipe.seconds):
             frame = av.VideoFrame.from_ndarray(_stored(recipe, number), "rgb24")
             frame = frame.reformat(stream.width, height, recipe.pix_fmt)
             frame.pts, frame.time_base = round((seconds + recipe.offset) / base), base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
+
+
+def _silence(stream: av.AudioStream, seconds: int) -> list[av.Packet]:
+    # MP2 has 1152 samples in a packet, AAC 1024.
+    kind, size = ("s16", 1152) if stream.codec_context.name == "mp2" else ("fltp", 1024)
+    packets = []
+    for start in range(0, 44100 * seconds, size):
+        silence = np.zeros((1, size), np.int16 if kind == "s16" else np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, kind, "mono")
+        frame.rate, frame.pts, frame.time_base = 44100, start, Fraction(1, 44100)
+        packets += stream.encode(frame)
+    return packets
 
 
 def _quiet(recipe: Recipe) -> dict[str, str]:

@@ -104,6 +104,14 @@ INTACT = [
     Recipe("edit_list.mov", "libx264", _SIMPLE, change=trimmed_without_encoding),
     Recipe("same_times.mp4", "libx264", _SIMPLE, change=same_times, times_known=False),
     Recipe("fragmented.mp4", "libx264", _CLOSED, mux_options=_FRAGMENTED),
+    *(
+        Recipe(f"{name}.{s}", "libx264", _CLOSED, offset=Fraction(offset, 25),
+               sound_seconds=seconds)
+        for name, seconds, offset in (("longer_sound", 4, 0), ("earlier_sound", 2, 14))
+        for s in ("mp4", "mkv", "ts", "avi", "flv")
+        # AVI stores no start.
+        if (name, s) != ("earlier_sound", "avi")
+    ),
     # Geometry.
     *(
         Recipe(f"aspect_{a.numerator}_{a.denominator}.{s}", "libx264", _CLOSED,
@@ -185,6 +193,8 @@ KINDS = {
     "edit_list": "edit list (trimmed without re-encoding)",
     "same_times": "all frames at one time",
     "fragmented": "fragmented",
+    "longer_sound": "sound that lasts longer or starts earlier",
+    "earlier_sound": "sound that lasts longer or starts earlier",
     "aspect_2_1": "pixels of 2:1 and 64:45",
     "aspect_64_45": "pixels of 2:1 and 64:45",
     "rotated_90": "rotated by 90°, 180°, 270°",

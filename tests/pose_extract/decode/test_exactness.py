@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from exactness_cells import DECODERS, WAYS, Truth, WrongFrameError, check, result
 from numbered_clips import NUM_FRAMES, SIZE, drawn, make, missing, number_of, sequential
-from numbered_recipes import DAMAGED, INTACT, SIZE_CHANGE
+from numbered_recipes import DAMAGED, INTACT, KINDS, SIZE_CHANGE
 
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.video import open_video
@@ -109,6 +109,32 @@ def test_decord_is_the_first_choice_where_it_is_exact(clip, truth_of, name):
     path, truth = clip(by_name(name)), truth_of(by_name(name))
     assert result(path, truth, "auto", "whole") == ("exact", "decord")
     assert result(path, truth, "decord", "whole") == ("exact", "decord")
+
+
+def documented(repository):
+    """Return {(what, container): decoder} of the table in docs/extract.md."""
+    text = (repository / "docs" / "extract.md").read_text(encoding="utf-8")
+    rows = text.split("| what | decord | PyAV |\n")[1].split("\n\n")[0].splitlines()[1:]
+    table = {}
+    for row in rows:
+        what, *columns = (cell.strip() for cell in row.strip("|").split("|"))
+        for decoder, containers in zip(("decord", "pyav"), columns):
+            table |= {(what, name): decoder for name in containers.split(", ") if name}
+    return table
+
+
+def test_the_documented_table_is_true(clip, repository):
+    found = {}
+    for recipe in INTACT + DAMAGED:
+        if missing(recipe) is None:
+            stem, suffix = recipe.name.rsplit(".", 1)
+            with open_video(clip(recipe)) as reader:
+                found[KINDS[stem], suffix] = reader.info.decoder
+    table = documented(repository)
+    assert found == {key: table.get(key) for key in found}
+    assert {KINDS[recipe.name.rsplit(".", 1)[0]] for recipe in INTACT + DAMAGED} == {
+        what for what, _ in table
+    }
 
 
 def test_a_wrong_frame_is_seen(clip, truth_of):
