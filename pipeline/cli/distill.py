@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...pose_extract.common.text import printable
 from .outputs import check_outputs
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -41,10 +42,10 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
     for job, result in track(results, "labelling", total=len(find_jobs(list(sources)))):
         if isinstance(result, Exception):
             failed += 1
-            click.echo(f"{job.name}: {result}", err=True)
+            click.echo(printable(f"{job.name}: {result}"), err=True)
         else:
             people += result
-    click.echo(f"{out}: {people} people in {len(list(out.glob('*.npz')))} files")
+    click.echo(printable(f"{out}: {people} people in {len(list(out.glob('*.npz')))} files"))
     if failed:
         click.echo(f"sources that could not be read: {failed}", err=True)
         raise click.exceptions.Exit(1)
@@ -105,7 +106,7 @@ def train(
         resume=resume,
         quiet=quiet,
     )
-    click.echo(path)
+    click.echo(printable(path))
 
 
 @distill.command()
@@ -127,6 +128,7 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from ...pose_extract.common.files import atomic_write
     from ..distill.held_out import measure_by_name
@@ -141,7 +143,9 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
     for name in names:
         results[name] = measure_by_name(name, labelled)
         figure = next(iter(results[name])).partition("_")[0]
-        table.add_row(name, figure, *(f"{value:.3f}" for value in results[name].values()))
+        table.add_row(
+            Text(printable(name)), figure, *(f"{value:.3f}" for value in results[name].values())
+        )
     Console(width=110).print(table)
     if json_path:
         with atomic_write(json_path) as temporary:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...pose_extract.common.text import printable
 from .measure import FILE
 from .outputs import check_outputs
 
@@ -39,7 +40,7 @@ def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str
     else:
         clips = load_annotations(ann_file).select(split)[:_NUM_CLIPS]
     worst = export_onnx(checkpoint, out, clips)
-    click.echo(f"{out}: differs from torch by at most {worst:.1e} on {len(clips)} clips")
+    click.echo(f"{printable(out)}: differs from torch by at most {worst:.1e} on {len(clips)} clips")
 
 
 def simulated_clips(count: int) -> list[Annotation]:

@@ -233,7 +233,7 @@ def _write_annotations(path: Path, form: str, summary: BatchSummary, out: Path) 
     else:
         labels = label_index(entry.label for entry in summary.entries)
         count = write_sequences(path, items, labels)
-    click.echo(f"{path}: {count} annotations")
+    click.echo(f"{printable(path)}: {count} annotations")
 
 
 def _report(summary: BatchSummary, out: Path) -> None:
@@ -241,7 +241,7 @@ def _report(summary: BatchSummary, out: Path) -> None:
     done = len(summary.entries) - len(failed)
     click.echo(
         f"{done} of {len(summary.entries)} clips done ({summary.num_new} worked on now), "
-        f"{len(failed)} failed; see {out / 'manifest.jsonl'}"
+        f"{len(failed)} failed; see {printable(out / 'manifest.jsonl')}"
     )
     for entry in failed:
         click.echo(printable(f"  failed: {entry.video}: {entry.error}"), err=True)

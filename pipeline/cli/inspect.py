@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...pose_extract.common.text import printable
+
 if TYPE_CHECKING:
     from ...pose_extract.store.manifest import ManifestEntry
 
@@ -31,22 +33,29 @@ def inspect(folder: Path, videos: Path | None, page: bool) -> None:
     entries = worst_first(folder)
     _print(entries)
     if page or videos is not None:
-        click.echo(f"page: {write_page(folder, entries, videos)}")
+        click.echo(f"page: {printable(write_page(folder, entries, videos))}")
 
 
 def _print(entries: Sequence[ManifestEntry]) -> None:
+    """Print the failed clips with their errors, a line each, then a table of the others."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from ..drawing.sheet import COLUMNS
 
+    console = Console()
     table = Table()
     table.add_column("video", overflow="fold")
     for title in COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
     for entry in entries:
+        video = printable(entry.video)
         if entry.status == "done":
-            table.add_row(entry.video, *(str(getattr(entry, column)) for column in COLUMNS))
+            figures = (str(getattr(entry, column)) for column in COLUMNS)
+            table.add_row(Text(video), *figures)
         else:
-            table.add_row(entry.video, f"[red]{entry.error}[/]")
-    Console().print(table)
+            line = Text(f"failed: {video}: {printable(entry.error or '')}", style="red")
+            console.print(line, soft_wrap=True)
+    if table.row_count:
+        console.print(table)

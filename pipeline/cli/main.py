@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ... import SkelactError, __version__
+from ...pose_extract.common.text import printable
 
 # command: (module in this folder, attribute, one-line help)
 _COMMANDS = {
@@ -55,9 +56,12 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click's own: the reader of a pipe has gone
+        except click.ClickException as error:
+            error.message = printable(error.message, keep="\n")  # it names what was typed
+            raise
         except (SkelactError, OSError) as error:
             # A folder that cannot be written to, a full disk: the message names file and cause.
-            click.echo(f"skelact: {error}", err=True)
+            click.echo(printable(f"skelact: {error}", keep="\n"), err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:
             if error.name != "cv2":  # the one package that is needed and no dependency

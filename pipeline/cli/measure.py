@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ...pose_extract.common.text import printable
 from .outputs import check_outputs
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -132,14 +133,14 @@ def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
         config = load_config(FinetuneConfig, name, "finetune")
         found = measure_cost(config, num_classes, num_person)
         click.echo(
-            f"{name}: {found.parameters / 1e6:.2f} M parameters, {found.gflops:.2f} GFLOPs "
-            f"(multiply-adds) for {num_person} people over {config.preprocess.clip_len} frames"
+            f"{printable(name)}: {found.parameters / 1e6:.2f} M parameters, "
+            f"{found.gflops:.2f} GFLOPs (multiply-adds) for {num_person} people over {config.preprocess.clip_len} frames"
         )
 
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        click.echo(f"skelact: note: {note}", err=True)
+        click.echo(printable(f"skelact: note: {note}"), err=True)
 
 
 def print_figures(figures: list[dict[str, Any]], metric: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...pose_extract.common.text import printable
 from .outputs import check_outputs
 
 
@@ -62,7 +63,7 @@ def diving(
     check_outputs([("--out", out), ("--sheet", sheet)], [])
     splits = {"train": train, "val": val, "test": test}
     count = write_diving(out, splits, seed=seed, config=SynthConfig(noise=noise))
-    click.echo(f"{out}: {count} synthetic dives of 48 classes")
+    click.echo(f"{printable(out)}: {count} synthetic dives of 48 classes")
     if sheet:
         draw_sheet(sheet, _SHEET, seed=seed)
-        click.echo(sheet)
+        click.echo(printable(sheet))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ...pose_extract.common.text import printable
 from .measure import FILE, print_figures
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,7 +88,7 @@ def pretrain(
     for seed in _seeds(seeds):
         folder = _work_dir(work_dir, "pretrain", config, seed, len(seeds) < 2)
         path = run(settings, folder, seed=seed, device=device, resume=resume, quiet=quiet)
-        click.echo(path)
+        click.echo(printable(path))
 
 
 @click.command()
@@ -135,7 +136,7 @@ def finetune(
             quiet=quiet,
             half=half,
         )
-        click.echo(path)
+        click.echo(printable(path))
         figures.append(load_meta(path).figures)
     if settings.data.val_split:
         print_figures(figures, settings.data.metric)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.text import printable
 from ...pose_extract.decode.frames import VideoError
 from ...pose_extract.decode.video import open_video
 from ...pose_extract.skeleton import SkeletonSequence
@@ -35,6 +38,9 @@ COLUMNS = {
 _TILES = 12
 _TILES_PER_ROW = 6
 _TILE_HEIGHT = 150
+_MAX_TILE_WIDTH = 10 * _TILE_HEIGHT
+# More than 16k video (15360 x 8640) has; an entry may say any size.
+_MAX_PIXELS = 1 << 27
 _BACKGROUND = 24
 _JPEG_QUALITY = 85
 _FRAMES_PER_BATCH = 16
@@ -88,22 +94,46 @@ def write_page(folder: Path, entries: Sequence[ManifestEntry], videos: Path | No
 
 def _section(folder: Path, entry: ManifestEntry, videos: Path | None) -> str:
     """Return a clip's part of the page, and write its sheet."""
-    title = f"<h2>{escape(entry.video)}</h2>"
+    title = f"<h2>{escape(printable(entry.video))}</h2>"
     if entry.status != "done" or entry.output is None:
-        return f"{title}<p>{escape(entry.error or '')}</p>"
-    sequence = load_sequence(folder / entry.output)
-    write_sheet(folder / "inspect" / f"{entry.video}.jpg", sequence, videos)
-    figures = ", ".join(f"{title} {getattr(entry, name)}" for name, title in COLUMNS.items())
-    name = escape(f"{entry.video}.jpg", quote=True)
-    return f"{title}<p>{escape(figures)}</p><img src='{name}' loading='lazy'>"
+        return f"{title}<p>{escape(printable(entry.error or ''))}</p>"
+    figures = ", ".join(f"{name} {getattr(entry, column)}" for column, name in COLUMNS.items())
+    sheet = f"{entry.video}.jpg"
+    try:
+        sequence = load_sequence(_below(folder, entry.output))
+        write_sheet(_below(folder / "inspect", sheet), sequence, videos)
+    # Whatever is wrong with one clip's skeletons, the page shows the others.
+    except Exception as error:
+        why = escape(f"no image: {printable(error)}")
+        return f"{title}<p>{escape(figures)}</p><p>{why}</p>"
+    address = escape(quote(os.fsencode(sheet)))
+    return f"{title}<p>{escape(figures)}</p><img src='{address}' loading='lazy'>"
+
+
+def _below(folder: Path, name: str) -> Path:
+    """Return a path below a folder.
+
+    Raises:
+        SkelactError: if the name, which a manifest or an entry says, leads elsewhere.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise SkelactError(f"{name}: expected a path below {folder}")
+    return folder / path
 
 
 def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> None:
     """Write some frames of a clip, evenly spread, with their skeletons, as one JPEG image."""
+    height, width = sequence.img_shape
+    if sequence.num_frames == 0 or height * width > _MAX_PIXELS:
+        raise SkelactError(
+            f"expected frames of at most {_MAX_PIXELS} pixels, got {sequence.num_frames} frames of "
+            f"{width}x{height}"
+        )
     count = min(_TILES, sequence.num_frames)
     steps = np.linspace(0, sequence.num_frames - 1, count).round().astype(int)
-    scale = _TILE_HEIGHT / sequence.img_shape[0]
-    size = (max(1, round(sequence.img_shape[1] * scale)), _TILE_HEIGHT)
+    tile_width = round(width * _TILE_HEIGHT / height)
+    size = (min(max(1, tile_width), _MAX_TILE_WIDTH), _TILE_HEIGHT)
     tiles = [
         cv2.resize(draw_people(frame, sequence, int(step)), size, interpolation=cv2.INTER_AREA)
         for frame, step in zip(_frames(sequence, steps, videos), steps)
@@ -111,9 +141,11 @@ def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> 
     columns = min(_TILES_PER_ROW, len(tiles))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    # Not imwrite: names that are not UTF-8 are none for OpenCV.
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, jpeg = cv2.imencode(".jpg", np.vstack(rows)[..., ::-1], quality)
     with atomic_write(path) as temporary:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-        cv2.imwrite(str(temporary), np.vstack(rows)[..., ::-1], quality)
+        temporary.write_bytes(jpeg.tobytes())
 
 
 def _frames(sequence: SkeletonSequence, steps: np.ndarray, videos: Path | None) -> list[np.ndarray]:
@@ -121,7 +153,7 @@ def _frames(sequence: SkeletonSequence, steps: np.ndarray, videos: Path | None) 
     dark = np.full((*sequence.img_shape, 3), _BACKGROUND, np.uint8)
     found: dict[int, np.ndarray] = {}
     # The id of a cut is the path of its video, "@" and the cut.
-    source = videos / sequence.video_id.partition("@")[0] if videos else None
+    source = _below(videos, sequence.video_id.partition("@")[0]) if videos else None
     wanted = set(sequence.frame_inds[steps].tolist())
     if source is not None and source.is_file():
         try:
