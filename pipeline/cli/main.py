@@ -57,7 +57,8 @@ class _LazyGroup(click.Group):
         except BrokenPipeError:
             raise  # click's own: the reader of a pipe has gone
         except click.ClickException as error:
-            error.message = printable(error.message, keep="\n")  # it names what was typed
+            # It names what was typed. Click declares it final, for type checkers alone.
+            vars(error)["message"] = printable(error.message, keep="\n")
             raise
         except (SkelactError, OSError) as error:
             # A folder that cannot be written to, a full disk: the message names file and cause.

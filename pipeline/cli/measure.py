@@ -134,7 +134,8 @@ def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
         found = measure_cost(config, num_classes, num_person)
         click.echo(
             f"{printable(name)}: {found.parameters / 1e6:.2f} M parameters, "
-            f"{found.gflops:.2f} GFLOPs (multiply-adds) for {num_person} people over {config.preprocess.clip_len} frames"
+            f"{found.gflops:.2f} GFLOPs (multiply-adds) for {num_person} people over "
+            f"{config.preprocess.clip_len} frames"
         )
 
 
