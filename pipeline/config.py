@@ -18,6 +18,7 @@ from ..pose_extract.common.files import PACKAGE_FOLDER
 from ..pose_extract.common.plain import build_config
 from .data.augment import AugmentConfig
 from .data.preprocess import PreprocessConfig
+from .data.record import MAX_CLASSES
 from .network_config import (
     NETWORKS,
     ClassifierConfig,
@@ -53,6 +54,9 @@ __all__ = [
     "load_label_names",
     "shipped_configs",
 ]
+
+# All test clips of a batch of videos are in memory at once; PYSKL takes 10.
+MAX_TEST_CLIPS = 1000
 
 # A learning rate is made for each epoch before the first: more would fill the memory.
 _MAX_EPOCHS = 1_000_000
@@ -104,7 +108,7 @@ class DataConfig:
         expect(
             self, "val_split", self.val_split != self.train_split, "another split than train_split"
         )
-        expect_at_least(self, 0, "num_classes")
+        expect(self, "num_classes", 0 <= self.num_classes <= MAX_CLASSES, f"0 to {MAX_CLASSES}")
         expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
 
 
@@ -177,7 +181,9 @@ class RuntimeConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 1, "save_every", "val_every", "num_test_clips")
+        expect_at_least(self, 1, "save_every", "val_every")
+        is_few = 1 <= self.num_test_clips <= MAX_TEST_CLIPS
+        expect(self, "num_test_clips", is_few, f"1 to {MAX_TEST_CLIPS}")
 
 
 @dataclass(frozen=True)

@@ -142,14 +142,15 @@ def _names_and_map(
     if label_map is None:
         return data.label_names, {}
     if not isinstance(label_map, Mapping):
-        names = tuple(label_map)
+        names = tuple(map(str, label_map))
         if len(names) < data.num_classes or len(set(names)) < len(names):
             raise SkelactError(
                 f"label map: expected a name for each of the {data.num_classes} classes of "
                 f"{data.path}, each name once, got {len(names)}"
             )
         return names, {}
-    for name in label_map:
+    renamed = {str(theirs): str(ours) for theirs, ours in label_map.items()}
+    for name in renamed:
         if data.label_names is None and not name.isdecimal():
             raise SkelactError(
                 f"label map: {data.path} has no label_names; expected class indices from 0 on the "
@@ -160,7 +161,7 @@ def _names_and_map(
                 f"label map: {data.path} has no class {name!r}{_close(name, data.label_names)}; "
                 f"expected its class names on the left: {_listed(data.label_names)}"
             )
-    return data.label_names, dict(label_map)
+    return data.label_names, renamed
 
 
 def _check_num_classes(data: AnnotationFile, class_names: Sequence[str], whose: str) -> None:

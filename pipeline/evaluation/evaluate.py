@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..checkpoints.checkpoint import load_classifier
-from ..config import check_seed
+from ..config import MAX_TEST_CLIPS, check_seed
 from ..data.annotations import Annotation, load_annotations
 from ..data.labels import LabelMap, match_labels, read_label_map
 from ..inference.classify import TestProtocol, classify
@@ -101,8 +101,8 @@ def evaluate_checkpoint(
     """
     from ...pose_extract.common.device import choose_device
 
-    if num_clips is not None and num_clips < 1:
-        raise SkelactError(f"num_clips: expected at least 1, got {num_clips}")
+    if num_clips is not None and not 1 <= num_clips <= MAX_TEST_CLIPS:
+        raise SkelactError(f"num_clips: expected 1 to {MAX_TEST_CLIPS}, got {num_clips}")
     model, meta = load_classifier(Path(checkpoint) if checkpoint is not None else None)
     data = load_annotations(ann_file)
     clips = data.select(split)

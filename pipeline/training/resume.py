@@ -133,7 +133,7 @@ def _old_states(work_dir: Path) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Return whether a file of MMEngine's name is a state that skelact wrote.
 
-    Other programs on MMEngine write ``epoch_N.pth`` too, and those may be somebody's only weights.
+    Other programs on MMEngine write ``epoch_N.pth`` too, which may be all that is left of a run.
     Ours held plain data alone: MMEngine's own log history, which is none, was emptied.
     """
     try:

@@ -63,6 +63,7 @@ def test_a_map_for_a_file_without_names():
     assert labels_of(None, label_map=list(ACTIONS)) == ([2, 1, 0], "")
     numbers = {"0": "wave", "1": "turn", "2": "jump"}
     assert labels_of(None, label_map=numbers) == ([2, 1, 0], "")
+    assert labels_of(None, label_map={int(i): name for i, name in numbers.items()})[0] == [2, 1, 0]
     # The file has the first two classes alone; the list names all of the data set.
     assert labels_of(None, label_map=list(ACTIONS), labels=(0, 1, 1)) == ([2, 1, 1], "")
 

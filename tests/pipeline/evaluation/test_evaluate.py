@@ -192,7 +192,8 @@ def test_clips_without_a_label_are_an_error(ann_file, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_clips": 0}, "num_clips: expected at least 1, got 0"),
+        ({"num_clips": 0}, "num_clips: expected 1 to 1000, got 0"),
+        ({"num_clips": 10**9}, "num_clips: expected 1 to 1000, got 1000000000"),
         ({"seed": -1}, "seed: expected a whole number from 0 to 4294967295, got -1"),
         ({"joint_noise": float("nan")}, "expected joint noise of 0 or more"),
         ({"joint_noise": float("inf")}, "expected joint noise of 0 or more"),

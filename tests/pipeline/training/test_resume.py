@@ -91,7 +91,7 @@ def test_states_of_earlier_versions_are_removed(ann_file, tmp_path, caplog):
 
 
 def test_states_of_other_programs_stay(ann_file, tmp_path, caplog):
-    """MMEngine's own hold the history of its log; a cut or foreign file is nobody's to remove."""
+    """MMEngine's own hold the history of its log; a file that is cut may be theirs."""
     old_state(tmp_path / "epoch_1.pth", OLD_HUB | {"log_scalars": {"loss": [1.0]}})
     old_state(tmp_path / "epoch_2.pth", OLD_HUB | {"log_scalars": collections.deque([1])})
     torch.save({"state_dict": {}}, tmp_path / "epoch_4.pth")
