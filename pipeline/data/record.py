@@ -49,21 +49,22 @@ def read_record(record: object) -> dict[str, Any]:
     label = _label(record.get("label", NO_LABEL))
     keypoints, scores = _skeletons(record)
     num_frames = _total_frames(record.get("total_frames"), keypoints.shape[1])
-    keypoints = keypoints[:, :num_frames, :, :2].astype(np.float32)
-    scores = scores[:, :num_frames].astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is missing
+        keypoints = keypoints[:, :num_frames, :, :2].astype(np.float32, copy=False)
+        scores = scores[:, :num_frames].astype(np.float32, copy=False)
     if keypoints.shape[2] == len(_JHMDB_15):
         keypoints, scores = _jhmdb_to_coco(keypoints, scores)
     if keypoints.shape[2] != COCO_17.num_keypoints:
         raise ValueError(f"keypoint: expected 17 COCO keypoints, got {keypoints.shape[2]}")
     seen = np.asarray(np.isfinite(keypoints).all(axis=-1) & np.isfinite(scores))
-    far = np.abs(keypoints[seen & (scores > 0)]).max(initial=0)
+    far = np.abs(keypoints).max(initial=0, where=(seen & (scores > 0))[..., None])
     if far > _MAX_PIXELS:
         raise ValueError(f"keypoint: expected pixels of a frame, got a coordinate of {far:.3g}")
     return {
         "frame_dir": frame_dir,
         "label": label,
-        "keypoints": np.where(seen[..., None], keypoints, 0).astype(np.float32),
-        "keypoint_scores": np.where(seen, scores, 0).astype(np.float32),
+        "keypoints": np.where(seen[..., None], keypoints, np.float32(0)),
+        "keypoint_scores": np.where(seen, scores, np.float32(0)),
         "img_shape": _img_shape(record.get("img_shape")),
     }
 
