@@ -11,6 +11,7 @@ import click
 from interleave import interleave, report
 
 from skelact.pose_extract.effort import EFFORTS
+from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 
@@ -22,6 +23,13 @@ def extract(extractor: Extractor, clips: list[ClipSource]) -> None:
             raise click.ClickException(f"{result.clip.clip_id}: {result.error}")
 
 
+def first_frames(clip: ClipSource, frames: int) -> ClipSource:
+    """Return the first frames of a clip, or all that it has."""
+    with open_video(clip.path) as reader:
+        stop = min(frames, reader.info.num_frames)
+    return ClipSource(clip.path, clip.clip_id, start_frame=0, end_frame=stop)
+
+
 @click.command()
 @click.argument("videos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--rounds", default=3, show_default=True)
@@ -29,10 +37,7 @@ def extract(extractor: Extractor, clips: list[ClipSource]) -> None:
 @click.option("--frames", default=64, show_default=True, help="Frames of each clip to use.")
 def main(videos: tuple[Path, ...], rounds: int, threads: int, frames: int) -> None:
     """Time the efforts on VIDEOS."""
-    clips = [
-        ClipSource(clip.path, clip.clip_id, start_frame=0, end_frame=frames)
-        for clip in find_sources(videos)
-    ]
+    clips = [first_frames(clip, frames) for clip in find_sources(videos)]
     ways = {}
     for effort in EFFORTS:
         extractor = Extractor(ExtractConfig(effort=effort, num_threads=threads))
