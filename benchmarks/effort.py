@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from interleave import interleave, report
 
-from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.decode.video import open_video
+from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 
