@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+from clips import FPS, write_clip
+from scenes import make_sequence
 from touch import touch
 
 from skelact import SkelactError
+from skelact.pipeline.drawing.overlay import write_overlay
 from skelact.pose_extract import folders
 from skelact.pose_extract.folders import files_below
-from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.sources import ClipSource, find_sources
 
 SUFFIXES = {".mp4", ".mov"}
 
@@ -98,9 +101,13 @@ def test_nothing_passed_over_is_no_line(tmp_path):
     assert told == []
 
 
-def test_overlays_of_ours_are_no_input_of_a_folder(tmp_path, monkeypatch):
-    touch(tmp_path, "a.mp4", "a_overlay.mp4")
-    monkeypatch.setattr(folders, "is_own_output", lambda path: path.name == "a_overlay.mp4")
+def test_overlays_of_ours_are_no_input_of_a_folder(tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", num_frames=4)
+    write_overlay(
+        make_sequence(1, 4, img_shape=(96, 128), fps=FPS),
+        ClipSource(clip, "a"),
+        tmp_path / "a_overlay.mp4",
+    )
     found = files_below(tmp_path, SUFFIXES)
     assert [path.name for path in found.taken] == ["a.mp4"]
     assert found.passed_over_line() == "1 overlays by skelact"
