@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from types import NoneType
 
@@ -48,7 +47,7 @@ class Predictor:
         device: str = "auto",
         top_k: int = 5,
     ) -> None:
-        if not isinstance(top_k, Integral) or isinstance(top_k, bool):
+        if not hasattr(top_k, "__index__") or isinstance(top_k, bool):  # numpy's too
             raise TypeError(f"top_k: expected a whole number, got {top_k!r}")
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")

@@ -287,6 +287,30 @@ def test_frames_give_what_their_file_gives_to_the_last_bit(shared, tmp_path):
     assert (from_array.video, from_array.skeletons.source) == ("frames", None)
 
 
+@pytest.mark.slow
+def test_the_shape_of_stored_pixels_changes_no_label_and_no_overlay(shared, tmp_path):
+    """One clip as it is, and stored with pixels twice, and 64/45 times, as wide as high."""
+    folder = shared / "faults" / "pixel_aspect"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    model = Pipeline(**SHIPPED, effort="fast")
+    found = {}
+    for name in ("a_square", "b_sar2", "c_pal169"):
+        prediction = model(folder / f"{name}.mp4")
+        found[name] = prediction
+        assert prediction.label == "baseball_pitch"
+        with av.open(str(prediction.save(tmp_path / f"{name}.mp4"))) as file:
+            frame = next(file.decode(video=0))
+            assert (frame.height, frame.width) == (480, 642 if name == "c_pal169" else 640)
+    assert [p.sequence.pixel_aspect for p in found.values()] == [1, 2, Fraction(64, 45)]
+    # People are where they were, to the half of a pixel: the pixels were stretched before.
+    square = found["a_square"].sequence
+    for prediction in found.values():
+        middle = prediction.sequence.keypoints[0].mean(axis=(0, 1))
+        assert middle == pytest.approx(square.keypoints[0].mean(axis=(0, 1)), abs=0.75)
+        assert prediction.score == pytest.approx(found["a_square"].score, abs=0.1)
+
+
 def test_short_calls_do_the_same(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (6, 96, 128, 3), dtype=np.uint8)
     options = {**SHIPPED, "detector": "whole-frame"}
