@@ -4,7 +4,7 @@ python benchmarks/kill.py --points 20
 
 A list of short cuts of real clips and a broken file is extracted without being disturbed. Then, for
 each point, a new run over the same list is killed at a random moment while a clip is in work, and
-run again; with two at once, each has a part of the list (``--shard``) and writes to the same folder,
+run again; with two at once, each has a part of the list (``--shard``) and writes to one folder,
 and the first, the second or both are killed. At the end every file of the folder, cache entries and
 manifest, must have the bytes of the undisturbed run, and there must be no other file and no process
 of the run that was killed.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from skelact.pose_extract.common.files import (
     atomic_write,
     check_is_no_source,
     discard_leftovers,
+    lock,
+    locked,
     sha256_of,
 )
 from skelact.pose_extract.common.safe_pickle import load_pickle
@@ -45,6 +49,62 @@ def test_leftovers_of_killed_writes_are_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     discard_leftovers(str(tmp_path / "[1].npz"))
     assert {path.name for path in tmp_path.iterdir()} == {"[1].npz", ".1.npz.ab12.npz", "other"}
+
+
+def test_a_write_that_goes_on_is_no_leftover(tmp_path):
+    path = tmp_path / "x.npz"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"new")
+        discard_leftovers(path, tmp_path / "no folder" / "y.npz")
+        assert temporary.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 251 + ".npz", "é" * 125 + ".npz", "a." + "s" * 253, os.fsdecode(b"\xff.npz")]
+)
+def test_every_name_that_fits_can_be_written(tmp_path, name):
+    path = tmp_path / name
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"new")
+        # Writers choose a format by it.
+        assert temporary.name.endswith(".npz") == name.endswith(".npz")
+        left = temporary.name
+    # As a kill leaves it.
+    (tmp_path / left).touch()
+    discard_leftovers(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_at_a_time_holds_a_lock_and_none_leaves_it(tmp_path):
+    path = tmp_path / ".lock"
+    inside, most = [], []
+
+    def work():
+        for _ in range(50):
+            with locked(path):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_lives_as_long_as_its_holder(tmp_path):
+    path = tmp_path / "x"
+    path.touch()
+    holder, other = os.open(path, os.O_RDWR), os.open(path, os.O_RDWR)
+    assert lock(holder, wait=False)
+    assert not lock(other, wait=False)
+    os.close(holder)
+    assert lock(other, wait=False)
+    os.close(other)
 
 
 def test_a_pickle_of_plain_data_is_read(tmp_path):
