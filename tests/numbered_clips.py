@@ -27,6 +27,8 @@ GOP = 24
 _ROWS, _COLUMNS = 2, 4
 # The blocks fill the upper part of the frame; more of it, and Xvid finds no B-frames.
 _BLOCKS_SHARE = 1 / 3
+# A smaller frame, as damaged headers announce them, has no blocks to read.
+_LEAST_SIDE = 32
 # Between these a block is neither black nor white.
 _DARK, _BRIGHT = 90, 165
 
@@ -47,6 +49,7 @@ class Recipe:
         size: (rows, columns) of the frame in square pixels.
         pixel_aspect: Width over height of a stored pixel.
         seconds: Presentation time of each frame.
+        gop: Frames from a key frame to the next; encoders that have their own option take that.
         offset: Seconds added to all presentation times.
         display: (degrees counter-clockwise, mirrored left to right, mirrored top to bottom) by
             which a player shows the stored frames.
@@ -66,6 +69,7 @@ class Recipe:
     size: tuple[int, int] = SIZE
     pixel_aspect: Fraction = Fraction(1)
     seconds: tuple[Fraction, ...] = EVEN
+    gop: int = GOP
     offset: Fraction = Fraction(0)
     display: tuple[int, bool, bool] = (0, False, False)
     sound_seconds: int = 0
@@ -94,6 +98,8 @@ def number_of(frame: np.ndarray) -> int | None:
     Args:
         frame: (H, W, 3) uint8 of any size.
     """
+    if min(frame.shape[:2]) < _LEAST_SIDE:
+        return None
     bits = []
     for i in range(_ROWS * _COLUMNS):
         top, bottom, left, right = _block(i, frame.shape[:2])
@@ -180,7 +186,7 @@ def _encode(recipe: Recipe, path: Path) -> None:
         stream.pix_fmt = recipe.pix_fmt
         if recipe.codec != "libsvtav1":
             stream.bit_rate = 1_000_000
-        stream.gop_size = GOP
+        stream.gop_size = recipe.gop
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = base
         if recipe.pixel_aspect != 1:
@@ -235,7 +241,7 @@ def _encode_with_the_program(recipe: Recipe, path: Path) -> None:
     height, width = recipe.size
     command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{width}x{height}", "-r", "25", "-i", "-", "-c:v", recipe.codec]
-    command += ["-b:v", "1M", "-g", str(GOP), "-threads", "1"]
+    command += ["-b:v", "1M", "-g", str(recipe.gop), "-threads", "1"]
     for name, value in recipe.options.items():
         command += [f"-{name}", value]
     frames = b"".join(_stored(recipe, i).tobytes() for i in range(len(recipe.seconds)))
@@ -307,7 +313,10 @@ def sequential(path: Path) -> tuple[list[int | None], list[float | None]]:
     numbers: list[int | None] = []
     times: list[float | None] = []
     with av.open(str(path)) as file:
-        packets = file.demux(file.streams.video[0])
+        stream = file.streams.video[0]
+        # With more threads a decoder throws good frames beside a damaged packet away.
+        stream.codec_context.thread_count = 1
+        packets = file.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
