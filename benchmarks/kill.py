@@ -39,15 +39,24 @@ class Runs:
     def __init__(self, list_path: Path, broken: int) -> None:
         self._list_path = list_path
         self._exit_code = 1 if broken else 0
+        self._groups: list[int] = []
 
     def start(self, out: Path, shard: str) -> subprocess.Popen[bytes]:
         """Start a run of its own process group."""
         command = [sys.executable, "-m", "skelact.pipeline.cli.main", "extract"]
         command += [str(self._list_path), "--out", str(out), "--shard", shard, "--effort", "fast"]
         command += ["--detector", "whole-frame", "--num-threads", "1"]
-        return subprocess.Popen(
+        run = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
+        self._groups.append(run.pid)
+        return run
+
+    def num_left(self) -> int:
+        """Return how many of the runs up to now, which all ended, have processes that go on."""
+        num_left = sum(map(has_processes, self._groups))
+        self._groups.clear()
+        return num_left
 
     def finish(self, out: Path, shards: list[str]) -> None:
         """Run all parts at once, to their ends."""
@@ -107,28 +116,16 @@ def contents(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
-def num_processes_left() -> int:
-    """Return how many worker processes that decode have lost their parent and go on."""
+def has_processes(group: int) -> bool:
+    """Return whether processes of a run go on: those that decode lose their parent by a kill."""
     deadline = time.monotonic() + _PROCESS_END_SECONDS
-    while (orphans := _orphans()) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    return len(orphans)
-
-
-def _orphans() -> list[str]:
-    """Return the command lines of this session's workers whose parent is gone."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    while time.monotonic() < deadline:
         try:
-            command = (
-                (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            )
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue  # it has ended
-        if "skelact.pose_extract.decode" in command and parent == 1:
-            found.append(command)
-    return found
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def write_list(folder: Path, num_clips: int) -> Path:
@@ -161,7 +158,7 @@ def measure(
             counts["drawn again"] += 1
             continue
         counts["kills inside work"] += 1
-        counts["processes left"] += num_processes_left()
+        counts["processes left"] += runs.num_left()
         runs.finish(out, shards)
         end = contents(out)
         counts["leftovers"] += len(end.keys() - whole.keys())

@@ -289,7 +289,7 @@ class _ProgressTable:
 
     def plan(self, plan: BatchPlan) -> None:
         if self._comparison is not None:
-            self._bars.update(self._comparison, visible=False)
+            self._bars.remove_task(self._comparison)
             self._comparison = None
         if plan.num_todo < plan.num_clips:
             self._bars.console.print(
