@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..pose_extract.common.plain import shown
+
 
 def expect(config: Any, name: str, holds: bool, expected: str) -> None:
     """Raise a ValueError that names a field of a config, unless something holds."""
     if not holds:
-        raise ValueError(f"{name}: expected {expected}, got {getattr(config, name)!r}")
+        raise ValueError(f"{name}: expected {expected}, got {shown(getattr(config, name))}")
 
 
 def expect_at_least(config: Any, least: int, *names: str) -> None:

@@ -19,6 +19,7 @@ _SUFFIXES = (".yaml", ".yml")
 _MAX_VALUES = 100_000
 _MAX_LEVELS = 50
 _MAX_FILES = 20
+_MAX_PATH_CHARS = 4096  # as on Linux
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _read(path: Path, readers: tuple[Path, ...], files: list[Path]) -> dict[str,
         raise SkelactError(f"{path}: {_BASE}: expected a file name or several, got {shown(bases)}")
     merged: dict[str, Any] = {}
     for base in bases:
-        if Path(base).is_absolute():
+        if Path(base).is_absolute() or len(base) > _MAX_PATH_CHARS:
             raise SkelactError(f"{path}: {_BASE}: expected a relative path, got {shown(base)}")
         merged = merge(merged, _read(path.parent / base, (*readers, path), files))
     return merge(merged, values)

@@ -164,7 +164,7 @@ def load_meta(path: str | Path | None) -> CheckpointMeta:
     def build(values: dict[str, Any]) -> CheckpointMeta:
         # Version 1 says the same things under the same names.
         values["format_version"] = FORMAT_VERSION
-        return build_config(CheckpointMeta, values, "the JSON")
+        return build_config(CheckpointMeta, values, "top level")
 
     if info.suffix == ".onnx":
         from .onnx_classifier import read_onnx_meta

@@ -45,7 +45,10 @@ def _session(path: Path) -> Any:
     options.intra_op_num_threads = default_threads()
     options.log_severity_level = 4  # failures come as exceptions; the log would repeat them
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # Without a fallback, which prints and tries the same again.
+        return onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime raises classes of its own
         raise SkelactError(f"{path}: cannot be read as an ONNX file: {one_line(error)}") from None
 

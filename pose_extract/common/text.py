@@ -34,6 +34,6 @@ def _escaped(code: int) -> str:
 
 
 def one_line(error: object, most: int = 300) -> str:
-    """Return a message of another library in one line of at most ``most`` characters."""
-    text = " ".join(str(error).split())
+    """Return a message of another library in one printable line of at most ``most`` characters."""
+    text = printable(" ".join(str(error).split()))
     return text if len(text) <= most else f"{text[: most - 3]}..."

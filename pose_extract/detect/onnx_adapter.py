@@ -92,7 +92,10 @@ class ONNXDetector:
             index = int(self._device.partition(":")[2] or 0)
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers)
+            # To nothing else a fallback would print and try the same again.
+            self._session = ort.InferenceSession(
+                str(path), options, providers=providers, enable_fallback=int(len(providers) > 1)
+            )
         except Exception as error:
             raise SkelactError(f"{path}: ONNX Runtime cannot load it: {one_line(error)}") from None
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,7 @@ def load_mmpose_checkpoint(model: Any, path: str | Path) -> None:
         ) from None
     except Exception as error:
         raise SkelactError(
-            f"{path}: expected plain weights, torch refuses to load it safely: "
-            f"{one_line(str(error).partition(chr(10))[0]) or type(error).__name__}"
+            f"{path}: expected plain weights, torch refuses to load it safely: {_reason(error)}"
         ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     names = isinstance(state, dict) and all(isinstance(name, str) for name in state)
@@ -156,6 +156,13 @@ def load_mmpose_checkpoint(model: Any, path: str | Path) -> None:
         raise SkelactError(
             f"{path}: the weights do not fit the config: {one_line(error)}"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return why torch refused a file, without its advice to load it unsafely."""
+    why = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    first_line = str(error).partition("\n")[0]
+    return one_line(why.group(1) if why else first_line) or type(error).__name__
 
 
 @lru_cache(maxsize=1)

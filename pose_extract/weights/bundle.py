@@ -102,7 +102,7 @@ def read_meta(info: Path, build: Callable[[dict[str, Any]], M], text: str | None
         WeightsError: if the JSON is missing, damaged, of a later version or does not fit ``build``.
     """
     try:
-        values = parse_json(read_text(info) if text is None else text, "its text")
+        values = parse_json(read_text(info) if text is None else text, "text")
         version = values["format_version"]
         if type(version) is not int or version not in range(1, FORMAT_VERSION + 1):
             raise WeightsError(
@@ -114,7 +114,10 @@ def read_meta(info: Path, build: Callable[[dict[str, Any]], M], text: str | None
         raise
     except (SkelactError, ValueError, TypeError, KeyError, AttributeError) as error:
         found = str(error) if isinstance(error, SkelactError) else one_line(repr(error))
-        raise WeightsError(f"{info}: expected the JSON of a model file, got {found}") from None
+        raise WeightsError(
+            f"{info}: expected the JSON of a model file of skelact {__version__} or earlier; "
+            f"{found}"
+        ) from None
 
 
 def check_weights(info: Path, sha256: str) -> None:
@@ -251,9 +254,11 @@ def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
         network = dict(values["network"])
         kind_of_network = network.pop("type")
         if kind_of_network not in _SHAPES:
-            raise SkelactError(f"network: expected {', '.join(_SHAPES)}, got {kind_of_network!r}")
+            raise SkelactError(
+                f"network: expected {', '.join(_SHAPES)}, got {shown(kind_of_network)}"
+            )
         shape = build_config(_SHAPES[kind_of_network], network, "network")
-        return build_config(BundleMeta, values | {"network": shape}, "the JSON")
+        return build_config(BundleMeta, values | {"network": shape}, "top level")
 
     meta = read_meta(info, build)
     if kind not in (None, meta.kind):
