@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ... import SkelactError
-from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.files import atomic_write, discard_leftovers
 from ..checkpoints.checkpoint import CheckpointMeta, load_mae, save_checkpoint
 from ..checkpoints.networks import build_classifier, build_mae
 from ..config import FinetuneConfig, PretrainConfig, check_seed, load_label_names
@@ -246,6 +246,8 @@ def _data_record(
 def _save_once(path: Path, module: nn.Module, meta: CheckpointMeta, half: bool = False) -> Path:
     """Save by the first process alone; the others wait until the pair is there."""
     if is_main_process():
+        written = (f"{path.name}.json", f"{path.name}.safetensors", "metrics.json")
+        discard_leftovers(*(path.with_name(name) for name in written))
         save_checkpoint(path, module, meta, half=half)
     barrier()
     return path.with_name(f"{path.name}.json")

@@ -73,6 +73,15 @@ def test_a_run_that_begins_anew_says_what_it_replaces(ann_file, tmp_path, caplog
     )
 
 
+def test_what_a_run_killed_at_its_end_was_writing_is_removed(ann_file, tmp_path):
+    run(ann_file, tmp_path, epochs=1, quiet=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    for name in names:
+        (tmp_path / f".{name}.x1y2z3ab{(tmp_path / name).suffix}").write_bytes(b"half")
+    run(ann_file, tmp_path, epochs=1, quiet=True, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_states_of_earlier_versions_are_removed(ann_file, tmp_path, caplog):
     old_state(tmp_path / "epoch_3.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_3.pth"))
