@@ -8,9 +8,7 @@ knows which one that was. What ends a run early is a folder that cannot be writt
 from __future__ import annotations
 
 import errno
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,21 +18,15 @@ from .extract import ClipResult, Extractor, Progress
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .store.in_work import DeadRun, InWork, find_dead_runs
-from .store.manifest import (
-    ManifestEntry,
-    append_entries,
-    manifest_lock,
-    merge_manifest,
-    read_manifests,
-)
+from .store.manifest import ManifestEntry, append_entries, manifest_lock, merge_manifest
 from .store.npz import entry_digest, load_sequence
-from .store.results import NameTakenError, ResultFolder, name_taken
+from .store.plan import BatchPlan, judge_clips, note_crashes
+from .store.results import NameTakenError, ResultFolder, name_taken, writing_to
 from .store.source_file import (
     FileState,
     SourceChangedError,
     SourceError,
     check_can_be_read,
-    check_name,
     read_error,
     source_state,
     video_sha256,
@@ -43,12 +35,6 @@ from .store.source_file import (
 # A disk that is full, or the user's share of it, and one that is read-only: no later clip would
 # fare better.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# Clips that one line names; the others are counted.
-_MAX_NAMED = 3
-
-
-class OutputError(SkelactError):
-    """An output folder that cannot be written to any more; it ends the run."""
 
 
 @dataclass(frozen=True)
@@ -67,47 +53,6 @@ class BatchSummary:
     def failed(self) -> list[ManifestEntry]:
         """The clips that have no result."""
         return [entry for entry in self.entries if entry.status != "done"]
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """What a run over many clips is going to do.
-
-    Attributes:
-        num_clips: Clips asked for.
-        num_todo: Clips that have no valid result yet.
-        stale: Of those, the clips whose old result cannot be used, by the reason why.
-        crashed: Clips in which an earlier run crashed; they are failed now.
-        killed: Clips in which an earlier run was killed; they are tried last.
-    """
-
-    num_clips: int
-    num_todo: int
-    stale: Mapping[str, int]
-    crashed: tuple[str, ...] = ()
-    killed: tuple[str, ...] = ()
-
-    def why_again(self) -> str | None:
-        """Return one line that says why old results are made again; None if there is none."""
-        if not self.stale:
-            return None
-        (reason, _), *others = sorted(self.stale.items(), key=lambda item: -item[1])
-        more = f" (and {len(others)} other reasons)" if others else ""
-        return (
-            f"{sum(self.stale.values())} of {self.num_clips} clips are made again: {reason}{more}"
-        )
-
-    def why_interrupted(self) -> list[str]:
-        """Return a line per kind of end that earlier runs had before they were done."""
-        lines = []
-        if self.crashed:
-            lines.append(
-                f"an earlier run crashed in {_some_of(self.crashed)}: failed, not tried again "
-                "without --retry-failed"
-            )
-        if self.killed:
-            lines.append(f"an earlier run was killed in {_some_of(self.killed)}: tried last")
-        return lines
 
 
 @dataclass(frozen=True)
@@ -181,8 +126,8 @@ def extract_clips(
     mine = _by_name(taken)
     results = ResultFolder(out, extractor.identity(), on_compare)
     dead_runs = find_dead_runs(out)
-    known, crashed = _note_crashes(out, dead_runs)
-    judged = _judge(mine.values(), results, known, retry_failed, read_entries)
+    known, crashed = note_crashes(out, dead_runs)
+    judged = judge_clips(mine.values(), results, known, retry_failed, read_entries)
     killed = [name for dead in dead_runs for name in dead.killed_in if name in judged.todo]
     if on_plan:
         failed = tuple(name for name in crashed if name in judged.entries)
@@ -191,7 +136,7 @@ def extract_clips(
     discard_leftovers(*judged.paths)
     num_new = 0
     if judged.todo:
-        with _writing(out):
+        with writing_to(out):
             in_work = InWork(out, killed)
         with in_work:
             _remove_dead(dead_runs, mine)
@@ -203,7 +148,7 @@ def extract_clips(
             num_new = run.num_new
     else:
         _remove_dead(dead_runs, mine)
-    with _writing(out):
+    with writing_to(out):
         kept = [entry for entry in judged.entries.values() if _is_kept(entry, known)]
         merge_manifest(out, kept)
     return BatchSummary(tuple(judged.entries[clip.clip_id] for clip in taken), num_new)
@@ -230,93 +175,11 @@ def _by_name(clips: Iterable[ClipSource]) -> dict[str, ClipSource]:
     return named
 
 
-def _some_of(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Say of a failure to write to the output folder what it means for the run."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot be written to any more: {error.strerror or error}; the clips that are "
-            "done are kept: when this is mended, the same command goes on from here"
-        ) from error
-
-
-def _note_crashes(
-    out: Path, dead_runs: Iterable[DeadRun]
-) -> tuple[dict[str, ManifestEntry], list[str]]:
-    """Return the folder's manifest, with the clips in which a run crashed, and their names."""
-    known = read_manifests(out)
-    crashed = [dead.entry for dead in dead_runs if dead.entry and dead.is_crash]
-    # One that was done since, by a run beside, stays done.
-    crashed = [
-        entry
-        for entry in crashed
-        if (known.get(entry.video, entry).status, known.get(entry.video, entry).extraction)
-        != ("done", entry.extraction)
-    ]
-    if crashed:
-        with _writing(out), manifest_lock(out):
-            append_entries(out, crashed)
-    return known | {entry.video: entry for entry in crashed}, [entry.video for entry in crashed]
-
-
 def _remove_dead(dead_runs: Iterable[DeadRun], mine: Mapping[str, ClipSource]) -> None:
     """Remove the notes of runs that died, once they stand in this run's; others keep theirs."""
     for dead in dead_runs:
         if all(name in mine for name in dead.killed_in):
             dead.remove()
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """The clips of a run, by name: those with a valid result, and those to work on.
-
-    ``digests`` are those of the cache entries that the clips to work on have now, and ``paths``
-    where the entries of all clips lie.
-    """
-
-    entries: dict[str, ManifestEntry]
-    todo: dict[str, ClipSource]
-    stale: Counter[str]
-    digests: dict[str, str | None]
-    paths: list[Path]
-
-
-def _judge(
-    clips: Iterable[ClipSource],
-    results: ResultFolder,
-    known: Mapping[str, ManifestEntry],
-    retry_failed: bool,
-    read_entries: bool,
-) -> _Judged:
-    judged = _Judged({}, {}, Counter(), {}, [])
-    taken = []
-    for clip in clips:
-        name = clip.clip_id
-        verdict = results.judge(
-            clip, known.get(name), retry_failed=retry_failed, read_entry=read_entries
-        )
-        if verdict.entry is not None:
-            judged.entries[name] = verdict.entry
-        else:
-            judged.todo[name] = clip
-            judged.digests[name] = entry_digest(results.path(clip))
-        if verdict.taken_by is not None:
-            taken.append((clip, verdict.taken_by))
-        if verdict.stale is not None:
-            judged.stale[verdict.stale] += 1
-        with suppress(SourceError):
-            check_name(name)
-            judged.paths.append(results.path(clip))
-    if taken:
-        raise name_taken(results.out, taken)
-    return judged
 
 
 class _Run:
@@ -358,7 +221,7 @@ class _Run:
             except (SourceError, NameTakenError) as error:
                 self._record(self._results.failed(clip, error))
                 continue
-            with _writing(self._results.out):
+            with writing_to(self._results.out):
                 self._in_work.begin(self._results.crashed(clip, self._state))
             yield clip
 
@@ -382,7 +245,7 @@ class _Run:
                 self._record(failed)
             else:
                 self._save(result, result.sequence, before, sha256)
-        with _writing(self._results.out):
+        with writing_to(self._results.out):
             self._in_work.end()
 
     def _save(
@@ -390,7 +253,7 @@ class _Run:
     ) -> None:
         """Write a cache entry and its line of the manifest, with no other run in between."""
         clip = result.clip
-        with _writing(self._results.out), manifest_lock(self._results.out):
+        with writing_to(self._results.out), manifest_lock(self._results.out):
             try:
                 if entry_digest(self._results.path(clip)) != self._digest:
                     self._results.check_not_taken(clip, sha256)
@@ -403,7 +266,7 @@ class _Run:
         self._tell(entry)
 
     def _record(self, entry: ManifestEntry) -> None:
-        with _writing(self._results.out), manifest_lock(self._results.out):
+        with writing_to(self._results.out), manifest_lock(self._results.out):
             self._append(entry)
         self._tell(entry)
 

@@ -16,10 +16,11 @@ from .outputs import check_outputs, files_of
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from ...pose_extract.batch import BatchPlan, BatchSummary
+    from ...pose_extract.batch import BatchSummary
     from ...pose_extract.extract import ExtractConfig, Extractor, Progress
     from ...pose_extract.sources import ClipSource
     from ...pose_extract.store.manifest import ManifestEntry
+    from ...pose_extract.store.plan import BatchPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 

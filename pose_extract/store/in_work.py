@@ -73,7 +73,10 @@ class InWork:
         faulthandler.disable()
         if self._was_enabled and sys.__stderr__ is not None:
             faulthandler.enable(sys.__stderr__)
-        self._path.unlink(missing_ok=True)
+        if error is not None and self._set_aside:
+            self.end()  # clips that were not tried again: the next run is to know them too
+        else:
+            self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 

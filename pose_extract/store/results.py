@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ _LOST, _FACTS, _SOURCE = "lost_frames", "facts", "source"
 _OWN_FAULTS = (VideoError.__name__, ProcessCrashError.__name__)
 # Clips that a message names; the others are counted.
 _MAX_NAMED = 5
+
+
+class OutputError(SkelactError):
+    """An output folder that cannot be written to any more; it ends the run."""
 
 
 class NameTakenError(SkelactError):
@@ -84,6 +89,18 @@ def _is_same_file(one: str, other: str) -> bool:
         return one == other or os.path.samefile(one, other)
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def writing_to(out: Path) -> Iterator[None]:
+    """Say of a failure to write to the output folder what it means for the run."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{out}: cannot be written to any more: {error.strerror or error}; the clips that are "
+            "done are kept: when this is mended, the same command goes on from here"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ import pytest
 from clips import BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
-from skelact.pose_extract.batch import OutputError, extract_clips, load_done
+from skelact.pose_extract.batch import extract_clips, load_done
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.manifest import read_manifests
 from skelact.pose_extract.store.npz import CacheError, load_sequence
-from skelact.pose_extract.store.results import NameTakenError
+from skelact.pose_extract.store.results import NameTakenError, OutputError
 
 
 def make_extractor(pose=None):

@@ -88,6 +88,18 @@ def test_a_run_that_ends_in_an_error_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_is_broken_off_passes_on_what_it_has_not_tried(tmp_path):
+    def fail():
+        with InWork(tmp_path, ["a.mp4", ENTRY.video]) as in_work:
+            in_work.begin(ENTRY)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    (dead,) = find_dead_runs(tmp_path)
+    assert (dead.entry, dead.killed_in) == (None, ("a.mp4",))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n", b"{", b'{"entry": 3, "set_aside": []}\n', b'{"entry": null, "set_aside": 1}\n',
