@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,43 +45,51 @@ def predict(
 
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
     cannot be read, or whose overlay cannot be written, stops no other; it makes the exit code 1.
-    A file that --json or --overlay names is replaced; one of CLIPS never is.
+    A file that --json or --overlay names is replaced; one of CLIPS never is. A run that is
+    interrupted writes the entries of the clips that are done.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
-    from ... import SkelactError
     from ..inference.pipeline import Pipeline
     from ..inference.tables import write_json
 
     sources = find_clips(clips)
-    is_file = overlay is not None and overlay.suffix != "" and not overlay.is_dir()
-    if is_file and overlay and (overlay.suffix.lower() != ".mp4" or len(sources) > 1):
-        raise SkelactError(
-            f"--overlay: expected {'a folder' if len(sources) > 1 else 'an .mp4 file or a folder'} "
-            f"for {len(sources)} clips, got {overlay}"
-        )
-    overlays = {
-        source.clip_id: overlay if is_file else overlay / f"{source.clip_id}.mp4"
-        for source in sources
-        if overlay
-    }
+    overlays = _overlay_paths(overlay, [source.clip_id for source in sources])
     check_outputs(
         [("--json", json_path), *(("--overlay", path) for path in overlays.values())],
         [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
     )
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
-    entries, is_whole = [], True
-    for prediction in model.stream(sources):
-        _print(prediction)
-        entries.append(prediction.to_dict())
-        is_whole &= prediction.error is None
-        if prediction.video in overlays and prediction.skeletons.error is None:
-            is_whole &= _save_overlay(prediction, overlays[prediction.video])
-    if json_path:
-        write_json(json_path, entries)
+    entries: list[dict[str, Any]] = []
+    is_whole = True
+    try:
+        for prediction in model.stream(sources):
+            _print(prediction)
+            entries.append(prediction.to_dict())
+            is_whole &= prediction.error is None
+            if prediction.video in overlays and prediction.skeletons.error is None:
+                is_whole &= _save_overlay(prediction, overlays[prediction.video])
+    finally:
+        # A run that is interrupted keeps what it has done.
+        if json_path and entries:
+            write_json(json_path, entries)
     if not is_whole:
         raise click.exceptions.Exit(1)
+
+
+def _overlay_paths(overlay: Path | None, clip_ids: Sequence[str]) -> dict[str, Path]:
+    """Return where the overlay of each clip goes; ``overlay`` is a folder, or one clip's file."""
+    from ... import SkelactError
+
+    if overlay is None:
+        return {}
+    if overlay.suffix == "" or overlay.is_dir():
+        return {clip_id: overlay / f"{clip_id}.mp4" for clip_id in clip_ids}
+    if overlay.suffix.lower() != ".mp4" or len(clip_ids) > 1:
+        what = "a folder" if len(clip_ids) > 1 else "an .mp4 file or a folder"
+        raise SkelactError(f"--overlay: expected {what} for {len(clip_ids)} clips, got {overlay}")
+    return dict.fromkeys(clip_ids, overlay)
 
 
 def _print(prediction: ActionPrediction) -> None:

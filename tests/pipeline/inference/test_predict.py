@@ -263,6 +263,21 @@ def test_an_overlay_that_cannot_be_written_stops_no_other_clip(monkeypatch, tmp_
     ]  # fmt: skip
 
 
+def test_an_interrupted_run_keeps_what_it_has_done(monkeypatch, tmp_path):
+    clips = [write_clip(tmp_path / name, 6) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    real = Predictor.predict_skeletons
+
+    def interrupted(self, skeletons):
+        if skeletons.video == "b.mp4":
+            raise KeyboardInterrupt
+        return real(self, skeletons)
+
+    monkeypatch.setattr(Predictor, "predict_skeletons", interrupted)
+    found = tmp_path / "found.json"
+    assert predict_fakes(monkeypatch, *clips, "--json", found).exit_code == 1
+    assert [entry["video"] for entry in json.loads(found.read_text())] == ["a.mp4"]
+
+
 def test_overlays_are_not_labelled_again(monkeypatch, tmp_path):
     """Overlays written beside the clips are passed over when the folder is searched again."""
     write_clip(tmp_path / "a.mp4", 6)
