@@ -16,7 +16,7 @@ from ...pose_extract.lists import LIST_SUFFIXES
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource, find_sources
 from .frame_spool import parse_fps, spool_frames
-from .predict import Predictor
+from .predict import Predictor, extract_skeletons
 from .results import ActionPrediction, ClipSkeletons
 
 if TYPE_CHECKING:
@@ -296,9 +296,8 @@ def _skeletons(
     clips: Iterable[ClipSource],
     on_progress: OnProgress,
 ) -> Iterator[ClipSkeletons]:
-    extraction = extractor.identity()
-    for result in extractor.run(clips, on_progress):
-        yield ClipSkeletons.of_result(result, extraction)
+    for _, skeletons in extract_skeletons(extractor, clips, on_progress):
+        yield skeletons
 
 
 def _extract_config(config: ExtractConfig | None, options: dict[str, Any]) -> ExtractConfig:

@@ -15,12 +15,13 @@ from ...pose_extract.common.device import choose_device
 from ...pose_extract.extract import ClipResult, Extractor, Progress
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
+from ...pose_extract.store.source_file import FileState, SourceError, source_state
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
 from ..data.annotations import Annotation
 from .classify import classify
 from .results import ActionPrediction, ClipSkeletons, LabelScore, PersonPrediction
 
-__all__ = ["Predictor", "cut_windows"]
+__all__ = ["Predictor", "cut_windows", "extract_skeletons"]
 
 
 class Predictor:
@@ -72,9 +73,7 @@ class Predictor:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[tuple[ClipResult, ActionPrediction]]:
         """Yield each clip's skeletons and label, in order; a broken clip gives its error."""
-        extraction = self.extractor.identity()
-        for result in self.extractor.run(clips, on_progress):
-            skeletons = ClipSkeletons.of_result(result, extraction)
+        for result, skeletons in extract_skeletons(self.extractor, clips, on_progress):
             yield result, self.predict_skeletons(skeletons)
 
     def predict_skeletons(self, skeletons: ClipSkeletons) -> ActionPrediction:
@@ -130,6 +129,29 @@ class Predictor:
 
     def _empty(self, video: str, error: str) -> ActionPrediction:
         return ActionPrediction(video, None, None, (), (), self._name, error)
+
+
+def extract_skeletons(
+    extractor: Extractor,
+    clips: Iterable[ClipSource],
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Iterator[tuple[ClipResult, ClipSkeletons]]:
+    """Yield each clip's skeletons, in order, with what their file was like before it was read."""
+    state: FileState | None = None
+
+    def noting_states() -> Iterator[ClipSource]:
+        nonlocal state
+        for clip in clips:
+            try:
+                state = source_state(clip.path)
+            except SourceError:
+                state = None  # reading it tells why
+            yield clip
+
+    extraction = extractor.identity()
+    # A clip is asked for when the result of the one before it has been taken.
+    for result in extractor.run(noting_states(), on_progress):
+        yield result, ClipSkeletons.of_result(result, extraction, state)
 
 
 def cut_windows(annotation: Annotation, num_frames: int) -> list[Annotation]:

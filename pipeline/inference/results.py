@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.common.files import check_is_no_source, sha256_of
+from ...pose_extract.common.files import sha256_of
 from ...pose_extract.extract import ClipResult
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
-from .tables import data_frame, keypoint_table, write_csv, write_json
+from .tables import data_frame, keypoint_table, save_by_suffix, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas
+
+    from ...pose_extract.store.source_file import FileState
 
 __all__ = ["ActionPrediction", "ClipSkeletons", "LabelScore", "PersonPrediction"]
 
@@ -63,6 +65,7 @@ class ClipSkeletons:
         num_lost: Frames that could not be decoded.
         facts: What the chain found out besides; see ``ClipResult``.
         extraction: What shaped the skeletons, JSON-able; see ``Extractor.identity``.
+        source_state: What the clip's file was like before it was read; None where it is not known.
     """
 
     video: str
@@ -72,9 +75,15 @@ class ClipSkeletons:
     num_lost: int = 0
     facts: Mapping[str, float | str] = field(default_factory=dict)
     extraction: Mapping[str, Any] = field(default_factory=dict)
+    source_state: FileState | None = None
 
     @classmethod
-    def of_result(cls, result: ClipResult, extraction: Mapping[str, Any]) -> ClipSkeletons:
+    def of_result(
+        cls,
+        result: ClipResult,
+        extraction: Mapping[str, Any],
+        source_state: FileState | None = None,
+    ) -> ClipSkeletons:
         """Return what the chain gave for a clip."""
         return cls(
             result.clip.clip_id,
@@ -84,6 +93,7 @@ class ClipSkeletons:
             result.num_lost,
             result.facts,
             extraction,
+            source_state,
         )
 
     @property
@@ -180,7 +190,7 @@ class ClipSkeletons:
             ".mp4": self._write_overlay,
             ".npz": self._write_cache_entry,
         }
-        return _save(Path(path), writers, self.source)
+        return save_by_suffix(Path(path), writers, self.source)
 
     def of_frames(self, fps: Fraction) -> ClipSkeletons:
         """Return these skeletons as those of frames that were in memory at a rate."""
@@ -222,9 +232,21 @@ class ClipSkeletons:
         config: dict[str, Any] = {"extraction": dict(self.extraction)}
         if self.source is not None and self.source.path.is_file():
             # As ``skelact extract`` writes it, which then finds the clip done.
-            sha256, extraction = sha256_of(self.source.path), config["extraction"]
+            sha256, extraction = self._source_sha256(self.source.path), config["extraction"]
             config = entry_config(self.source, sha256, extraction, self.num_lost, self.facts)
         save_sequence(path, self.sequence, config)
+
+    def _source_sha256(self, path: Path) -> str:
+        """Return the hash of the content that the skeletons are of."""
+        from ...pose_extract.store.source_file import source_state
+
+        sha256 = sha256_of(path)
+        if self.source_state is not None and source_state(path) != self.source_state:
+            raise SkelactError(
+                f"{path} was written to or replaced since its frames were read: an entry would "
+                "hold the skeletons of another video; extract them again"
+            )
+        return sha256
 
     def _write_overlay(
         self,
@@ -357,7 +379,7 @@ class ActionPrediction:
             ),
             ".npz": self.skeletons._write_cache_entry,
         }
-        return _save(Path(path), writers, self.skeletons.source)
+        return save_by_suffix(Path(path), writers, self.skeletons.source)
 
     def _lines(self) -> list[str]:
         return [f"{item.label}  {100 * item.score:.1f} %" for item in self.top_k[:_LABELS_DRAWN]]
@@ -370,16 +392,3 @@ class ActionPrediction:
 def _first_line(error: Exception | None) -> str:
     # Engines add pages of stack to their messages.
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _save(
-    path: Path, writers: Mapping[str, Callable[[Path], None]], source: ClipSource | None
-) -> Path:
-    suffix = path.suffix.lower()
-    if suffix not in writers:
-        raise SkelactError(
-            f"{path}: expected a file ending in {', '.join(sorted(writers))}, got {suffix!r}"
-        )
-    check_is_no_source(path, [source.path] if source is not None else [])
-    writers[suffix](path)
-    return path

@@ -1,18 +1,19 @@
-"""Results as tables, columns of equal length: a pandas DataFrame or a CSV file; and as JSON."""
+"""Results as tables, columns of equal length (a pandas DataFrame, CSV), and as files."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.files import atomic_write, check_is_no_source
 from ...pose_extract.skeleton import SkeletonSequence
+from ...pose_extract.sources import ClipSource
 
 if TYPE_CHECKING:
     import pandas
@@ -98,3 +99,21 @@ def write_json(path: Path, values: Any) -> None:
     with atomic_write(path) as temporary:
         text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
         temporary.write_text(text, encoding="utf-8", errors=_ESCAPED)
+
+
+def save_by_suffix(
+    path: Path, writers: Mapping[str, Callable[[Path], None]], source: ClipSource | None
+) -> Path:
+    """Write a result with the writer that a path's suffix names, and return the path.
+
+    Raises:
+        SkelactError: if the suffix is none of the writers', or the path is that of the clip.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        raise SkelactError(
+            f"{path}: expected a file ending in {', '.join(sorted(writers))}, got {suffix!r}"
+        )
+    check_is_no_source(path, [source.path] if source is not None else [])
+    writers[suffix](path)
+    return path

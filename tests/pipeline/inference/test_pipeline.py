@@ -339,3 +339,15 @@ def test_a_saved_entry_is_that_of_the_command(folder, tmp_path):
     assert done.exit_code == 0, done.output
     path = skelact.extract(folder / "a.mp4", effort="fast", **SHIPPED).save(tmp_path / "own.npz")
     assert path.read_bytes() == Path(out / "a.mp4.npz").read_bytes()
+
+
+def test_no_entry_is_written_for_a_file_that_has_changed(model, folder, tmp_path):
+    """Its hash would be that of another video than the skeletons are of."""
+    skeletons = model.extract(folder / "a.mp4")
+    skeletons.save(tmp_path / "before.npz")
+    write_clip(folder / "a.mp4", num_frames=7)
+    for result in (skeletons, skeletons[2:4], model(skeletons)):
+        with pytest.raises(SkelactError, match="written to or replaced since its frames were read"):
+            result.save(tmp_path / "after.npz")
+    assert not (tmp_path / "after.npz").exists()
+    model.extract(folder / "a.mp4").save(tmp_path / "after.npz")
