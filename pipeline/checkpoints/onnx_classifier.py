@@ -27,7 +27,10 @@ def read_onnx_meta(path: Path) -> str:
     Raises:
         SkelactError: if the file is none.
     """
-    text: str | None = _session(path).get_modelmeta().custom_metadata_map.get(META_KEY)
+    try:
+        text: str | None = _session(path).get_modelmeta().custom_metadata_map.get(META_KEY)
+    except UnicodeDecodeError:
+        text = None
     if text is None:
         raise SkelactError(
             f"{path}: expected a classifier written by `skelact export`, got an ONNX file without "

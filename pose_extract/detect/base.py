@@ -120,7 +120,7 @@ class BoxesFromFile:
             return load_pickle(self._path)
         try:
             return json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SkelactError(f"{self._path}: expected boxes as JSON, got {error}") from None
 
     def _frames(self, name: Any, boxes: Any) -> dict[int, np.ndarray]:
@@ -136,7 +136,7 @@ class BoxesFromFile:
                 if array.shape[1] not in (4, 5):
                     raise ValueError(f"{array.shape[1]} numbers per box")
                 frames[frame] = array
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise SkelactError(
                 f"{self._path}: clip {name!r}: expected boxes of 4 or 5 numbers per frame, {error}"
             ) from None

@@ -128,6 +128,11 @@ def test_files_that_are_no_classifier(tmp_path):
     onnx.save(file, tmp_path / "other.onnx")
     with pytest.raises(SkelactError, match="expected the JSON of a model file"):
         load_classifier(tmp_path / "other.onnx")
+    meta.value = '{"kind": 1}'
+    content = file.SerializeToString().replace(b"kind", b"k\xffnd")
+    (tmp_path / "other.onnx").write_bytes(content)
+    with pytest.raises(SkelactError, match="without its description"):
+        load_classifier(tmp_path / "other.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"no")
     with pytest.raises(SkelactError, match="cannot be read as an ONNX file"):
         load_classifier(tmp_path / "broken.onnx")

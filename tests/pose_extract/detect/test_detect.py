@@ -158,6 +158,8 @@ def test_boxes_from_a_file(tmp_path, suffix):
         ('{"a": {"0": [[1, 2, 3]]}}', "expected boxes of 4 or 5 numbers"),
         ('{"a": {"first": []}}', "expected boxes of 4 or 5 numbers"),
         ("{", "expected boxes as JSON"),
+        ("[" * 100_000, "expected boxes as JSON"),
+        ('{"a.mp4": {"0": [[1' + "0" * 400 + ", 0, 1, 1]]}}", "expected boxes of 4 or 5 numbers"),
     ],
 )
 def test_files_that_hold_no_boxes(tmp_path, content, message):
