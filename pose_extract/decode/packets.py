@@ -17,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .containers import is_cut_short
+from .containers import is_broken
 from .frames import VideoError, do_nothing
 
 # A file that lost its frame rate plays at this one in common players.
@@ -31,6 +31,8 @@ _ASPECT_RANGE = Fraction(1, 4), Fraction(4)
 _ASPECT_TOLERANCE = Fraction(1, 100)
 # The largest reorder buffer of H.264 and HEVC: no packet is further from its place in time.
 _MOST_REORDERED = 16
+# Where fewer of the times are distinct, a file stores none that mean anything.
+_DISTINCT_SHARE = 0.5
 # A last frame this many times further off than all others span has a damaged time.
 _OUTLIER_SPANS = 10
 # A damaged file is of constant rate where at least this share of its steps are equal; a hole of
@@ -105,6 +107,9 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
                 raise VideoError(f"expected a video stream, the file has: {kinds}")
             stream = container.streams.video[0]
+            # PyAV before 15 does not give the index.
+            index = getattr(stream, "index_entries", ())
+            num_indexed = sum(entry.size > 0 for entry in index)
             packets, is_whole = _packets(container, stream, on_progress)
             if not packets:
                 raise VideoError("the file holds no frame")
@@ -112,7 +117,8 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
                 not is_whole
                 or bool(messages)
                 or any(packet.is_corrupt for packet in packets)
-                or is_cut_short(path, _name(container))
+                or is_broken(path, _name(container))
+                or (_name(container) == "avi" and num_indexed > len(packets))
             )
             return _table(path, container, stream, packets, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -215,14 +221,16 @@ def _trusted_times(container: str, is_reordered: bool, packets: list[_Packet]) -
         return None
     stored = [packet.pts for packet in packets if packet.pts is not None]
     times = np.array(stored, dtype=np.int64)
-    order = np.argsort(times, kind="stable")
+    # Bytes that are in a file twice give packets that are there twice: the first ones are shown.
+    first = np.unique(times, return_index=True)[1]
+    order = np.argsort(times[np.sort(first)], kind="stable")
     moved = np.abs(order - np.arange(len(order)))
     if len(stored) < len(packets) or not len(stored) or moved.max() > _MOST_REORDERED:
         return None
-    times = times[order]
-    steps = np.diff(times)
-    if (steps == 0).any():
+    times = np.unique(times)
+    if len(times) < _DISTINCT_SHARE * len(stored):
         return None
+    steps = np.diff(times)
     if len(steps) > 2 and steps[-1] > _OUTLIER_SPANS * (times[-2] - times[0]):
         return None
     return times
@@ -254,7 +262,11 @@ def _with_holes(times: np.ndarray, step: Fraction, most: Fraction) -> np.ndarray
 def _frame_rate(stream: av.VideoStream, times: np.ndarray | None, time_base: Fraction) -> Fraction:
     # The guessed rate is the one the frames are timed at; the average rate is off where the file's
     # announced duration is.
+    coded = stream.codec_context.framerate
     for rate in (stream.guessed_rate, stream.average_rate):
+        if rate and rate == 2 * (coded or 0):
+            # Of a few packets FFmpeg guesses the rate of their fields.
+            rate = coded
         if rate and _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:
             return Fraction(rate.numerator, rate.denominator)
     if times is not None and len(times) > 1:

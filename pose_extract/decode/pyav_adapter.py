@@ -99,7 +99,7 @@ def _numbered(
     """Yield frames from number ``start`` on with their numbers in the file, ascending.
 
     Beside a damaged packet, and at the end of a damaged file, a decoder with several threads drops
-    good frames: from there on it has one.
+    good frames, and what it shows in damaged ones is chance: from there on it has one.
     """
     last = start - 1
     for threads, on_error in ((num_threads, _raise), (1, _pass_over)):
@@ -107,6 +107,8 @@ def _numbered(
             frames = _decoded(table, last + 1, threads, on_error)
             for count, frame in enumerate(frames):
                 on_progress()
+                if frame.is_corrupt and threads != 1:
+                    break
                 index = count if table.pts is None else _index_of(table.pts, frame.pts)
                 # Frames that are not in the table are not to be shown. Times that run back are
                 # damaged.
