@@ -46,7 +46,9 @@ def _session(path: Path) -> Any:
         raise SkelactError(f"{path}: expected an ONNX file of at most {_MAX_BYTES >> 20} MiB")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = default_threads()
-    options.log_severity_level = 4  # failures come as exceptions; the log would repeat them
+    # Failures come as exceptions; the logs, a session's and the default one, would repeat them.
+    options.log_severity_level = 4
+    onnxruntime.set_default_logger_severity(4)
     try:
         # Without a fallback, which prints and tries the same again.
         return onnxruntime.InferenceSession(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..common.device import choose_device
+from ..common.text import one_line
 from ..decode.frames import FrameBatch
 from ..nets.mmpose_adapter import pkg_resources_offered
 from .base import Detections
@@ -55,13 +56,23 @@ class FasterRCNN:
         }
 
     def load(self) -> None:
-        """Load the network; its weights are fetched where they are not cached."""
+        """Load the network; its weights are fetched where they are not cached.
+
+        Raises:
+            SkelactError: if MMDetection cannot be imported, or its weights not be fetched.
+        """
         if self._inferencer is None:
             device = str(choose_device(self._device))
-            with pkg_resources_offered():
-                from mmdet.apis import DetInferencer
+            try:
+                with pkg_resources_offered():
+                    from mmdet.apis import DetInferencer
 
-                self._inferencer = DetInferencer(_MODEL, device=device, show_progress=False)
+                    self._inferencer = DetInferencer(_MODEL, device=device, show_progress=False)
+            # The package's own config is run, and its weights are fetched and unpickled by it.
+            except Exception as error:
+                raise SkelactError(
+                    f"detector mmdet-faster-rcnn cannot be loaded: {one_line(error)}"
+                ) from error
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""

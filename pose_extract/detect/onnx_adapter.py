@@ -84,8 +84,9 @@ class ONNXDetector:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._num_threads or default_threads()
         options.inter_op_num_threads = 1
-        # Failures come as exceptions; the log would repeat them.
+        # Failures come as exceptions; the logs, a session's and the default one, would repeat them.
         options.log_severity_level = 4
+        ort.set_default_logger_severity(4)
         path = fetch_weights(self._name)
         providers: list[Any] = ["CPUExecutionProvider"]
         if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():

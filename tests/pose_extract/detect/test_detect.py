@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
+import sys
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -266,9 +269,23 @@ def test_an_unknown_name_lists_the_known_ones():
         build_detector("yolo")
 
 
-def test_faster_rcnn_without_mmdet_says_how_to_install_it():
-    import importlib.util
+def test_faster_rcnn_whose_weights_cannot_be_fetched(monkeypatch):
+    """A stand-in for MMDetection, which is not installed here."""
 
+    def no_network(*args, **options):
+        raise OSError("\x1b[1mno route to host\x1b[0m")
+
+    package, module = ModuleType("mmdet"), ModuleType("mmdet.apis")
+    module.DetInferencer = no_network
+    monkeypatch.setitem(sys.modules, "mmdet", package)
+    monkeypatch.setitem(sys.modules, "mmdet.apis", module)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    detector = build_detector("mmdet-faster-rcnn", device="cpu")
+    with pytest.raises(SkelactError, match="mmdet-faster-rcnn cannot be loaded: .*no route to"):
+        detector.load()
+
+
+def test_faster_rcnn_without_mmdet_says_how_to_install_it():
     if importlib.util.find_spec("mmdet"):
         pytest.skip("mmdet is installed here")
     with pytest.raises(SkelactError, match="mim install mmcv mmdet"):
