@@ -26,7 +26,7 @@ def check_is_trusted(path: str | Path, trust_config: bool) -> None:
     Those inside the installed package are as trustworthy as the package itself.
 
     Raises:
-        SkelactError: if it lies elsewhere and nobody said that it is trusted.
+        SkelactError: if it lies elsewhere and is not trusted.
     """
     if trust_config:
         return
