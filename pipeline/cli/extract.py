@@ -142,7 +142,6 @@ def find_clips(
         sources: Files, folders and lists.
         is_new: Whether a clip is going to be read: the cuts of those alone are checked.
     """
-    from ...pose_extract.common.text import printable
     from ...pose_extract.sources import check_cuts, find_sources
 
     clips = find_sources(sources, lambda line: click.echo(printable(line), err=True))
