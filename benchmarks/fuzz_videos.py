@@ -9,7 +9,8 @@ of its own: the frames D, with the numbers drawn in them and their times. A file
   at another time than D has it,
 - or its loss is not within one frame of A - D, where A is what the file announces: the frames of
   the whole clip while its header still says so, else those from the time of the first frame in D
-  to that of the last. Packets of which D has no frame may be called lost or not: where bytes were
+  to that of the last (only D where packets stand between the steps of the clip: their times are
+  damaged themselves). Packets of which D has no frame may be called lost or not: where bytes were
   doubled, a file holds more than it announces. So may frames of D whose number cannot be read, or
   that show an earlier one once more: that is how decoders conceal a damaged frame. A length
   (Matroska) announces no frames before the first one.
@@ -42,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from numbered_clips import EVEN, Recipe, make, missing, number_of, sequential
 
-from skelact.pose_extract.decode.frames import VideoError
+from skelact.pose_extract.decode.frames import InexactError, VideoError
 from skelact.pose_extract.decode.video import open_video
 
 _NUM_FRAMES, _FPS = 24, 25
@@ -80,6 +81,8 @@ _HANG_SECONDS = 60.0
 # Times of damaged files are rounded twice.
 _SECONDS_TOLERANCE = 2e-3
 _LOST_TOLERANCE = 1
+# Containers round times to a millisecond, a fortieth of a step.
+_STEP_TOLERANCE = 0.05
 
 
 def damage(data: bytes, rng: random.Random) -> tuple[str, bytes]:
@@ -127,6 +130,7 @@ class Truth:
         seconds: Presentation time of each from the first, None where it has none.
         announced: Frames that the header says, 0 where it says nothing.
         is_announced_as_time: Whether it says so by a length.
+        is_timed: Whether all packets stand at steps of the clip's frame rate.
         num_packets: Packets that hold something.
         num_behind: Those to be shown after the last frame decoded.
     """
@@ -135,6 +139,7 @@ class Truth:
     seconds: list[float | None]
     announced: int
     is_announced_as_time: bool
+    is_timed: bool
     num_packets: int
     num_behind: int
 
@@ -161,12 +166,14 @@ def find_truth(path: Path) -> Truth:
                 if packet.size:
                     at = None if packet.pts is None else packet.pts - (stream.start_time or 0)
                     times.append(None if at is None else float(at * packet.time_base))
+    steps = [0.5 if at is None else at * _FPS for at in times]
     last = max((time for time in seconds if time is not None), default=0.0)
     return Truth(
         numbers=numbers,
         seconds=seconds,
         announced=announced,
         is_announced_as_time=not stream.frames,
+        is_timed=all(abs(step - round(step)) < _STEP_TOLERANCE for step in steps),
         num_packets=len(times),
         num_behind=sum(at is not None and at > last + _SECONDS_TOLERANCE for at in times),
     )
@@ -242,7 +249,14 @@ class Reading:
 
 
 def read(path: Path) -> Reading:
-    """Read a file through the reader that extraction uses."""
+    """Read a file through the reader that extraction uses, once more where decord misread it."""
+    try:
+        return _read(path)
+    except InexactError:
+        return _read(path)
+
+
+def _read(path: Path) -> Reading:
     numbers: list[int | None] = []
     frame_inds: list[int] = []
     seconds: list[float] = []
@@ -295,10 +309,11 @@ def _first_times(numbers: list[int | None], seconds: list[float | None]) -> dict
 
 def lost_range(truth: Truth, whole: Truth) -> tuple[int, int]:
     """Return the least and the most frames that may be called lost."""
+    least = len(truth.numbers)
     given = [at for at in truth.seconds if at is not None]
-    least = round((max(given) - min(given)) * _FPS) + 1 if given else len(truth.numbers)
-    # A time may be damaged itself: no file has more than the whole clip.
-    least = max(min(least, len(whole.numbers)), len(truth.numbers))
+    if given and truth.is_timed:
+        span = round((max(given) - min(given)) * _FPS) + 1
+        least = max(least, min(span, len(whole.numbers)))
     most = least + truth.num_behind
     if truth.announced and truth.announced == whole.announced:
         most = max(most, len(whole.numbers))

@@ -300,7 +300,9 @@ def same_times(path: Path) -> None:
 def grown_midway(path: Path) -> None:
     """Join a clip of another frame size to a TS file."""
     other = path.with_name(f"more-{path.name}")
-    _encode(Recipe(other.name, "libx264", size=(72, 96), offset=Fraction(NUM_FRAMES, 25)), other)
+    # The muxer moved the first clip by a frame: its first decoding time would have been negative.
+    offset = Fraction(NUM_FRAMES + 1, 25)
+    _encode(Recipe(other.name, "libx264", size=(72, 96), offset=offset), other)
     path.write_bytes(path.read_bytes() + other.read_bytes())
     other.unlink()
 
