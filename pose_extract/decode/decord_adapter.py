@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,8 +26,9 @@ _EXACT = frozenset(
 # decord rounds its times to 32-bit floats.
 _TIME_TOLERANCE = 1e-3
 
-# What decord logs comes as an exception too.
-decord.logging.set_level(decord.logging.QUIET)
+# What the decoder logs as an error is damage that decord itself says nothing of; see
+# ``_num_logged``.
+decord.logging.set_level(decord.logging.ERROR)
 
 
 class DecordError(Exception):
@@ -67,12 +69,14 @@ def read_frames(
 
     Raises:
         DecordError: if decord refuses the file or counts or times its frames in another way than
-            the packets do; at the first frame that cannot be decoded, or that is the one before
-            once more, which is what decord gives in place of a lost one.
+            the packets do; at the first frame that cannot be decoded, that the decoder logs an
+            error of, or that is the one before once more, which is what decord gives in place of a
+            lost one.
     """
     # Never 0 threads: left to choose, decord breaks off in VP9 files with hidden frames.
     threads = num_threads or min(free_cores(), _MOST_THREADS)
     seconds = table.pts_seconds
+    num_logged = _num_logged()
     try:
         reader = decord.VideoReader(str(table.path), ctx=decord.cpu(0), num_threads=threads)
         _check_times(reader, table, seconds)
@@ -80,6 +84,8 @@ def read_frames(
         for index in range(table.num_frames if stop is None else min(stop, table.num_frames)):
             rgb = reader.next().asnumpy()
             on_progress()
+            if _num_logged() != num_logged:
+                raise DecordError(f"the decoder found damage at frame {index}")
             if rgb.shape != (*geometry.img_shape, 3):
                 raise DecordError(f"frame {index} is of shape {rgb.shape}")
             if before is not None and _is_equal(rgb, before):
@@ -102,6 +108,11 @@ def _check_times(reader: Any, table: PacketTable, seconds: np.ndarray) -> None:
     times = np.asarray(reader.get_frame_timestamp(np.arange(len(reader))), np.float64)[:, 0]
     if not np.allclose(times - times[0], seconds, rtol=1e-6, atol=_TIME_TOLERANCE):
         raise DecordError("it times the frames in another way than the file does")
+
+
+def _num_logged() -> int:
+    """Return the bytes that were logged, where the process logs to a file: a worker does."""
+    return os.fstat(2).st_size
 
 
 def _is_equal(first: np.ndarray, second: np.ndarray) -> bool:

@@ -63,11 +63,14 @@ class Frame:
         index: Its number, counted from the file's start.
         seconds: Its presentation time, from the file's first frame.
         rgb: (H, W, 3) uint8, RGB, upright.
+        is_scaled: Whether it is stored in another size than the file's first frame, and was scaled
+            to that.
     """
 
     index: int
     seconds: float
     rgb: np.ndarray
+    is_scaled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +81,14 @@ class FrameBatch:
         frames: (B, H, W, 3) uint8, RGB, upright.
         frame_inds: (B,) int64, counted from the file's start; a lost frame leaves a gap.
         pts_seconds: (B,) float64, presentation time from the file's first frame.
+        first_scaled: Number of the first frame that was scaled to the size of the file's first one,
+            or None.
     """
 
     frames: np.ndarray
     frame_inds: np.ndarray
     pts_seconds: np.ndarray
+    first_scaled: int | None = None
 
     def take(self, chosen: slice) -> FrameBatch:
         """Return some of the frames."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from .containers import is_broken
 from .frames import VideoError, do_nothing
+from .times import trusted_times, with_holes
 
 # A file that lost its frame rate plays at this one in common players.
 FALLBACK_FPS = Fraction(25)
@@ -29,24 +30,12 @@ _FPS_RANGE = Fraction(1, 60), Fraction(1000)
 _ASPECT_RANGE = Fraction(1, 4), Fraction(4)
 # Encoders round the pixel aspect: 224/225 is meant to be square.
 _ASPECT_TOLERANCE = Fraction(1, 100)
-# The largest reorder buffer of H.264 and HEVC: no packet is further from its place in time.
-_MOST_REORDERED = 16
-# Where fewer of the times are distinct, a file stores none that mean anything.
-_DISTINCT_SHARE = 0.5
-# A last frame this many times further off than all others span has a damaged time.
-_OUTLIER_SPANS = 10
-# A damaged file is of constant rate where at least this share of its steps are equal; a hole of
-# more seconds is a damaged time, or a break of the recording.
-_CONSTANT_SHARE, _MAX_HOLE_SECONDS = 0.7, 10
-# Of fewer steps no share can be told.
-_FEW_STEPS = 4
+# Containers without an index, in which a recording may begin anywhere.
+_STREAMS = ("mpegts", "mpeg")
 # No announced length beyond this is believed (a day).
 _MAX_ANNOUNCED_SECONDS = 86_400
-# Containers that store a presentation time for every frame. AVI and raw streams store none, MPEG
-# program streams store a few.
-_TIMED_CONTAINERS = frozenset(
-    ("mov", "matroska", "mpegts", "flv", "asf", "gif", "ogg", "mxf", "apng", "nut")
-)
+# Of fewer packets FFmpeg has no frame rate that is sure.
+_FEW_PACKETS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +96,7 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
                 kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
                 raise VideoError(f"expected a video stream, the file has: {kinds}")
             stream = container.streams.video[0]
-            # PyAV before 15 does not give the index.
-            index = getattr(stream, "index_entries", ())
-            num_indexed = sum(entry.size > 0 for entry in index)
+            num_indexed = _num_indexed(container, stream)
             packets, is_whole = _packets(container, stream, on_progress)
             if not packets:
                 raise VideoError("the file holds no frame")
@@ -118,11 +105,19 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
                 or bool(messages)
                 or any(packet.is_corrupt for packet in packets)
                 or is_broken(path, _name(container))
-                or (_name(container) == "avi" and num_indexed > len(packets))
+                or num_indexed > len(packets)
             )
             return _table(path, container, stream, packets, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"expected a video file, FFmpeg cannot read it: {error}") from None
+
+
+def _num_indexed(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """Return how many frames the index at the end of an AVI file lists; 0 of other files."""
+    if _name(container) != "avi":
+        return 0
+    # PyAV before 15 does not give the index.
+    return sum(entry.size > 0 for entry in getattr(stream, "index_entries", ()))
 
 
 @contextmanager
@@ -152,7 +147,9 @@ def _packets(
 ) -> tuple[list[_Packet], bool]:
     """Return the packets that hold a frame, from the first key frame on; whether all were read."""
     packets: list[_Packet] = []
+    seen: set[tuple[int | None, int | None, int]] = set()
     demuxed = container.demux(stream)
+    is_stream = _name(container) in _STREAMS
     is_vp8 = stream.codec_context.name == "vp8"
     is_whole = False
     # The last packet of a demuxer is None, or empty.
@@ -160,11 +157,18 @@ def _packets(
         while packet := next(demuxed, None):
             on_progress()
             # RFC 6386, 9.1: a VP8 frame with show_frame 0 is a reference for others alone.
-            if packet.size and not (is_vp8 and not bytes(packet)[0] & 0x10):
+            if not packet.size or (is_vp8 and not bytes(packet)[0] & 0x10):
+                continue
+            # Bytes that are in a damaged stream twice give packets that are there twice.
+            key = packet.pts, packet.dts, packet.size
+            if not (is_stream and key in seen):
                 packets.append(
                     _Packet(packet.pts, packet.is_keyframe, packet.is_corrupt, packet.is_discard)
                 )
+            seen.add(key)
         is_whole = True
+    if not is_stream:
+        return packets, is_whole
     # What stands before the first key frame can be decoded by nobody: a recording that was joined
     # midway.
     first_key = next((i for i, packet in enumerate(packets) if packet.is_key), 0)
@@ -181,15 +185,15 @@ def _table(
     time_base = stream.time_base or Fraction(1, 90_000)
     name = _name(container)
     shown = [packet for packet in packets if not packet.is_discard]
-    times = _trusted_times(name, bool(stream.codec_context.has_b_frames), shown)
-    if times is not None and name in _TIMED_CONTAINERS:
-        # Leading frames of the first key frame refer to what is not there; but a trimmed file
-        # holds the key frame, marked as not to be shown.
-        first_key = packets[0].pts
-        times = times[times >= first_key] if first_key is not None else times
-    fps = _frame_rate(stream, times, time_base)
+    times = trusted_times(
+        name, bool(stream.codec_context.has_b_frames), [packet.pts for packet in shown]
+    )
+    if times is not None and name in _STREAMS:
+        # Leading frames of the first key frame refer to what is not there.
+        times = times[times >= packets[0].pts]
+    fps = _frame_rate(stream, times, len(packets), time_base)
     if times is not None and is_damaged:
-        times = _with_holes(times, 1 / (fps * time_base), _MAX_HOLE_SECONDS / time_base)
+        times = with_holes(times, fps, time_base)
     num_frames = len(shown) if times is None else len(times)
     num_held = num_frames + len(packets) - len(shown)
     # What MP4 announces is an index of its samples: one that is not there is damage by itself.
@@ -215,56 +219,14 @@ def _table(
     )
 
 
-def _trusted_times(container: str, is_reordered: bool, packets: list[_Packet]) -> np.ndarray | None:
-    """Return the times in order, or None where they are missing, repeated or run back."""
-    if is_reordered and container not in _TIMED_CONTAINERS:
-        return None
-    stored = [packet.pts for packet in packets if packet.pts is not None]
-    times = np.array(stored, dtype=np.int64)
-    # Bytes that are in a file twice give packets that are there twice: the first ones are shown.
-    first = np.unique(times, return_index=True)[1]
-    order = np.argsort(times[np.sort(first)], kind="stable")
-    moved = np.abs(order - np.arange(len(order)))
-    if len(stored) < len(packets) or not len(stored) or moved.max() > _MOST_REORDERED:
-        return None
-    times = np.unique(times)
-    if len(times) < _DISTINCT_SHARE * len(stored):
-        return None
-    steps = np.diff(times)
-    if len(steps) > 2 and steps[-1] > _OUTLIER_SPANS * (times[-2] - times[0]):
-        return None
-    return times
-
-
-def _with_holes(times: np.ndarray, step: Fraction, most: Fraction) -> np.ndarray:
-    """Return the times of a damaged file, with those of lost frames where its rate is constant.
-
-    Args:
-        times: (N,) int64, ascending.
-        step: From frame to frame, in the same units.
-        most: No hole is longer.
-    """
-    steps = np.diff(times)
-    counts = np.rint(steps / float(step)).astype(int)
-    # Times are rounded to units of the container, at both ends of a step.
-    is_even = (np.abs(steps - counts * float(step)) <= 1) & (counts >= 1)
-    is_constant = (counts == 1).sum() >= _CONSTANT_SHARE * len(counts) or len(counts) < _FEW_STEPS
-    if not is_even.all() or not is_constant:
-        return times
-    pieces = [
-        before + np.rint(float(step) * np.arange(count if count * step <= most else 1))
-        for before, count in zip(times, counts)
-    ]
-    filled: np.ndarray = np.concatenate([*pieces, times[-1:]]).astype(np.int64)
-    return filled
-
-
-def _frame_rate(stream: av.VideoStream, times: np.ndarray | None, time_base: Fraction) -> Fraction:
+def _frame_rate(
+    stream: av.VideoStream, times: np.ndarray | None, num_packets: int, time_base: Fraction
+) -> Fraction:
     # The guessed rate is the one the frames are timed at; the average rate is off where the file's
     # announced duration is.
     coded = stream.codec_context.framerate
     for rate in (stream.guessed_rate, stream.average_rate):
-        if rate and rate == 2 * (coded or 0):
+        if rate and rate == 2 * (coded or 0) and num_packets < _FEW_PACKETS:
             # Of a few packets FFmpeg guesses the rate of their fields.
             rate = coded
         if rate and _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:

@@ -113,7 +113,8 @@ class DecodeProcess:
             return None
         frames = np.empty((len(frame_inds), *answer["img_shape"], 3), np.uint8)
         self._receive(path, frames)
-        return FrameBatch(frames, frame_inds, np.array(answer["pts_seconds"], np.float64))
+        seconds = np.array(answer["pts_seconds"], np.float64)
+        return FrameBatch(frames, frame_inds, seconds, answer["first_scaled"])
 
     def _ask(self, path: Path, request: dict[str, Any]) -> dict[str, Any]:
         line = b"\n"

@@ -25,13 +25,15 @@ class Geometry:
 
     Attributes:
         height: Rows of a stored frame.
-        width: Columns of a stored frame with square pixels.
+        stored_width: Columns of a stored frame.
+        width: Its columns with square pixels.
         transpose: Whether rows become columns.
         flip_x: Whether left and right are exchanged, after that.
         flip_y: Whether top and bottom are exchanged, after that.
     """
 
     height: int
+    stored_width: int
     width: int
     transpose: bool = False
     flip_x: bool = False
@@ -61,12 +63,14 @@ def read_geometry(table: PacketTable) -> Geometry:
         width = max(1, round(frame.width * table.pixel_aspect))
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         if matrix is None:
-            return Geometry(frame.height, width)
+            return Geometry(frame.height, frame.width, width)
         # ISO 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y; here as 3x3 of 16.16 fixed point.
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
         if abs(b) > abs(a):
-            return Geometry(frame.height, width, transpose=True, flip_x=c < 0, flip_y=b < 0)
-        return Geometry(frame.height, width, flip_x=a < 0, flip_y=d < 0)
+            return Geometry(
+                frame.height, frame.width, width, transpose=True, flip_x=c < 0, flip_y=b < 0
+            )
+        return Geometry(frame.height, frame.width, width, flip_x=a < 0, flip_y=d < 0)
 
 
 def read_frames(
@@ -90,7 +94,9 @@ def read_frames(
     for index, frame in _numbered(table, start, num_threads, on_progress):
         if index >= stop:
             return
-        yield Frame(index, float(seconds[index]), _upright(frame, geometry, reformatter))
+        rgb = _upright(frame, geometry, reformatter)
+        is_scaled = (frame.height, frame.width) != (geometry.height, geometry.stored_width)
+        yield Frame(index, float(seconds[index]), rgb, is_scaled)
 
 
 def _numbered(

@@ -30,6 +30,8 @@ class VideoReader:
     Attributes:
         info: The facts about the file.
         num_lost: Frames of the range read that could not be decoded; known when the range is read.
+        first_scaled: The first frame of the range read so far whose size is another than that of
+            the file's first frame, to which it was scaled; None where there is none.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class VideoReader:
     ) -> None:
         self.info = info
         self.num_lost = 0
+        self.first_scaled: int | None = None
         self._worker = worker
         self._decoder = decoder
         self._num_threads = num_threads
@@ -78,6 +81,7 @@ class VideoReader:
         path = self.info.path
         self._num_reads += 1
         number = self._num_reads
+        self.first_scaled = None
         self._worker.read(path, self._decoder, start, stop, self._num_threads)
         count, last = 0, start - 1
         while batch := self._next_batch(batch_size):
@@ -85,6 +89,8 @@ class VideoReader:
             if first <= last or (stop is not None and batch.frame_inds[-1] >= stop):
                 raise VideoError(f"{path}: expected frames after {last}, the decoder gave {first}")
             count, last = count + len(batch.frames), int(batch.frame_inds[-1])
+            if self.first_scaled is None:
+                self.first_scaled = batch.first_scaled
             yield batch
             if number != self._num_reads:
                 raise RuntimeError("this reader was closed, or reads another range since")

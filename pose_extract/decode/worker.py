@@ -106,6 +106,7 @@ class DecodeWorker:
         return {
             "frame_inds": [frame.index for frame in frames],
             "pts_seconds": [frame.seconds for frame in frames],
+            "first_scaled": next((frame.index for frame in frames if frame.is_scaled), None),
             "img_shape": list(frames[0].rgb.shape[:2]) if frames else [0, 0],
         }, [frame.rgb for frame in frames]
 

@@ -41,6 +41,8 @@ class ManifestEntry:
         swaps_mended: Exchanges of the athlete's left and right that were mended.
         subject: Rule by which person 0 was chosen.
         subject_score: Score of person 0's path by that rule, per candidate frame.
+        size_changes_at: First frame that is stored in another size than the video's first one, to
+            which it and all others were scaled; None where there is none.
         error: What went wrong, for a failed clip.
         error_kind: Class of that error. A ``VideoError`` is the file's own fault and is not tried
             again while the file stays the same, nor is a ``ProcessCrashError``.
@@ -72,6 +74,7 @@ class ManifestEntry:
     swaps_mended: int = 0
     subject: str | None = None
     subject_score: float = 0.0
+    size_changes_at: int | None = None
     error: str | None = None
     error_kind: str | None = None
     label: str | None = None

@@ -50,7 +50,8 @@ class TrackedClip:
         num_lost: Frames that could not be decoded.
         facts: ``swaps_mended``, the frames in which left and right of the athlete's arms, plus
             those in which those of the legs, were exchanged; ``subject_score``, the score of the
-            athlete's path per candidate frame (see ``PathConfig``).
+            athlete's path per candidate frame (see ``PathConfig``); ``size_changes_at``, the first
+            frame that is stored in another size than the file's first one, where there is one.
     """
 
     sequence: SkeletonSequence
@@ -139,7 +140,7 @@ class AthleteTracker:
             frame_inds, candidates = find_candidates(
                 clip, reader, self._detector, every, use_motion=self._use_motion, on_frames=report
             )
-            info, num_lost = reader.info, reader.num_lost
+            info, num_lost, first_scaled = reader.info, reader.num_lost, reader.first_scaled
         img_shape = (info.height, info.width)
         tracks = find_tracks(
             candidates,
@@ -167,9 +168,10 @@ class AthleteTracker:
             pixel_aspect=info.pixel_aspect,
         )
         score = tracks[0].path_score / len(candidates) if tracks else 0.0
-        return TrackedClip(
-            sequence, num_lost, {"swaps_mended": num_swaps, "subject_score": round(score, 3)}
-        )
+        facts = {"swaps_mended": num_swaps, "subject_score": round(score, 3)}
+        if first_scaled is not None:
+            facts["size_changes_at"] = first_scaled
+        return TrackedClip(sequence, num_lost, facts)
 
     def _estimate_poses(
         self,

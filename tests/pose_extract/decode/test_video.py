@@ -181,6 +181,16 @@ def test_files_that_are_no_video(tmp_path, decoder, kind, message):
         open_video(path, decoder)
 
 
+def test_frames_of_another_size_are_scaled_to_the_first_one(shared):
+    reader, frames, inds, _ = read(shared / "faults" / "reschange.ts", "auto")
+    assert frames.shape[1:] == (180, 320, 3)
+    # One of the eight frames of the first size is lost.
+    assert reader.first_scaled == 7
+    assert inds[0] == 0
+    reader, _, _, _ = read(shared / "faults" / "reschange.ts", "auto", start=0, stop=7)
+    assert reader.first_scaled is None
+
+
 def test_a_range_behind_the_end_is_an_error(tmp_path):
     with pytest.raises(VideoError, match="from 50 on"):
         read(write_clip(tmp_path / "a.mp4"), start=50)

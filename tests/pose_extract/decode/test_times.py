@@ -1,0 +1,52 @@
+"""Times that a container stores, by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from skelact.pose_extract.decode.times import trusted_times, with_holes
+
+
+def test_times_are_in_the_order_of_showing():
+    assert trusted_times("mov", True, [0, 30, 10, 20]).tolist() == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("container", "is_reordered", "stored"),
+    [
+        ("avi", True, [0, 1, 2]),  # AVI stores the order of decoding
+        ("mov", False, [0, 10, 10]),
+        ("mov", False, [0, None, 10]),
+        ("mpegts", False, [0, None, 10]),
+        ("mov", False, []),
+        ("mpegts", False, [*range(100, 140), *range(0, 40)]),  # joined: the clock starts anew
+        ("matroska", True, [0, 40, 80, 120, 99999]),
+    ],
+)
+def test_times_that_mean_nothing(container, is_reordered, stored):
+    assert trusted_times(container, is_reordered, stored) is None
+
+
+def test_a_seam_of_a_stream_may_have_no_time():
+    stored = [*range(0, 200, 10), None]
+    assert trusted_times("mpegts", False, stored).tolist() == list(range(0, 200, 10))
+    assert trusted_times("mov", False, stored) is None
+
+
+def test_holes_are_filled_where_the_rate_is_constant():
+    times = np.array([0, 33, 67, 200, 233], np.int64)
+    filled = with_holes(times, Fraction(30), Fraction(1, 1000))
+    assert filled.tolist() == [0, 33, 67, 100, 134, 167, 200, 233]
+
+
+def test_a_break_of_a_recording_is_no_hole():
+    times = np.array([0, 33, 67, 100, 20100, 20133], np.int64)
+    assert with_holes(times, Fraction(30), Fraction(1, 1000)).tolist() == times.tolist()
+
+
+def test_a_variable_rate_has_no_holes():
+    times = np.array([0, 33, 100, 133, 233, 333, 433], np.int64)
+    assert with_holes(times, Fraction(30), Fraction(1, 1000)).tolist() == times.tolist()
