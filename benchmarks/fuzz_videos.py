@@ -130,7 +130,8 @@ class Truth:
         seconds: Presentation time of each from the first, None where it has none.
         announced: Frames that the header says, 0 where it says nothing.
         is_announced_as_time: Whether it says so by a length.
-        is_timed: Whether all packets stand at steps of the clip's frame rate.
+        is_timed: Whether all packets with a time stand at steps of the clip's frame rate.
+        num_discarded: Packets that an edit list has not shown.
         num_packets: Packets that hold something.
         num_behind: Those to be shown after the last frame decoded.
     """
@@ -140,6 +141,7 @@ class Truth:
     announced: int
     is_announced_as_time: bool
     is_timed: bool
+    num_discarded: int
     num_packets: int
     num_behind: int
 
@@ -161,12 +163,14 @@ def find_truth(path: Path) -> Truth:
             hours, minutes, rest = length.split(":")
             announced = round((int(hours) * 3600 + int(minutes) * 60 + float(rest)) * _FPS)
         times: list[float | None] = []
+        num_discarded = 0
         with contextlib.suppress(av.FFmpegError):
             for packet in file.demux(stream):
+                num_discarded += packet.is_discard
                 if packet.size:
                     at = None if packet.pts is None else packet.pts - (stream.start_time or 0)
                     times.append(None if at is None else float(at * packet.time_base))
-    steps = [0.5 if at is None else at * _FPS for at in times]
+    steps = [at * _FPS for at in times if at is not None]
     last = max((time for time in seconds if time is not None), default=0.0)
     return Truth(
         numbers=numbers,
@@ -174,6 +178,7 @@ def find_truth(path: Path) -> Truth:
         announced=announced,
         is_announced_as_time=not stream.frames,
         is_timed=all(abs(step - round(step)) < _STEP_TOLERANCE for step in steps),
+        num_discarded=num_discarded,
         num_packets=len(times),
         num_behind=sum(at is not None and at > last + _SECONDS_TOLERANCE for at in times),
     )
@@ -316,10 +321,11 @@ def lost_range(truth: Truth, whole: Truth) -> tuple[int, int]:
         least = max(least, min(span, len(whole.numbers)))
     most = least + truth.num_behind
     if truth.announced and truth.announced == whole.announced:
-        most = max(most, len(whole.numbers))
+        num_announced = len(whole.numbers) - truth.num_discarded
+        most = max(most, num_announced)
         # A length says when the last frame ends, and not when the first one begins.
         first = next((number for number in truth.numbers if number is not None), 0)
-        least = len(whole.numbers) - (first if truth.is_announced_as_time else 0)
+        least = num_announced - (first if truth.is_announced_as_time else 0)
     elif truth.announced:
         # The header was hit itself, and says anything.
         most = max(most, len(whole.numbers), truth.announced)

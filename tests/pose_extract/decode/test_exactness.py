@@ -188,6 +188,18 @@ def test_a_size_that_changes_midway_is_scaled_to_the_first(clip, decoder):
     assert {frame.shape for frame in frames} == {(*SIZE, 3)}
     assert inds == list(range(2 * NUM_FRAMES))
     assert [number_of(frame) for frame in frames] == 2 * list(range(NUM_FRAMES))
+    assert (reader.first_scaled, reader.num_lost) == (NUM_FRAMES, 0)
+
+
+@pytest.mark.parametrize("second", ["h264_closed.ts", "h264_no_b.ts"])
+def test_recordings_that_are_joined_with_times_that_begin_anew(clip, tmp_path, second):
+    """Frames of the second recording have times of the first: both are there, one after another."""
+    path = tmp_path / "joined.ts"
+    parts = [clip(by_name("h264_closed.ts")), clip(by_name(second))]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    reader, frames, inds = read(path)
+    assert [number_of(frame) for frame in frames] == 2 * list(range(NUM_FRAMES))
+    assert inds == list(range(2 * NUM_FRAMES))
     assert reader.num_lost == 0
 
 

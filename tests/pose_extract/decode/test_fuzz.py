@@ -44,6 +44,7 @@ def truth(fuzz, numbers, announced=0, **changes):
         "announced": announced,
         "is_announced_as_time": False,
         "is_timed": True,
+        "num_discarded": 0,
         "num_packets": len(numbers),
         "num_behind": 0,
     }
