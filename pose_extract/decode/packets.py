@@ -135,6 +135,7 @@ def _errors_logged() -> Iterator[list[Any]]:
 @dataclass(frozen=True)
 class _Packet:
     pts: int | None
+    size: int
     is_key: bool
     is_corrupt: bool
     is_discard: bool
@@ -147,7 +148,6 @@ def _packets(
 ) -> tuple[list[_Packet], bool]:
     """Return the packets that hold a frame, from the first key frame on; whether all were read."""
     packets: list[_Packet] = []
-    seen: set[tuple[int | None, int | None, int]] = set()
     demuxed = container.demux(stream)
     is_stream = _name(container) in _STREAMS
     is_vp8 = stream.codec_context.name == "vp8"
@@ -159,13 +159,15 @@ def _packets(
             # RFC 6386, 9.1: a VP8 frame with show_frame 0 is a reference for others alone.
             if not packet.size or (is_vp8 and not bytes(packet)[0] & 0x10):
                 continue
-            # Bytes that are in a damaged stream twice give packets that are there twice.
-            key = packet.pts, packet.dts, packet.size
-            if not (is_stream and key in seen):
-                packets.append(
-                    _Packet(packet.pts, packet.is_keyframe, packet.is_corrupt, packet.is_discard)
+            packets.append(
+                _Packet(
+                    packet.pts,
+                    packet.size,
+                    packet.is_keyframe,
+                    packet.is_corrupt,
+                    packet.is_discard,
                 )
-            seen.add(key)
+            )
         is_whole = True
     if not is_stream:
         return packets, is_whole
@@ -186,11 +188,17 @@ def _table(
     name = _name(container)
     shown = [packet for packet in packets if not packet.is_discard]
     times = trusted_times(
-        name, bool(stream.codec_context.has_b_frames), [packet.pts for packet in shown]
+        name,
+        bool(stream.codec_context.has_b_frames),
+        [packet.pts for packet in shown],
+        [packet.size for packet in shown],
     )
     if times is not None and name in _STREAMS:
         # Leading frames of the first key frame refer to what is not there.
         times = times[times >= packets[0].pts]
+    if times is not None and name == "avi" and len(packets) <= stream.frames:
+        # Times count the frames; one beyond them all is damaged.
+        times = times[times - times[0] < stream.frames]
     fps = _frame_rate(stream, times, len(packets), time_base)
     if times is not None and is_damaged:
         times = with_holes(times, fps, time_base)

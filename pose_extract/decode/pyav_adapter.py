@@ -111,16 +111,23 @@ def _numbered(
     for threads, on_error in ((num_threads, _raise), (1, _pass_over)):
         with suppress(av.FFmpegError):
             frames = _decoded(table, last + 1, threads, on_error)
+            held: tuple[int, av.VideoFrame] | None = None
             for count, frame in enumerate(frames):
                 on_progress()
                 if frame.is_corrupt and threads != 1:
                     break
                 index = count if table.pts is None else _index_of(table.pts, frame.pts)
-                # Frames that are not in the table are not to be shown. Times that run back are
-                # damaged.
-                if index is not None and index > last:
-                    last = index
-                    yield index, frame
+                # Frames that are not in the table are not to be shown. Of two whose times run back,
+                # the one that is ahead of its place is damaged.
+                if index is None or index <= last:
+                    continue
+                if held is not None and held[0] < index:
+                    last = held[0]
+                    yield held
+                held = index, frame
+            if held is not None:
+                last = held[0]
+                yield held
         if last + 1 >= table.num_frames:
             return
 

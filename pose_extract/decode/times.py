@@ -23,10 +23,16 @@ _TIMED_CONTAINERS = frozenset(
 )
 # A stream in which fewer of the packets have a time stores none that can be trusted.
 _TIMED_SHARE = 0.9
+# Where as many of the times are repeated, a recording was appended to itself, or they mean nothing.
+_REPEATED_SHARE = 0.5
+# Where more of the packets with a repeated time are the same ones, bytes are in the file twice.
+_SAME_SHARE = 0.5
+# Containers with an index of all frames, not of places to seek to.
+_INDEXED_CONTAINERS = frozenset(("mov", "avi"))
 
 
 def trusted_times(
-    container: str, is_reordered: bool, stored: list[int | None]
+    container: str, is_reordered: bool, stored: list[int | None], packet_bytes: list[int]
 ) -> np.ndarray | None:
     """Return the times of a file's frames, ascending; None where those stored mean nothing.
 
@@ -34,23 +40,50 @@ def trusted_times(
         container: FFmpeg's name of the container.
         is_reordered: Whether frames are stored in another order than they are shown in.
         stored: Times of the packets, in the order of the file.
+        packet_bytes: Sizes of the packets.
     """
     if is_reordered and container not in _TIMED_CONTAINERS:
         return None
     times = np.array([time for time in stored if time is not None], dtype=np.int64)
+    sizes = np.array([size for time, size in zip(stored, packet_bytes) if time is not None])
+    if container in _INDEXED_CONTAINERS:
+        # An index lists each frame once.
+        if len(times) < len(stored) or len(np.unique(times)) < len(times):
+            return None
+    elif len(times) < _TIMED_SHARE * len(stored):
+        # A packet at a seam of a damaged stream may have none.
+        return None
+    if not len(times) or not _is_doubled(times, sizes):
+        return None
+    times = _without_outliers(times[np.sort(np.unique(times, return_index=True)[1])])
     order = np.argsort(times, kind="stable")
-    moved = np.abs(order - np.arange(len(order)))
-    # A packet at a seam of a damaged stream may have none.
-    least = len(stored) * (_TIMED_SHARE if container == "mpegts" else 1)
-    if not len(times) or len(times) < least or moved.max() > _MOST_REORDERED:
+    if np.abs(order - np.arange(len(order))).max() > _MOST_REORDERED:
         return None
-    times = times[order]
-    steps = np.diff(times)
-    if (steps == 0).any():
-        return None
-    if len(steps) > 2 and steps[-1] > _OUTLIER_SPANS * (times[-2] - times[0]):
-        return None
-    return times
+    return times[order]
+
+
+def _is_doubled(times: np.ndarray, sizes: np.ndarray) -> bool:
+    """Return whether times that repeat, if any, are those of the same packets once more.
+
+    Bytes that are in a damaged file twice give such; the packets at their seams are cut. A clock
+    that starts anew gives the same times to other packets.
+    """
+    _, first, inverse = np.unique(times, return_index=True, return_inverse=True)
+    again = first[inverse] != np.arange(len(times))
+    is_same = sizes[first[inverse]] == sizes
+    if again.mean() >= _REPEATED_SHARE:
+        return False
+    return not again.any() or bool(is_same[again].mean() > _SAME_SHARE)
+
+
+def _without_outliers(times: np.ndarray) -> np.ndarray:
+    """Return times without damaged ones: those far behind all others."""
+    ordered = np.sort(times)
+    while len(ordered) > 3 and (
+        ordered[-1] - ordered[-2] > _OUTLIER_SPANS * (ordered[-2] - ordered[0])
+    ):
+        ordered = ordered[:-1]
+    return times[times <= ordered[-1]]
 
 
 def with_holes(times: np.ndarray, fps: Fraction, time_base: Fraction) -> np.ndarray:
