@@ -40,7 +40,7 @@ def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
     if (table.container, table.codec) not in _EXACT and not _is_plain_avi(table):
         return f"it is not exact in {table.container} with {table.codec}"
     if not table.is_sound or table.pts is None:
-        return "the file is damaged, trimmed or stores no times"
+        return "the file is damaged, trimmed, stores no times or has several video streams"
     if table.pixel_aspect != 1 or not geometry.is_stored:
         return "the frames are not stored as they are shown"
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from .containers import is_broken
 from .frames import VideoError, do_nothing
@@ -53,7 +54,8 @@ class PacketTable:
         key_pts: (K,) int64, presentation times of the key frames, ascending.
         num_frames: N.
         num_missing: Frames that the file announces and does not hold.
-        is_sound: Whether nothing hints at damage, and every packet is to be shown.
+        is_sound: Whether nothing hints at damage, every packet is to be shown, and there is no
+            other video stream.
         pixel_aspect: Width over height of a stored pixel.
     """
 
@@ -92,10 +94,7 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
     path = Path(path)
     try:
         with _errors_logged() as messages, av.open(str(path)) as container:
-            if not container.streams.video:
-                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
-                raise VideoError(f"expected a video stream, the file has: {kinds}")
-            stream = container.streams.video[0]
+            stream = video_stream(container)
             num_indexed = _num_indexed(container, stream)
             packets, is_whole = _packets(container, stream, on_progress)
             if not packets:
@@ -110,6 +109,21 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
             return _table(path, container, stream, packets, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"expected a video file, FFmpeg cannot read it: {error}") from None
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """Return the first video stream that is no cover image.
+
+    Raises:
+        VideoError: if there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+    if container.streams.video:
+        kinds += " (a cover image)"
+    raise VideoError(f"expected a video stream, the file has: {kinds}")
 
 
 def _num_indexed(container: av.container.InputContainer, stream: av.VideoStream) -> int:
@@ -195,7 +209,8 @@ def _table(
     )
     if times is not None and name in _STREAMS:
         # Leading frames of the first key frame refer to what is not there.
-        times = times[times >= packets[0].pts]
+        first_key = packets[0].pts
+        times = times if first_key is None else times[times >= first_key]
     if times is not None and name == "avi" and len(packets) <= stream.frames:
         # Times count the frames; one beyond them all is damaged.
         times = times[times - times[0] < stream.frames]
@@ -219,10 +234,12 @@ def _table(
         ),
         num_frames=num_frames,
         num_missing=_num_missing(container, stream, fps, times, num_held) if is_damaged else 0,
-        # A header with another count than the packets is damaged, or its writer crashed.
+        # A header with another count than the packets is damaged, or its writer crashed. Of several
+        # streams decord may choose another.
         is_sound=not is_damaged
         and len(shown) == len(packets)
-        and stream.frames in (0, len(packets)),
+        and stream.frames in (0, len(packets))
+        and len(container.streams.video) == 1,
         pixel_aspect=_pixel_aspect(stream),
     )
 

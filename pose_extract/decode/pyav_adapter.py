@@ -13,7 +13,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from .frames import Frame, VideoError, do_nothing
-from .packets import PacketTable
+from .packets import PacketTable, video_stream
 
 # Called with what a decoder says of a damaged packet.
 OnError = Callable[[av.FFmpegError], None]
@@ -57,7 +57,7 @@ def read_geometry(table: PacketTable) -> Geometry:
         VideoError: if no frame can be decoded.
     """
     with av.open(str(table.path)) as container:
-        frame = next(_decode(container, container.streams.video[0], _pass_over), None)
+        frame = next(_decode(container, video_stream(container), _pass_over), None)
         if frame is None:
             raise VideoError("not one frame can be decoded")
         width = max(1, round(frame.width * table.pixel_aspect))
@@ -169,7 +169,7 @@ def _decoded(
 
 
 def _video_stream(container: av.container.InputContainer, num_threads: int) -> av.VideoStream:
-    stream = container.streams.video[0]
+    stream = video_stream(container)
     stream.thread_type = "AUTO"
     if num_threads:
         stream.codec_context.thread_count = num_threads

@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from clips import write_clip
 
 from skelact.pose_extract.decode.frames import VideoError
@@ -179,6 +180,25 @@ def test_files_that_are_no_video(tmp_path, decoder, kind, message):
         write_sound(path)
     with pytest.raises(VideoError, match=message):
         open_video(path, decoder)
+
+
+def test_a_cover_image_is_no_video(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as file:
+        cover = file.add_stream("mjpeg", rate=1)
+        video = file.add_stream("libx264", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        cover.disposition = Disposition.attached_pic
+        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        file.mux(cover.encode(image.reformat(format="yuvj420p")))
+        file.mux(cover.encode())
+        for _ in range(10):
+            file.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))))
+        file.mux(video.encode())
+    reader, frames, _, _ = read(path)
+    assert frames.shape == (10, 48, 64, 3)
+    assert reader.info.decoder == "pyav"
 
 
 def test_frames_of_another_size_are_scaled_to_the_first_one(shared):
