@@ -35,6 +35,10 @@ class DecordError(Exception):
     """decord cannot read a file, or not exactly; PyAV can."""
 
 
+class DamageError(DecordError):
+    """The decoder logged an error: what it gave shortly before is not sure either."""
+
+
 def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
     """Return why decord may give other frames than those asked for; None where it is exact."""
     if (table.container, table.codec) not in _EXACT and not _is_plain_avi(table):
@@ -85,7 +89,7 @@ def read_frames(
             rgb = reader.next().asnumpy()
             on_progress()
             if _num_logged() != num_logged:
-                raise DecordError(f"the decoder found damage at frame {index}")
+                raise DamageError(f"the decoder found damage at frame {index}")
             if rgb.shape != (*geometry.img_shape, 3):
                 raise DecordError(f"frame {index} is of shape {rgb.shape}")
             if before is not None and _is_equal(rgb, before):

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .decord_adapter import DecordError, why_inexact
+from .decord_adapter import DamageError, DecordError, why_inexact
 from .decord_adapter import read_frames as read_with_decord
 from .frames import Frame, InexactError, VideoError, VideoInfo, do_nothing
 from .packets import PacketTable, read_packets
@@ -86,18 +86,20 @@ class VideoFile:
                     yield frame
                 return
             except DecordError as error:
-                reason = str(error)
-            self._check(last, reason)
+                self._check(last, error)
             start = start if last is None else last.index + 1
         yield from read_with_pyav(self.table, self.geometry, start, stop, num_threads, on_progress)
 
-    def _check(self, last: Frame | None, reason: str) -> None:
+    def _check(self, last: Frame | None, reason: DecordError) -> None:
         """Check that the last frame by decord is the one that it should be.
 
-        decord numbers frames by counting: one that it lost moves all later ones.
+        decord numbers frames by counting: one that it lost moves all later ones. Its threads decode
+        ahead, and what they show near damage is chance.
         """
         if last is None:
             return
+        if isinstance(reason, DamageError):
+            raise InexactError(f"{reason}; open the file again, PyAV reads it then")
         start = max(last.index - 1, 0)
         near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
         errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}

@@ -25,8 +25,9 @@ _TIMED_CONTAINERS = frozenset(
 _TIMED_SHARE = 0.9
 # Where as many of the times are repeated, a recording was appended to itself, or they mean nothing.
 _REPEATED_SHARE = 0.5
-# Where more of the packets with a repeated time are the same ones, bytes are in the file twice.
-_SAME_SHARE = 0.5
+# Where bytes are in a file twice, most packets with a repeated time are the same ones; at a seam two
+# may be cut, of which there are two.
+_SAME_SHARE, _SEAM_PACKETS = 0.5, 4
 # Containers with an index of all frames, not of places to seek to.
 _INDEXED_CONTAINERS = frozenset(("mov", "avi"))
 
@@ -73,7 +74,7 @@ def _is_doubled(times: np.ndarray, sizes: np.ndarray) -> bool:
     is_same = sizes[first[inverse]] == sizes
     if again.mean() >= _REPEATED_SHARE:
         return False
-    return not again.any() or bool(is_same[again].mean() > _SAME_SHARE)
+    return bool((again & ~is_same).sum() <= _SEAM_PACKETS or is_same[again].mean() > _SAME_SHARE)
 
 
 def _without_outliers(times: np.ndarray) -> np.ndarray:
