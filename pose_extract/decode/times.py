@@ -25,7 +25,7 @@ _TIMED_CONTAINERS = frozenset(
 _TIMED_SHARE = 0.9
 # Where as many of the times are repeated, a recording was appended to itself, or they mean nothing.
 _REPEATED_SHARE = 0.5
-# Where bytes are in a file twice, most packets with a repeated time are the same ones; at each of the
+# Where bytes are in a file twice, most packets with a repeated time are the same; at each of the
 # two seams two may be cut.
 _SAME_SHARE, _SEAM_PACKETS = 0.5, 4
 # Containers with an index of all frames, not of places to seek to.
