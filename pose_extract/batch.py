@@ -20,7 +20,7 @@ from .sources import ClipSource
 from .store.in_work import DeadRun, InWork, find_dead_runs
 from .store.manifest import ManifestEntry, append_entries, manifest_lock, merge_manifest
 from .store.npz import entry_digest, load_sequence
-from .store.plan import BatchPlan, judge_clips, note_crashes
+from .store.plan import BatchPlan, find_renamed, judge_clips, note_crashes
 from .store.results import NameTakenError, ResultFolder, name_taken, writing_to
 from .store.source_file import (
     FileState,
@@ -130,8 +130,16 @@ def extract_clips(
     judged = judge_clips(mine.values(), results, known, retry_failed, read_entries)
     killed = [name for dead in dead_runs for name in dead.killed_in if name in judged.todo]
     if on_plan:
-        failed = tuple(name for name in crashed if name in judged.entries)
-        on_plan(BatchPlan(len(taken), len(judged.todo), judged.stale, failed, tuple(killed)))
+        plan = BatchPlan(
+            len(taken),
+            len(judged.todo),
+            judged.stale,
+            crashed=tuple(name for name in crashed if name in judged.entries),
+            killed=tuple(killed),
+            num_failed=sum(entry.status != "done" for entry in judged.entries.values()),
+            renamed=tuple(find_renamed(judged.todo.values(), known)),
+        )
+        on_plan(plan)
     out.mkdir(parents=True, exist_ok=True)
     discard_leftovers(*judged.paths)
     num_new = 0

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ...pose_extract.store.manifest import ManifestEntry
     from ...pose_extract.store.plan import BatchPlan
 
+# Of a longer name the end is shown beside the progress of its clip.
+_MAX_NAME_CHARS = 40
 F = TypeVar("F", bound=Callable[..., Any])
 
 # One list for both commands. Defaults stand in ExtractConfig alone: an option that is not given
@@ -291,12 +293,7 @@ class _ProgressTable:
         if self._comparison is not None:
             self._bars.remove_task(self._comparison)
             self._comparison = None
-        if plan.num_todo < plan.num_clips:
-            self._bars.console.print(
-                f"{plan.num_clips - plan.num_todo} of {plan.num_clips} clips are there already"
-            )
-        why = plan.why_again()
-        for line in [*([why] if why else []), *plan.why_interrupted()]:
+        for line in plan.lines():
             text = printable(line)
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
         if plan.num_todo:
@@ -309,7 +306,10 @@ class _ProgressTable:
         self._bars.update(self._all, note=f"{rate:.0f} people/s")
         if progress.clip is not self._clip:
             self._clip = progress.clip
-            self._bars.reset(self._one, description=printable(progress.clip.clip_id))
+            name = printable(progress.clip.clip_id)
+            # The figures beside it are what one waits for.
+            short = name if len(name) <= _MAX_NAME_CHARS else f"…{name[1 - _MAX_NAME_CHARS :]}"
+            self._bars.reset(self._one, description=short)
         self._bars.update(
             self._one, completed=progress.frames_done, total=progress.frames_total, note="frames"
         )
@@ -318,3 +318,6 @@ class _ProgressTable:
         self._num_failed += entry.status != "done"
         note = f", {self._num_failed} failed" if self._num_failed else ""
         self._bars.update(self._all, advance=1, description=f"clips{note}")
+        if not self._bars.console.is_terminal:
+            # A log shows no bars: it gets a line per clip.
+            click.echo(f"{printable(entry.video)}: {printable(entry.error or entry.status)}")

@@ -324,7 +324,8 @@ def write_sequences(
 def label_index(labels: Iterable[str | None]) -> dict[str, int]:
     """Return the class index of each label text.
 
-    Labels that are all whole numbers keep their value; others are numbered in sorted order.
+    Labels that are all whole numbers, also as "2.0", keep their value; others are numbered in
+    sorted order.
 
     Raises:
         SkelactError: for a negative number, which would become a class of its own, or a number
@@ -337,6 +338,9 @@ def label_index(labels: Iterable[str | None]) -> dict[str, int]:
                 f"label {name!r}: expected a class name or a whole number from 0; leave the label "
                 "empty for clips without one"
             )
+    # Where a cell is empty, pandas writes whole numbers as "2.0".
+    if names and all(re.fullmatch(r"\d+\.0", name) for name in names):
+        return {name: label_index([name[:-2]])[name[:-2]] for name in names}
     # "07" and "7" are two names of one number: such labels are words.
     if all(re.fullmatch("0|[1-9][0-9]{,8}", name) for name in names):
         if names and max(map(int, names)) >= MAX_CLASSES:

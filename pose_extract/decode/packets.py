@@ -108,7 +108,8 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
             )
             return _table(path, container, stream, packets, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"expected a video file, FFmpeg cannot read it: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"expected a video file, FFmpeg cannot read it: {reason}") from None
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:

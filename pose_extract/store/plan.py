@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..sources import ClipSource
 from .in_work import DeadRun
@@ -29,6 +30,8 @@ class BatchPlan:
         stale: Of those, the clips whose old result cannot be used, by the reason why.
         crashed: Clips in which an earlier run crashed; they are failed now.
         killed: Clips in which an earlier run was killed; they are tried last.
+        num_failed: Clips whose own fault is known; they are not tried again.
+        renamed: Clips to work on that have a result under another name: its names.
     """
 
     num_clips: int
@@ -36,6 +39,29 @@ class BatchPlan:
     stale: Mapping[str, int]
     crashed: tuple[str, ...] = ()
     killed: tuple[str, ...] = ()
+    num_failed: int = 0
+    renamed: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return what to tell before the first clip, a line each."""
+        lines = []
+        num_there = self.num_clips - self.num_todo - self.num_failed
+        if num_there:
+            lines.append(f"{num_there} of {self.num_clips} clips are there already")
+        if self.num_failed:
+            lines.append(
+                f"{self.num_failed} of {self.num_clips} clips failed before; --retry-failed tries "
+                "them again"
+            )
+        if self.renamed:
+            lines.append(
+                f"{len(self.renamed)} of {self.num_clips} clips have results under other names, "
+                f"such as {self.renamed[0]}: a clip is named by its path from the folder that all "
+                "sources have in common"
+            )
+        if why := self.why_again():
+            lines.append(why)
+        return lines + self.why_interrupted()
 
     def why_again(self) -> str | None:
         """Return one line that says why old results are made again; None if there is none."""
@@ -58,6 +84,21 @@ class BatchPlan:
         if self.killed:
             lines.append(f"an earlier run was killed in {_some_of(self.killed)}: tried last")
         return lines
+
+
+def find_renamed(clips: Iterable[ClipSource], known: Mapping[str, ManifestEntry]) -> list[str]:
+    """Return the names under which clips that have no result of their own name have one."""
+    names = {
+        (entry.source, PurePosixPath(name).name): name
+        for name, entry in known.items()
+        if entry.status == "done"
+    }
+    keys = (
+        (os.path.abspath(clip.path), PurePosixPath(clip.clip_id).name)
+        for clip in clips
+        if clip.clip_id not in known
+    )
+    return [names[key] for key in keys if key in names]
 
 
 def _some_of(names: Sequence[str]) -> str:

@@ -12,7 +12,9 @@ from skelact.pose_extract.batch import Shard, extract_clips, load_done
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.export import write_coco
+from skelact.pose_extract.store.manifest import ManifestEntry
 from skelact.pose_extract.store.npz import load_sequence, read_config, save_sequence
+from skelact.pose_extract.store.plan import BatchPlan, find_renamed
 
 
 @pytest.fixture
@@ -228,3 +230,26 @@ def test_lines_of_a_damaged_manifest_are_judged_by_the_entries(videos, tmp_path,
     summary = extract(videos, out)
     assert summary.num_new == 1  # the broken clip alone has no entry
     assert [entry.status for entry in summary.entries] == ["failed", "done", "done", "done"]
+
+
+def test_a_plan_says_what_is_there_failed_and_named_otherwise():
+    plan = BatchPlan(9, 3, {}, num_failed=2, renamed=("b.mp4", "c.mp4"))
+    there, failed, renamed = plan.lines()
+    assert there == "4 of 9 clips are there already"
+    assert failed == "2 of 9 clips failed before; --retry-failed tries them again"
+    assert renamed.startswith("2 of 9 clips have results under other names, such as b.mp4: ")
+    assert BatchPlan(9, 9, {}).lines() == []
+
+
+def test_results_under_other_names_are_found():
+    known = {
+        "b.mp4": ManifestEntry("b.mp4", "done", source="/v/a/b.mp4"),
+        "l.mp4@f0-5": ManifestEntry("l.mp4@f0-5", "done", source="/v/a/l.mp4"),
+    }
+    clips = [
+        ClipSource("/v/a/b.mp4", "a/b.mp4"),
+        ClipSource("/v/c/b.mp4", "c/b.mp4"),
+        ClipSource("/v/a/l.mp4", "a/l.mp4@f0-5", start_frame=0, end_frame=5),
+        ClipSource("/v/a/l.mp4", "a/l.mp4@f5-9", start_frame=5, end_frame=9),
+    ]
+    assert find_renamed(clips, known) == ["b.mp4", "l.mp4@f0-5"]

@@ -102,6 +102,8 @@ def test_clips_without_label_split_or_people(tmp_path):
 
 def test_number_labels_keep_their_value():
     assert label_index(["7", "2", None, ""]) == {"2": 2, "7": 7}
+    # As pandas writes whole numbers where a cell is empty.
+    assert label_index(["10.0", "2.0", None]) == {"2.0": 2, "10.0": 10}
 
 
 def test_without_scores_all_finite_joints_count_as_seen(tmp_path):

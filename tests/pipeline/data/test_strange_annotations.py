@@ -23,7 +23,8 @@ STRANGE = [
     slice(1), collections.OrderedDict(), np.int8(-3), np.array("x"), np.zeros(0),
     np.zeros((0, 0, 17, 2)), np.zeros((0, 5, 17, 2)), np.zeros((3, 0, 17, 2)),
     np.full((1, 5, 17, 2), None), np.zeros((1, 5, 17, 2), "U3"), np.full((1, 5, 17, 2), np.nan),
-    np.full((1, 5, 17, 2), 3e38, np.float32), np.full((1, 5, 17, 2), 1e-40), np.full((1, 5, 17, 2), 1e300),
+    np.full((1, 5, 17, 2), 3e38, np.float32), np.full((1, 5, 17, 2), 1e-40),
+    np.full((1, 5, 17, 2), 1e300),
 ]  # fmt: skip
 
 
