@@ -45,6 +45,8 @@ def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
         return f"it is not exact in {table.container} with {table.codec}"
     if not table.is_sound or table.pts is None:
         return "the file is damaged, trimmed, stores no times or has several video streams"
+    if geometry.first_pts != table.pts[0]:
+        return "its first frames cannot be decoded"
     if table.pixel_aspect != 1 or not geometry.is_stored:
         return "the frames are not stored as they are shown"
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _ASPECT_RANGE = Fraction(1, 4), Fraction(4)
 _ASPECT_TOLERANCE = Fraction(1, 100)
 # Containers without an index, in which a recording may begin anywhere.
 _STREAMS = ("mpegts", "mpeg")
+# Formats that name other files, which are read in their place.
+_REFERRING = ("concat", "hls", "dash", "image2", "imf")
 # No announced length beyond this is believed (a day).
 _MAX_ANNOUNCED_SECONDS = 86_400
 # Of fewer packets FFmpeg has no frame rate that is sure.
@@ -49,8 +51,8 @@ class PacketTable:
         codec: Name of the codec.
         fps: Nominal frame rate.
         time_base: Seconds per unit of ``pts``.
-        pts: (N,) int64, presentation times in the order of showing; None where the file stores
-            none that can be trusted, and its frames are counted.
+        pts: (N,) int64, presentation times in the order of showing, a few maybe equal; None where
+            the file stores none that can be trusted, and its frames are counted.
         key_pts: (K,) int64, presentation times of the key frames, ascending.
         num_frames: N.
         num_missing: Frames that the file announces and does not hold.
@@ -77,8 +79,22 @@ class PacketTable:
         if self.pts is None:
             even: np.ndarray = np.arange(self.num_frames) / float(self.fps)
             return even
-        seconds: np.ndarray = (self.pts - self.pts[0]) * float(self.time_base)
+        # Of frames with one time, each stands a unit behind the one before.
+        pts = np.maximum.accumulate(self.pts - np.arange(len(self.pts))) + np.arange(len(self.pts))
+        seconds: np.ndarray = (pts - pts[0]) * float(self.time_base)
         return seconds
+
+
+def without_leading(table: PacketTable, first_pts: int | None) -> PacketTable:
+    """Return a table without the frames before the first key frame, if decoding starts there.
+
+    They refer to what is not in the file: a recording that was joined midway, or a part that was
+    cut out. ``first_pts`` is the time of the first frame that can be decoded.
+    """
+    if table.pts is None or not len(table.key_pts) or first_pts != table.key_pts[0]:
+        return table
+    pts = table.pts[table.pts >= first_pts]
+    return replace(table, pts=pts, num_frames=len(pts)) if len(pts) else table
 
 
 def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing) -> PacketTable:
@@ -92,11 +108,15 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
         VideoError: if it is no video, or holds no key frame.
     """
     path = Path(path)
+    if _is_ffconcat(path):
+        raise VideoError("expected a video, got a list of other files")
     try:
         with _errors_logged() as messages, av.open(str(path)) as container:
+            if _name(container) in _REFERRING:
+                raise VideoError("expected a video, got a list of other files")
             stream = video_stream(container)
-            num_indexed = _num_indexed(container, stream)
             packets, is_whole = _packets(container, stream, on_progress)
+            num_indexed = _num_indexed(container, stream)
             if not packets:
                 raise VideoError("the file holds no frame")
             is_damaged = (
@@ -106,10 +126,16 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
                 or is_broken(path, _name(container))
                 or num_indexed > len(packets)
             )
-            return _table(path, container, stream, packets, is_damaged)
+            return _table(path, container, stream, packets, num_indexed, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"expected a video file, FFmpeg cannot read it: {reason}") from None
+
+
+def _is_ffconcat(path: Path) -> bool:
+    # FFmpeg opens the files that it names before one can ask what it is.
+    with path.open("rb") as file:
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"ffconcat")
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -128,11 +154,16 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
 
 
 def _num_indexed(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """Return how many frames the index at the end of an AVI file lists; 0 of other files."""
-    if _name(container) != "avi":
-        return 0
+    """Return how many frames an AVI or MP4 file lists in its index; 0 of other files.
+
+    Samples that an edit list cuts off are not among them; headers count those too.
+    """
     # PyAV before 15 does not give the index.
-    return sum(entry.size > 0 for entry in getattr(stream, "index_entries", ()))
+    index = getattr(stream, "index_entries", None)
+    name = _name(container)
+    if name == "mov":
+        return stream.frames if index is None else len(index)
+    return sum(entry.size > 0 for entry in index or ()) if name == "avi" else 0
 
 
 @contextmanager
@@ -197,6 +228,7 @@ def _table(
     container: av.container.InputContainer,
     stream: av.VideoStream,
     packets: list[_Packet],
+    num_indexed: int,
     is_damaged: bool,
 ) -> PacketTable:
     time_base = stream.time_base or Fraction(1, 90_000)
@@ -207,11 +239,8 @@ def _table(
         bool(stream.codec_context.has_b_frames),
         [packet.pts for packet in shown],
         [packet.size for packet in shown],
+        is_damaged=is_damaged,
     )
-    if times is not None and name in _STREAMS:
-        # Leading frames of the first key frame refer to what is not there.
-        first_key = packets[0].pts
-        times = times if first_key is None else times[times >= first_key]
     if times is not None and name == "avi" and len(packets) <= stream.frames:
         # Times count the frames; one beyond them all is damaged.
         times = times[times - times[0] < stream.frames]
@@ -220,8 +249,6 @@ def _table(
         times = with_holes(times, fps, time_base)
     num_frames = len(shown) if times is None else len(times)
     num_held = num_frames + len(packets) - len(shown)
-    # What MP4 announces is an index of its samples: one that is not there is damage by itself.
-    is_damaged |= name == "mov" and stream.frames > num_held
     return PacketTable(
         path=path,
         container=name,
@@ -234,12 +261,15 @@ def _table(
             dtype=np.int64,
         ),
         num_frames=num_frames,
-        num_missing=_num_missing(container, stream, fps, times, num_held) if is_damaged else 0,
+        num_missing=_num_missing(container, stream, fps, times, num_held, num_indexed)
+        if is_damaged
+        else 0,
         # A header with another count than the packets is damaged, or its writer crashed. Of several
         # streams decord may choose another.
         is_sound=not is_damaged
         and len(shown) == len(packets)
         and stream.frames in (0, len(packets))
+        and (times is None or bool((np.diff(times) > 0).all()))
         and len(container.streams.video) == 1,
         pixel_aspect=_pixel_aspect(stream),
     )
@@ -270,9 +300,12 @@ def _num_missing(
     fps: Fraction,
     times: np.ndarray | None,
     num_held: int,
+    num_indexed: int,
 ) -> int:
     """Return how many frames more the headers of a damaged file announce than it holds."""
     most = _MAX_ANNOUNCED_SECONDS * fps
+    if _name(container) == "mov" and num_indexed:
+        return max(num_indexed - num_held, 0) if num_indexed <= most else 0
     if stream.frames:
         return max(stream.frames - num_held, 0) if stream.frames <= most else 0
     # The duration of MPEG streams is no announcement: FFmpeg takes it from the last packet. The

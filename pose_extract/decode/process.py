@@ -20,13 +20,15 @@ import numpy as np
 
 from .frames import FrameBatch, InexactError, VideoError, VideoInfo
 
-# Address space of a worker, in bytes: 16 frames of 8K that a decoder holds are 0.8 GiB, its
-# libraries and thread stacks about as much.
-MEMORY_LIMIT = 4 << 30
+# Address space of a worker, in bytes. A decoder of 8K with 16 threads holds 32 frames of up to
+# 100 MB, its libraries and thread stacks take 1 GiB.
+MEMORY_LIMIT = 8 << 30
 # A decoder that decodes no frame and reads no packet for this long hangs: a frame of 8K takes less
 # than a second, a disk that has to wake up ten.
 ANSWER_SECONDS = 120.0
 
+# Workers that wait for the next file; more are ended.
+_MOST_IDLE = 4
 # A pipe takes as much at a time; the largest that Linux gives to anybody.
 _PIPE_BYTES = 1 << 20
 _START = (
@@ -49,7 +51,7 @@ class DecodeProcess:
         self._memory_limit = memory_limit
         self._answer_seconds = answer_seconds
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
-        search_path = json.dumps([os.path.abspath(folder) for folder in sys.path])
+        search_path = json.dumps(list(map(_absolute, sys.path)))
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, search_path, str(memory_limit)],
             stdin=subprocess.PIPE,
@@ -58,6 +60,8 @@ class DecodeProcess:
             pipesize=_PIPE_BYTES,
         )
         self._is_timed_out = False
+        self._lock = threading.Lock()
+        self._is_between = True
 
     @property
     def pid(self) -> int:
@@ -66,8 +70,22 @@ class DecodeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can answer."""
-        return self._process.poll() is None
+        """Whether it can answer: it runs, and its last answer was taken whole."""
+        return self._process.poll() is None and self._is_between
+
+    @contextmanager
+    def _one_answer(self) -> Iterator[None]:
+        """Let one answer be asked for and taken; one broken off leaves the process unusable."""
+        with self._lock:
+            if not self._is_between:
+                raise RuntimeError("an answer of this decoding process was broken off")
+            self._is_between = False
+            try:
+                yield
+            except VideoError:
+                self._is_between = True
+                raise
+            self._is_between = True
 
     def close(self) -> None:
         """End the process."""
@@ -83,9 +101,10 @@ class DecodeProcess:
         Raises:
             VideoError: if it is no video, or no frame of it can be decoded.
         """
-        facts = self._ask(path, {"action": "open", "path": _hex(path), "decoder": decoder})
-        seconds = np.empty(facts.pop("num_frames"), np.float64)
-        self._receive(path, seconds)
+        with self._one_answer():
+            facts = self._ask(path, {"action": "open", "path": _hex(path), "decoder": decoder})
+            seconds = np.empty(facts.pop("num_frames"), np.float64)
+            self._receive(path, seconds)
         return VideoInfo(
             path=path,
             fps=Fraction(*facts.pop("fps")),
@@ -99,20 +118,22 @@ class DecodeProcess:
     ) -> None:
         """Begin to read frames of a file; what was begun before is dropped."""
         request = {"start": start, "stop": stop, "num_threads": num_threads}
-        self._ask(path, {"action": "read", "path": _hex(path), "decoder": decoder, **request})
+        with self._one_answer():
+            self._ask(path, {"action": "read", "path": _hex(path), "decoder": decoder, **request})
 
     def next_batch(self, path: Path, count: int) -> FrameBatch | None:
-        """Return the next ``count`` frames at most, or None at the end.
+        """Return the next ``count`` frames at most, fewer of large ones, or None at the end.
 
         Raises:
             VideoError: if the decoder failed.
         """
-        answer = self._ask(path, {"action": "next", "count": count})
-        frame_inds = np.array(answer["frame_inds"], np.int64)
-        if not len(frame_inds):
-            return None
-        frames = np.empty((len(frame_inds), *answer["img_shape"], 3), np.uint8)
-        self._receive(path, frames)
+        with self._one_answer():
+            answer = self._ask(path, {"action": "next", "count": count})
+            frame_inds = np.array(answer["frame_inds"], np.int64)
+            if not len(frame_inds):
+                return None
+            frames = np.empty((len(frame_inds), *answer["img_shape"], 3), np.uint8)
+            self._receive(path, frames)
         seconds = np.array(answer["pts_seconds"], np.float64)
         return FrameBatch(frames, frame_inds, seconds, answer["first_scaled"])
 
@@ -177,6 +198,14 @@ class DecodeProcess:
         )
 
 
+def _absolute(folder: str) -> str:
+    try:
+        return os.path.abspath(folder)
+    except OSError:
+        # The working folder is gone.
+        return folder
+
+
 def _hex(path: Path) -> str:
     # Names need not be UTF-8; the worker keeps the folder that it was started in.
     return os.fsencode(os.path.abspath(path)).hex()
@@ -206,7 +235,7 @@ class _Pool:
     def give_back(self, worker: DecodeProcess) -> None:
         """Keep a worker for the next file."""
         with self._lock:
-            if worker.is_alive:
+            if worker.is_alive and len(self._idle) < _MOST_IDLE:
                 self._idle.append(worker)
             else:
                 worker.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
@@ -30,6 +30,7 @@ class Geometry:
         transpose: Whether rows become columns.
         flip_x: Whether left and right are exchanged, after that.
         flip_y: Whether top and bottom are exchanged, after that.
+        first_pts: Presentation time of the first frame that can be decoded, or None.
     """
 
     height: int
@@ -38,6 +39,7 @@ class Geometry:
     transpose: bool = False
     flip_x: bool = False
     flip_y: bool = False
+    first_pts: int | None = None
 
     @property
     def img_shape(self) -> tuple[int, int]:
@@ -61,16 +63,15 @@ def read_geometry(table: PacketTable) -> Geometry:
         if frame is None:
             raise VideoError("not one frame can be decoded")
         width = max(1, round(frame.width * table.pixel_aspect))
+        upright = Geometry(frame.height, frame.width, width, first_pts=frame.pts)
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         if matrix is None:
-            return Geometry(frame.height, frame.width, width)
+            return upright
         # ISO 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y; here as 3x3 of 16.16 fixed point.
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
         if abs(b) > abs(a):
-            return Geometry(
-                frame.height, frame.width, width, transpose=True, flip_x=c < 0, flip_y=b < 0
-            )
-        return Geometry(frame.height, frame.width, width, flip_x=a < 0, flip_y=d < 0)
+            return replace(upright, transpose=True, flip_x=c < 0, flip_y=b < 0)
+        return replace(upright, flip_x=a < 0, flip_y=d < 0)
 
 
 def read_frames(
@@ -116,7 +117,8 @@ def _numbered(
                 on_progress()
                 if frame.is_corrupt and threads != 1:
                     break
-                index = count if table.pts is None else _index_of(table.pts, frame.pts)
+                after = held[0] if held is not None else last
+                index = count if table.pts is None else _index_of(table.pts, frame.pts, after)
                 # Frames that are not in the table are not to be shown. Of two whose times run back,
                 # the one that is ahead of its place is damaged.
                 if index is None or index <= last:
@@ -132,10 +134,13 @@ def _numbered(
             return
 
 
-def _index_of(pts: np.ndarray, value: int | None) -> int | None:
+def _index_of(pts: np.ndarray, value: int | None, after: int) -> int | None:
+    """Return the number of the frame with a time; of several, the first one behind ``after``."""
     if value is None:
         return None
     index = int(np.searchsorted(pts, value))
+    if index <= after < len(pts) - 1 and pts[after + 1] == value:
+        return after + 1
     return index if index < len(pts) and pts[index] == value else None
 
 
@@ -151,16 +156,17 @@ def _decoded(
     keys: np.ndarray = np.empty(0)
     if table.pts is not None and start < table.num_frames:
         keys = table.key_pts[table.key_pts <= table.pts[start]]
-    # A seek to the first key frame saves nothing.
-    if len(keys) > 1:
-        key = int(keys[-1])
+    # A seek to the first key frame saves nothing. Where a container seeks by times of decoding, one
+    # to a key frame leads behind it, and one to a second before does not.
+    second = round(1 / table.time_base)
+    for target in (int(keys[-1]), int(keys[-1]) - second) if len(keys) > 1 else ():
         with av.open(str(table.path)) as container:
             stream = _video_stream(container, num_threads)
             with suppress(av.FFmpegError):
-                container.seek(key, stream=stream, backward=True)
+                container.seek(target, stream=stream, backward=True)
             frames = _decode(container, stream, on_error)
-            first = next((f for f in frames if f.pts is not None and f.pts >= key), None)
-            if first is not None and first.pts == key and first.pict_type == PictureType.I:
+            first = next((f for f in frames if f.pts is not None and f.pts >= keys[-1]), None)
+            if first is not None and first.pts == keys[-1] and first.pict_type == PictureType.I:
                 yield first
                 yield from frames
                 return

@@ -15,12 +15,15 @@ import numpy as np
 from .decord_adapter import DamageError, DecordError, why_inexact
 from .decord_adapter import read_frames as read_with_decord
 from .frames import Frame, InexactError, VideoError, VideoInfo, do_nothing
-from .packets import PacketTable, read_packets
+from .packets import PacketTable, read_packets, without_leading
 from .pyav_adapter import Geometry, read_geometry
 from .pyav_adapter import read_frames as read_with_pyav
 
 Decoder = Literal["auto", "decord", "pyav"]
 
+# Mean difference, in levels of 255, up to which two decoders show one frame: those of one release
+# of FFmpeg give the same bytes, those of two round in other ways.
+_SAME_LEVELS = 3.0
 # Files whose facts are kept: many clips may be cuts of one long video.
 _MAX_KNOWN = 8
 
@@ -99,14 +102,16 @@ class VideoFile:
         if last is None:
             return
         if isinstance(reason, DamageError):
-            raise InexactError(f"{reason}; open the file again, PyAV reads it then")
+            raise InexactError(
+                f"{reason}; opened again, the file is read by PyAV with decoder auto or pyav"
+            )
         start = max(last.index - 1, 0)
         near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
         errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}
-        if errors.get(last.index, np.inf) > min(errors.values(), default=0.0):
+        if errors.get(last.index, np.inf) > min(_SAME_LEVELS, *errors.values()):
             raise InexactError(
                 f"decord lost frames before frame {last.index} ({reason}); "
-                "open the file again, PyAV reads it then"
+                "opened again, the file is read by PyAV with decoder auto or pyav"
             )
 
 
@@ -126,7 +131,9 @@ class KnownFiles:
         key = (os.fspath(path), stat.st_size, stat.st_mtime_ns)
         if key not in self._files:
             table = read_packets(path, on_progress)
-            self._files[key] = VideoFile(table, read_geometry(table))
+            geometry = read_geometry(table)
+            table = without_leading(table, geometry.first_pts)
+            self._files[key] = VideoFile(table, geometry)
             if len(self._files) > _MAX_KNOWN:
                 self._files.popitem(last=False)
         self._files.move_to_end(key)

@@ -65,6 +65,8 @@ class VideoReader:
     ) -> Iterator[FrameBatch]:
         """Yield the frames ``start_frame <= index < stop_frame``, the last batch maybe shorter.
 
+        Batches of frames larger than 4K are shorter too.
+
         A damaged file gives the frames that can be decoded; ``num_lost`` then counts the others.
         Another call ends what an earlier one reads.
 

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,6 +24,8 @@ from .reading import KnownFiles
 # The line of an answer, and the arrays whose bytes follow it.
 Answer = tuple[dict[str, Any], list[np.ndarray]]
 
+# Frames of an answer: 16 of 4K are 400 MB, 8K comes in smaller batches.
+_MOST_BYTES = 400 << 20
 # How often a long read tells that it goes on.
 _PROGRESS_SECONDS = 1.0
 # How often the process looks whether the one that it works for is still there.
@@ -102,7 +103,14 @@ class DecodeWorker:
         return {}, []
 
     def _next(self, count: int) -> Answer:
-        frames = list(islice(self._frames, count))
+        frames: list[Frame] = []
+        num_bytes = 0
+        while len(frames) < count and num_bytes < _MOST_BYTES:
+            frame = next(self._frames, None)
+            if frame is None:
+                break
+            frames.append(frame)
+            num_bytes += frame.rgb.nbytes
         return {
             "frame_inds": [frame.index for frame in frames],
             "pts_seconds": [frame.seconds for frame in frames],
