@@ -16,6 +16,10 @@ class VideoError(SkelactError):
     """A file of which no frame can be decoded."""
 
 
+class DecoderKilledError(VideoError):
+    """The decoding process was killed from outside, which is no fault of the file's."""
+
+
 class InexactError(VideoError):
     """decord lost frames of a file without a word; opened again, the file is read by PyAV."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .frames import FrameBatch, InexactError, VideoError, VideoInfo
+from .frames import DecoderKilledError, FrameBatch, InexactError, VideoError, VideoInfo
 
 # Address space of a worker, in bytes. A decoder of 8K with 16 threads holds 32 frames of up to
 # 100 MB, its libraries and thread stacks take 1 GiB.
@@ -27,6 +27,10 @@ MEMORY_LIMIT = 8 << 30
 # than a second, a disk that has to wake up ten.
 ANSWER_SECONDS = 120.0
 
+# An answer that is late comes within this time if nothing hangs.
+_GRACE_SECONDS = 10.0
+# What ends a process and is no fault of its own; Linux sends the first one for want of memory.
+_OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, getattr(signal, "SIGHUP", None))
 # Workers that wait for the next file; more are ended.
 _MOST_IDLE = 4
 # A pipe takes as much at a time; the largest that Linux gives to anybody.
@@ -170,17 +174,21 @@ class DecodeProcess:
     @contextmanager
     def _time_limit(self) -> Iterator[None]:
         """End the process if the block takes longer than an answer may."""
-        timer = threading.Timer(self._answer_seconds, self._time_out)
-        timer.daemon = True
-        timer.start()
+        is_there = threading.Event()
+
+        def watch() -> None:
+            # Where both processes were suspended, the time has passed for nothing: the worker gets
+            # a while more.
+            grace = min(_GRACE_SECONDS, self._answer_seconds)
+            if not is_there.wait(self._answer_seconds) and not is_there.wait(grace):
+                self._is_timed_out = True
+                self._process.kill()
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
-
-    def _time_out(self) -> None:
-        self._is_timed_out = True
-        self._process.kill()
+            is_there.set()
 
     def _death(self, path: Path) -> VideoError:
         code = self._process.wait()
@@ -192,6 +200,8 @@ class DecodeProcess:
             lines = self._said.read().decode(errors="replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "")
             why = f"crashed ({name}{': ' + last[:200] if last else ''})"
+        if not self._is_timed_out and -code in _OUTSIDE_SIGNALS:
+            return DecoderKilledError(f"{path}: the decoder was killed ({name}) from outside")
         return VideoError(
             f"{path}: the decoder {why}; the file is damaged, or needs more than "
             f"{self._memory_limit >> 30} GiB"

@@ -211,6 +211,61 @@ def test_frames_of_another_size_are_scaled_to_the_first_one(shared):
     assert reader.first_scaled is None
 
 
+def test_a_list_of_other_files_is_no_video(tmp_path):
+    write_clip(tmp_path / "inner.mp4")
+    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile inner.mp4\n")
+    with pytest.raises(VideoError, match="got a list of other files"):
+        open_video(tmp_path / "a.mp4")
+
+
+def write_packets(path, num_frames, change, codec="libx264", options=None):
+    """Encode a clip of growing brightness; ``change`` yields what becomes of its packets."""
+    packets = []
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for i in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 128, 3), 5 * i, np.uint8))
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        for packet in change(packets):
+            file.mux(packet)
+    return path
+
+
+def test_frames_before_the_first_key_frame_are_not_counted(tmp_path):
+    """A part that is cut out of an HEVC file starts with frames that refer to what is not there."""
+    options = {"x265-params": "log-level=none:keyint=12:open-gop=1"}
+
+    def behind_the_first_group(packets):
+        keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+        return packets[keys[1] :]
+
+    path = write_packets(tmp_path / "a.mkv", 40, behind_the_first_group, "libx265", options)
+    for decoder in ("auto", "pyav"):
+        reader, frames, inds, seconds = read(path, decoder)
+        first = brightness(frames)[0]
+        assert brightness(frames) == list(range(first, 40))
+        assert inds.tolist() == list(range(40 - first))
+        assert (reader.num_lost, seconds[0]) == (0, 0)
+        cut = read(path, decoder, stop=5)[1]
+        assert brightness(cut) == list(range(first, first + 5))
+
+
+def test_a_last_frame_that_comes_late_and_frames_of_one_time(tmp_path):
+    def late(packets):
+        packets[20].pts = packets[20].dts = packets[19].pts
+        packets[-1].pts = packets[-1].dts = packets[-1].pts + 5000 * packets[1].pts
+        return packets
+
+    path = write_packets(tmp_path / "a.mkv", 40, late, options={"bf": "0"})
+    reader, frames, inds, seconds = read(path)
+    assert brightness(frames) == list(range(40))
+    assert (inds.tolist(), reader.num_lost) == (list(range(40)), 0)
+    assert seconds[19] == pytest.approx(0.76, abs=1e-3) == seconds[20] - 0.001
+    assert seconds[39] > 100
+
+
 def test_a_range_behind_the_end_is_an_error(tmp_path):
     with pytest.raises(VideoError, match="from 50 on"):
         read(write_clip(tmp_path / "a.mp4"), start=50)
