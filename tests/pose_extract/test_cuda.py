@@ -150,7 +150,7 @@ def test_onnx_runtime_gets_the_device_that_was_asked_for(
     asked = []
 
     class Session:
-        def __init__(self, path, options, providers):
+        def __init__(self, path, options, providers, **_):
             asked.append(providers)
 
         def get_inputs(self):

@@ -98,7 +98,7 @@ def test_the_decoders_and_their_process_are_listed():
     findings = {finding.what: finding for finding in doctor._decoders()}
     assert list(findings) == ["decoding process", "decoder decord", "decoder pyav"]
     assert {finding.status for finding in findings.values()} == {"ok"}
-    assert "limited to 4 GiB and 120 s" in findings["decoding process"].found
+    assert "limited to 8 GiB and 120 s" in findings["decoding process"].found
 
 
 def test_a_decoding_process_that_cannot_start_is_a_finding(monkeypatch):
