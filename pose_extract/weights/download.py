@@ -8,21 +8,31 @@ import logging
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from ... import SkelactError
 from ..common.files import PACKAGE_FOLDER, atomic_write, cache_folder, sha256_of, shared_folder
-from ..common.plain import shown
 from ..common.text import one_line, printable
+from .file_format import check_format
 from .table import WEIGHTS, WeightFile, WeightsError, refuse_renamed
 
 _TIMEOUT_SECONDS = 30
-_SCHEMES = ("http", "https", "file")
+# A server that sends a byte now and then never runs into the timeout; a modem sends 5 kB/s.
+_MIN_BYTES_PER_SECOND = 1000
+_RATE_SECONDS = 30
+# 8 GiB in a day are 100 kB/s.
+_MAX_SECONDS = 24 * 3600
+_SCHEMES = ("http", "https")
+# What an error prints of an address: those that are signed have thousands of letters.
+_MAX_URL_CHARS = 160
 # More than any published detector or pose model, ViTPose-huge with 2.5 GB among them.
 _MAX_BYTES = 8 << 30
 # Of a file name in the cache; folders take 255 bytes, and temporary files have longer names.
@@ -119,36 +129,61 @@ def download(url: str, target: str | Path, sha256: str | None = None) -> Path:
     """Fetch a file, with a progress bar; it is there whole and checked, or not at all.
 
     Args:
-        url: http, https or file address.
+        url: http or https address.
         target: Where it goes; an existing file is replaced.
         sha256: Expected hash, or the first digits of it; None checks nothing.
 
     Raises:
         WeightsError: if the address is none, the file cannot be fetched, or what comes is another
-            file, a part of it or a web page.
+            file, a part of it, a web page or no file of the suffix that ``target`` has.
     """
     target = Path(target)
     _check_address(url)
     digest = hashlib.sha256()
+    address = _shortened(url)
     try:
-        with atomic_write(target) as temporary:
+        with _without_empty_folders(target), atomic_write(target) as temporary:
             with temporary.open("wb") as stream:
                 for block in _fetch(url, target.name):
                     digest.update(block)
                     stream.write(block)
             if sha256 and not digest.hexdigest().startswith(sha256):
                 raise WeightsError(
-                    f"{url}: expected sha256 {sha256}, got {digest.hexdigest()}; try again, and if "
-                    "it stays so do not use the file"
+                    f"{address}: expected sha256 {sha256}, got {digest.hexdigest()}; try again, "
+                    "and if it stays so do not use the file"
                 )
-            _check_is_whole(temporary)
+            check_format(temporary, target.name)
+    except WeightsError:
+        raise
     except urllib.error.HTTPError as error:
-        raise WeightsError(f"cannot fetch {url}: HTTP {error.code} {error.reason}") from None
+        reason = one_line(error.reason)
+        raise WeightsError(f"cannot fetch {address}: HTTP {error.code} {reason}") from None
     # ValueError: names of hosts that cannot be; HTTPException: an answer that is no HTTP.
-    except (OSError, EOFError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error or type(error).__name__
-        raise WeightsError(f"cannot fetch {url}: {one_line(reason)}") from None
+    except (OSError, SkelactError, ValueError, http.client.HTTPException) as error:
+        reason = one_line(getattr(error, "reason", None) or error) or type(error).__name__
+        raise WeightsError(f"cannot fetch {address}: {reason}") from None
     return target
+
+
+@contextmanager
+def _without_empty_folders(target: Path) -> Iterator[None]:
+    """Remove the folders above ``target`` that were not there before and stay empty."""
+    new = [folder for folder in target.parents if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in new:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+
+
+def _shortened(url: str) -> str:
+    """Return an address as an error names it: a part of it, and without a password."""
+    url = re.sub(r"(?<=://)[^/?#]*@", "...@", url)
+    if len(url) <= _MAX_URL_CHARS:
+        return url
+    half = _MAX_URL_CHARS // 2
+    return f"{url[:half]}...{url[-half:]}"
 
 
 def _check_address(url: str) -> str:
@@ -157,38 +192,27 @@ def _check_address(url: str) -> str:
     Raises:
         WeightsError: if it is no address of a file.
     """
+    shown = repr(_shortened(url))
     try:
         parts = urllib.parse.urlsplit(url)
         _ = parts.port  # a ValueError where it is no number
     except ValueError as error:
-        raise WeightsError(f"{shown(url)} is no address: {error}") from None
-    if parts.scheme not in _SCHEMES or (parts.scheme != "file" and not parts.hostname):
+        raise WeightsError(f"{shown} is no address: {error}") from None
+    if parts.scheme == "file":
+        raise WeightsError(f"{shown}: a file on this machine is named by its path, without file://")
+    if parts.scheme not in _SCHEMES or not parts.hostname:
         raise WeightsError(
-            f"{shown(url)} is no address of a file: expected http://HOST/FILE, https://HOST/FILE "
-            "or file:///FILE"
+            f"{shown} is no address of a file: expected http://HOST/FILE or https://HOST/FILE"
         )
     if not url.isprintable() or " " in url:
         raise WeightsError(
-            f"{shown(url)} is no address: it holds spaces or control characters; write them as %20"
+            f"{shown} is no address: it holds spaces or control characters; write them as %20"
         )
     name = urllib.parse.unquote(parts.path.rsplit("/", 1)[-1])
     name = re.sub(r"[^\w.+-]", "_", name)[-_MAX_NAME_CHARS:]
     if not name.strip("."):
-        raise WeightsError(f"{shown(url)} names no file: expected one at the end of the address")
+        raise WeightsError(f"{shown} names no file: expected one at the end of the address")
     return name
-
-
-def _check_is_whole(path: Path) -> None:
-    """Check what no hash and no announced length tells: an empty file, a page, half an archive."""
-    with path.open("rb") as stream:
-        start = stream.read(512).lstrip().lower()
-    if not start:
-        raise EOFError("expected a file, got nothing")
-    if start.startswith((b"<!doctype html", b"<html")):
-        raise EOFError("expected a file, got a web page; is it the address of the file itself?")
-    # Archives, and checkpoints of torch, end with their directory.
-    if start.startswith(b"pk\x03\x04") and not zipfile.is_zipfile(path):
-        raise EOFError("expected a whole archive, its end is missing: the connection broke off")
 
 
 def is_url(name: str) -> bool:
@@ -224,9 +248,10 @@ def fetch_file(name: str) -> Path:
     earlier = cache_folder() / "weights" / filename
     if digits and earlier.is_file() and sha256_of(earlier).startswith(digits):
         return earlier
-    download(name, target, digits)
-    if wanted != target:
-        _take_onnx(target, wanted)
+    with _without_empty_folders(target):
+        download(name, target, digits)
+        if wanted != target:
+            _take_onnx(target, wanted)
     return wanted
 
 
@@ -244,11 +269,14 @@ def _take_onnx(archive: Path, target: Path) -> None:
                 temporary.open("wb") as stream,
             ):
                 shutil.copyfileobj(source, stream)
+                stream.flush()
+                check_format(temporary, target.name)
     except WeightsError:
         raise
     # A damaged archive raises errors of zipfile, zlib, lzma and more.
     except Exception as error:
-        raise WeightsError(f"{archive}: expected a zip archive: {one_line(error)}") from None
+        what = "" if isinstance(error, SkelactError) else "expected a zip archive: "
+        raise WeightsError(f"{archive}: {what}{one_line(error)}") from None
     finally:
         archive.unlink(missing_ok=True)
 
@@ -262,23 +290,83 @@ def _fetch(url: str, label: str) -> Iterator[bytes]:
         DownloadColumn(),
         TransferSpeedColumn(),
     )
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-        if not response.url.startswith(tuple(f"{scheme}:" for scheme in _SCHEMES)):
-            raise EOFError(f"it leads on to {shown(response.url)}")
-        total = int(response.headers.get("Content-Length") or 0)
-        if response.headers.get_content_type() == "text/html":
-            raise EOFError("expected a file, got a web page; is it the address of the file itself?")
+    opener = urllib.request.build_opener(_Redirects)
+    with opener.open(url, timeout=_TIMEOUT_SECONDS) as response:
+        total = _announced_bytes(response)
+        if total is not None:
+            # Read to the end of the connection: a file longer than announced is no file to keep.
+            response.length = None
         with Progress(*columns, transient=True) as bars:
-            task = bars.add_task(printable(label), total=total or None)
+            task = bars.add_task(printable(label), total=total)
             received = 0
-            while block := response.read(1 << 16):
+            for block in _blocks(response, total):
                 received += len(block)
-                if max(received, total) > _MAX_BYTES:
-                    raise EOFError(f"expected at most {_MAX_BYTES >> 30} GiB")
                 bars.update(task, completed=received)
                 yield block
-    if total and received != total:
-        raise EOFError(f"expected {total} bytes, got {received}: the connection broke off")
+    if total is not None and received != total:
+        raise SkelactError(f"expected {total} bytes, got {received}: the connection broke off")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if urllib.parse.urlsplit(newurl).scheme not in _SCHEMES:
+            raise SkelactError(f"it leads on to {_shortened(newurl)}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _announced_bytes(response: Any) -> int | None:
+    """Return the length that an answer announces, None where it does not.
+
+    Raises:
+        SkelactError: if the answer is no whole file as it is.
+    """
+    if response.status != 200:
+        raise SkelactError(f"expected HTTP 200, got {response.status} {one_line(response.reason)}")
+    encoding = response.headers.get("Content-Encoding") or "identity"
+    if encoding.lower() != "identity":
+        raise SkelactError(f"expected the file as it is, got it encoded: {one_line(encoding)[:40]}")
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise SkelactError("expected a file, got a web page; is it the address of the file itself?")
+    length = response.headers.get("Content-Length")
+    if length is None or response.chunked:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", length.strip()):
+        raise SkelactError(f"expected a length in bytes, got {one_line(length)[:40]!r}")
+    if int(length) > _MAX_BYTES:
+        raise SkelactError(f"expected at most {_MAX_BYTES >> 30} GiB")
+    return int(length)
+
+
+def _blocks(response: Any, total: int | None) -> Iterator[bytes]:
+    """Yield what comes, as it comes.
+
+    Raises:
+        SkelactError: if it is more than announced or allowed, or comes too slowly.
+    """
+    received = received_before = 0
+    begin = since = time.monotonic()
+    while True:
+        try:
+            block = response.read1(1 << 16)
+        except TimeoutError:
+            if received == total:
+                return  # a server that keeps the connection open though asked not to
+            raise
+        if not block:
+            return
+        received += len(block)
+        if received > (_MAX_BYTES if total is None else total):
+            most = f"at most {_MAX_BYTES >> 30} GiB" if total is None else f"{total} bytes"
+            raise SkelactError(f"expected {most}, got more")
+        yield block
+        now = time.monotonic()
+        if now - since > _RATE_SECONDS:
+            rate = (received - received_before) / (now - since)
+            if rate < _MIN_BYTES_PER_SECOND or now - begin > _MAX_SECONDS:
+                raise SkelactError(f"it comes too slowly: {rate:.0f} bytes per second")
+            received_before, since = received, now
 
 
 def _entry(name: str) -> WeightFile:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import socket
 import threading
+import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +26,16 @@ from skelact.pose_extract.weights.download import (
 )
 from skelact.pose_extract.weights.table import WEIGHTS, WeightsError
 
-CONTENT = b"weights" * 1000
+
+def onnx_file(content=b"weights" * 1000):
+    """Return the bytes of an ONNX file: its version, a graph and an operator set."""
+    length = bytes([len(content) % 128 + 128, len(content) // 128])
+    return b"\x08\x07" + b"\x3a" + length + content + b"\x42\x02\x10\x0d"
+
+
+CONTENT = onnx_file()
+# How torch.save before version 1.6 begins.
+TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + b"state" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -139,9 +150,10 @@ def test_an_archive_without_one_is_refused(server):
 
 def test_the_hash_in_a_file_name_is_checked(server):
     folder, url = server
-    (folder / f"net-{SHA256[:8]}_20200101.pth").write_bytes(CONTENT)
-    (folder / "net-00000000_20200101.pth").write_bytes(CONTENT)
-    assert fetch_file(f"{url}/net-{SHA256[:8]}_20200101.pth").is_file()
+    digits = hashlib.sha256(TORCH).hexdigest()[:8]
+    (folder / f"net-{digits}_20200101.pth").write_bytes(TORCH)
+    (folder / "net-00000000_20200101.pth").write_bytes(TORCH)
+    assert fetch_file(f"{url}/net-{digits}_20200101.pth").is_file()
     with pytest.raises(WeightsError, match="expected sha256 00000000"):
         fetch_file(f"{url}/net-00000000_20200101.pth")
 
@@ -150,9 +162,10 @@ def test_two_addresses_with_one_file_name_are_two_files(server):
     folder, url = server
     for name in ("one", "two"):
         (folder / name).mkdir()
-        (folder / name / "net.onnx").write_text(name)
+        (folder / name / "net.onnx").write_bytes(onnx_file(name.encode() * 100))
     paths = [fetch_file(f"{url}/{name}/net.onnx?download=1") for name in ("one", "two")]
-    assert [path.read_text() for path in paths] == ["one", "two"]
+    expected = [onnx_file(name * 100) for name in (b"one", b"two")]
+    assert [path.read_bytes() for path in paths] == expected
     assert [path.name for path in paths] == ["net.onnx", "net.onnx"]
     (folder / "one" / "net.onnx").unlink()
     assert fetch_file(f"{url}/one/net.onnx?download=1") == paths[0]
@@ -176,27 +189,38 @@ def test_a_checkpoint_that_an_earlier_version_fetched_is_taken_up(tmp_path):
         ("page.onnx", b"\n<!DOCTYPE HTML><title>Sign in</title>"),
         ("empty.onnx", b""),
         ("half.pth", b"PK\x03\x04" + b"0" * 100),
+        ("xml.onnx", b"<?xml version='1.0'?>\n<!DOCTYPE html><html>Sign in</html>"),
+        ("comment.onnx", b"<!-- portal -->\n<html>Sign in</html>"),
+        ("mark.onnx", b"\xef\xbb\xbf<!DOCTYPE html><html>Sign in</html>"),
+        ("json.onnx", b'{"error": "not found"}'),
+        ("text.bin", b"Repository not found"),
+        ("pointer.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n"),
+        ("packed.onnx", b"\x1f\x8b\x08\x00" + b"\x00" * 40),
+        ("zeros.onnx", b"\x00" * 1000),
+        ("part.onnx", CONTENT[:1000]),
+        ("none.pth", b"\x00" * 1000),
+        ("none.zip", b"\x00" * 1000),
+        ("none.safetensors", b"\xff" * 1000),
     ],
 )
 def test_pages_and_parts_are_not_kept(server, tmp_path, name, content):
     folder, url = server
     (folder / name).write_bytes(content)
-    for address in (f"{url}/{name}", (folder / name).as_uri()):
-        with pytest.raises(WeightsError, match=f"cannot fetch .*{name}: expected a"):
-            fetch_file(address)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    with pytest.raises(WeightsError, match=f"cannot fetch .*{name}: expected a"):
+        fetch_file(f"{url}/{name}")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_an_archive_that_is_none_or_unpacks_to_too_much(server, monkeypatch, tmp_path):
     folder, url = server
-    (folder / "bad.zip").write_bytes(b"no archive")
+    (folder / "bad.zip").write_bytes(b"\xff" * 20)
     with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.onnx", b"0" * 10_000)
     monkeypatch.setattr(weights, "_MAX_BYTES", 9_000)
     for name in ("bad.zip", "bomb.zip"):
         with pytest.raises(WeightsError, match=f"{name}: expected (a zip archive|at most)"):
             fetch_file(f"{url}/{name}")
-    (folder / "large.onnx").write_bytes(b"0" * 10_000)
+    (folder / "large.onnx").write_bytes(onnx_file(b"0" * 10_000))
     with pytest.raises(WeightsError, match="expected at most"):
         fetch_file(f"{url}/large.onnx")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
@@ -220,8 +244,10 @@ def test_an_archive_that_is_none_or_unpacks_to_too_much(server, monkeypatch, tmp
         ("http://" + "a" * 70 + ".example/a.onnx", "cannot fetch"),
         ("http://127.0.0.1:9/caf\xe9.onnx", "cannot fetch"),
         ("http://127.0.0.1:9/%2e%2e%2f%2e%2e%2fa.onnx", "cannot fetch"),
-        ("file:///none/a.onnx", "cannot fetch"),
-        ("file:///tmp", "cannot fetch"),
+        ("file:///etc/passwd", "named by its path, without file://"),
+        ("file:///dev/zero", "named by its path, without file://"),
+        ("http://" + "a" * 70_000 + "/x.onnx", r"aaa\.\.\.aaa.*x.onnx"),
+        ("http://127.0.0.1:9/" + "a" * 9000 + ".onnx", r"cannot fetch .*aaa\.\.\.aaa"),
     ],
 )
 def test_bad_addresses_are_clear_errors(tmp_path, url, message):
@@ -246,6 +272,71 @@ def test_a_missing_file_and_an_answer_that_is_no_http(server, tmp_path):
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(WeightsError, match="cannot fetch"):
             fetch_file(f"http://127.0.0.1:{listening.getsockname()[1]}/a.onnx")
+
+
+@pytest.fixture
+def answering():
+    """Return a function that serves one answer, headers and body, and gives its address."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(headers, body, status=200, seconds=0.0):
+            class Answer(QuietHandler):
+                def do_GET(self):
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    with contextlib.suppress(OSError):
+                        for i in range(0, len(body), 100 if seconds else len(body)):
+                            self.wfile.write(body[i : i + 100] if seconds else body)
+                            time.sleep(seconds)
+
+            running = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Answer))
+            threading.Thread(target=running.serve_forever, daemon=True).start()
+            stack.callback(running.shutdown)
+            return f"http://127.0.0.1:{running.server_port}/net.onnx"
+
+        yield serve
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "message"),
+    [
+        ({}, 206, "expected HTTP 200, got 206"),
+        ({}, 203, "expected HTTP 200, got 203"),
+        ({"Content-Encoding": "gzip"}, 200, "got it encoded: gzip"),
+        ({"Content-Length": "100"}, 200, "expected 100 bytes, got more"),
+        ({"Content-Length": "99999"}, 200, "expected 99999 bytes, got 7009"),
+        ({"Content-Length": "-5"}, 200, "expected a length in bytes, got '-5'"),
+        ({"Content-Length": "abc"}, 200, "expected a length in bytes, got 'abc'"),
+        ({"Content-Length": "9" * 15}, 200, "expected at most 8 GiB"),
+        ({"Content-Type": "application/xhtml+xml"}, 200, "got a web page"),
+        ({"Location": "ftp://host/a.onnx"}, 302, "leads on to ftp://host/a.onnx"),
+        ({"Location": "file:///etc/passwd"}, 302, "cannot fetch"),
+    ],
+)
+def test_answers_that_are_no_whole_file(answering, tmp_path, headers, status, message):
+    with pytest.raises(WeightsError, match=message):
+        fetch_file(answering(headers, CONTENT, status))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_length_that_is_right_or_not_told(answering):
+    for headers in ({}, {"Content-Length": str(len(CONTENT)), "Content-Encoding": "identity"}):
+        assert fetch_file(answering(headers, CONTENT)).read_bytes() == CONTENT
+
+
+def test_what_comes_too_slowly_is_given_up(answering, monkeypatch):
+    monkeypatch.setattr(weights, "_RATE_SECONDS", 0.3)
+    monkeypatch.setattr(weights, "_MIN_BYTES_PER_SECOND", 10_000)
+    with pytest.raises(WeightsError, match=r"comes too slowly: \d+ bytes per second"):
+        fetch_file(answering({}, CONTENT, seconds=0.1))
+
+
+def test_a_password_in_an_address_is_not_printed():
+    with pytest.raises(WeightsError, match=r"cannot fetch http://\.\.\.@127") as raised:
+        fetch_file("http://me:secret@127.0.0.1:9/a.onnx")
+    assert "secret" not in str(raised.value)
 
 
 def test_an_unknown_name_lists_the_known_ones():
