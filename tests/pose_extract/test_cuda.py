@@ -154,10 +154,10 @@ def test_onnx_runtime_gets_the_device_that_was_asked_for(
             asked.append(providers)
 
         def get_inputs(self):
-            return [SimpleNamespace(name="input", shape=[1, 3, 320, 320])]
+            return [SimpleNamespace(name="input", shape=[1, 3, 320, 320], type="tensor(float)")]
 
         def get_outputs(self):
-            return [SimpleNamespace(name="dets", shape=[1, 100, 5])]
+            return [SimpleNamespace(name="dets", shape=[1, 100, 5], type="tensor(float)")]
 
     providers = ["CPUExecutionProvider", *(["CUDAExecutionProvider"] if available else [])]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
