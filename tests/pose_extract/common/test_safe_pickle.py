@@ -50,7 +50,51 @@ class Structure:
         return np.dtype, ([("a", "O")],)
 
 
+def doubled(value, kind, times=60):
+    for _ in range(times):
+        value = kind((value, value))
+    return value
+
+
+ARRAY = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+OBJECT_TYPE = (
+    b"cnumpy\ndtype\n(U\x02O8K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK"
+)
+FLOAT_TYPE = b"cnumpy\ndtype\n(U\x02f8K\x00K\x01tR(K\x03U\x01|NNNK\x08K\x08K"
+
 HOSTILE = {
+    "objects without their flag": ARRAY
+    + b"(K\x01K\x01\x85"
+    + OBJECT_TYPE
+    + b"\x00tb\x89C\x08"
+    + b"A" * 8
+    + b"tb.",
+    "objects from bytes": ARRAY
+    + b"(K\x01K\x01\x85"
+    + OBJECT_TYPE
+    + b"?tb\x89C\x08"
+    + b"A" * 8
+    + b"tb.",
+    "fewer objects than the shape": ARRAY + b"(K\x01K\x05\x85" + OBJECT_TYPE + b"?tb\x89]tb.",
+    "numbers with the flag of objects": ARRAY
+    + b"(K\x01K\x01\x85"
+    + FLOAT_TYPE
+    + b"?tb\x89C\x08"
+    + b"A" * 8
+    + b"tb.",
+    "fewer bytes than the shape": ARRAY
+    + b"(K\x01K\x02\x85"
+    + FLOAT_TYPE
+    + b"\x00tb\x89C\x08"
+    + b"A" * 8
+    + b"tb.",
+    "a deep tuple as key": b"\x80\x02})" + b"\x85" * 300000 + b"K\x01s.",
+    "a deep tuple in a set": b"\x80\x04\x8f()" + b"\x85" * 300000 + b"\x90.",
+    "a deep tuple in a frozenset": b"\x80\x04()" + b"\x85" * 300000 + b"\x91.",
+    "a doubled tuple as key": b"\x80\x02}" + pickle.dumps(doubled((), tuple), 2)[2:-1] + b"K\x01s.",
+    "a doubled list": pickle.dumps(doubled([], list)),
+    "a list of lists many times": pickle.dumps([[[[0.5] * 34] * 60000] * 200]),
+    "a list inside itself": b"]q\x00h\x00a.",
     "a call": pickle.dumps(Prints()),
     "an array without values": pickle.dumps(NoMemory()),
     "a structure of objects": pickle.dumps(Structure()),
