@@ -66,6 +66,32 @@ def _read(path: Path, readers: tuple[Path, ...], files: list[Path]) -> dict[str,
     return merge(merged, values)
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, without numbers of base 60, and with each key of a mapping once.
+
+    Numbers of base 60, such as 1:30, are text: they surprise, and PyYAML's time grows with the
+    square of their length.
+    """
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if ":" in node.value and node.tag.endswith((":int", ":float")):
+            node.tag = "tag:yaml.org,2002:str"
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here and not where values are made: by then the merge key has copied keys into mappings.
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    line = key.start_mark.line + 1
+                    raise SkelactError(f"line {line} has the key {shown(key.value)} again")
+                seen.add((key.tag, key.value))
+        return node
+
+
 def _load(text: str) -> Any:
     """Return the plain values of a YAML text.
 
@@ -74,7 +100,7 @@ def _load(text: str) -> Any:
     """
     try:
         _check_size(text)
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except SkelactError:
         raise
     # Besides its own errors, PyYAML raises whatever int(), float() and dates raise of text that

@@ -7,12 +7,14 @@ alphabetical order. Equal numbers mean equal classes only where the names agree.
 from __future__ import annotations
 
 import difflib
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ... import SkelactError
+from ...pose_extract.common.plain import load_json, read_text
+from ...pose_extract.common.text import one_line
 from ..yaml_file import read_yaml
 from .annotations import Annotation, AnnotationFile
 from .record import shown, whole_number
@@ -107,14 +109,14 @@ def read_label_map(path: str | Path) -> LabelMap:
     key ``names``, as in configs/labels) gives the names of the file's classes in order.
 
     Raises:
-        SkelactError: if the file cannot be read, or holds anything else.
+        SkelactError: if the file cannot be read, names a class twice, or holds anything else.
     """
     path = Path(path)
     if path.suffix == ".json":
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise SkelactError(f"{path}: cannot read it as JSON: {error}") from None
+            values = load_json(read_text(path))
+        except (ValueError, RecursionError) as error:
+            raise SkelactError(f"{path}: cannot read it as JSON: {one_line(error)}") from None
     else:
         values = read_yaml(path)
     if isinstance(values, dict) and isinstance(values.get("names"), list):
@@ -125,7 +127,12 @@ def read_label_map(path: str | Path) -> LabelMap:
             f"checkpoint, or a list of names, got {shown(values)}"
         )
     if isinstance(values, dict):
-        return {_name(theirs, path): _name(ours, path) for theirs, ours in values.items()}
+        pairs = [(_name(theirs, path), _name(ours, path)) for theirs, ours in values.items()]
+        names = [theirs for theirs, _ in pairs]
+        if len(set(names)) < len(names):  # 1 and "1" in YAML
+            twice = Counter(names).most_common(1)[0][0]
+            raise SkelactError(f"{path}: expected each class once, got {twice!r} twice")
+        return dict(pairs)
     return [_name(name, path) for name in values]
 
 

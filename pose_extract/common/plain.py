@@ -12,6 +12,7 @@ import json
 import reprlib
 import types
 import typing
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -60,11 +61,29 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT_BYTES:
         raise SkelactError(f"{where}: expected at most {MAX_TEXT_BYTES >> 20} MiB of JSON")
     try:
-        values = json.loads(text)
+        values = load_json(text)
     except (ValueError, RecursionError) as error:
         raise SkelactError(f"{where}: expected JSON, got {one_line(error)}") from None
     if not isinstance(values, dict):
         raise SkelactError(f"{where}: expected a JSON object, got {shown(values)}")
+    return values
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text in which no object has a key twice.
+
+    Raises:
+        ValueError: if it is no JSON, or has such a key; also its subclasses.
+        RecursionError: if it is too deep.
+    """
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {shown(twice)} twice")
     return values
 
 

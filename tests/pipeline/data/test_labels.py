@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,9 @@ def test_maps_are_read_from_yaml_and_json(tmp_path):
         ("a.json", "[]", "expected a mapping of names"),
         ("a.json", '{"wave": ["turn"]}', r"expected names of classes as text, got \['turn'\]"),
         ("a.json", "[" * 100_000, "cannot read it as JSON"),
+        ("a.json", '{"wave": "a", "wave": "b"}', "the key 'wave' twice"),
+        ("a.yaml", "wave: a\nwave: b\n", "line 2 has the key 'wave' again"),
+        ("a.yaml", "1: a\n'1': b\n", "expected each class once, got '1' twice"),
         ("a.yaml", "wave: true\n", "expected names of classes as text, got True"),
         ("a.yaml", "", "expected"),
         ("a.txt", "wave: turn\n", "expected a YAML file"),
@@ -152,3 +156,15 @@ def test_map_files_that_cannot_be(tmp_path, name, text, message):
         read_label_map(tmp_path / name)
     with pytest.raises(SkelactError, match="cannot read"):
         read_label_map(tmp_path / f"none{Path(name).suffix}".replace(".txt", ".json"))
+
+
+def test_maps_are_small_regular_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name in ("pipe.json", "zero.json"):
+        with pytest.raises(SkelactError, match=f"{name}: expected a file"):
+            read_label_map(tmp_path / name)
+    with (tmp_path / "large.json").open("wb") as stream:
+        stream.truncate(17 << 20)
+    with pytest.raises(SkelactError, match="at most 16 MiB"):
+        read_label_map(tmp_path / "large.json")

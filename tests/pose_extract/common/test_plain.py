@@ -68,6 +68,11 @@ def test_no_json_object(text):
         parse_json(text, "f")
 
 
+def test_a_key_twice_is_no_json_of_ours():
+    with pytest.raises(SkelactError, match="^f: expected JSON, got the key 'b' twice"):
+        parse_json('{"a": [{"b": 1, "c": 2, "b": 1}]}', "f")
+
+
 def test_a_value_is_shown_in_part():
     deep: list[Any] = []
     for _ in range(60):  # two to the power of sixty brackets
