@@ -128,6 +128,7 @@ def extract_clips(
     dead_runs = find_dead_runs(out)
     known, crashed = note_crashes(out, dead_runs)
     judged = judge_clips(mine.values(), results, known, retry_failed, read_entries)
+    there = list(judged.entries.values())
     killed = [name for dead in dead_runs for name in dead.killed_in if name in judged.todo]
     if on_plan:
         plan = BatchPlan(
@@ -157,8 +158,7 @@ def extract_clips(
     else:
         _remove_dead(dead_runs, mine)
     with writing_to(out):
-        kept = [entry for entry in judged.entries.values() if _is_kept(entry, known)]
-        merge_manifest(out, kept)
+        merge_manifest(out, [entry for entry in there if known.get(entry.video) != entry], known)
     return BatchSummary(tuple(judged.entries[clip.clip_id] for clip in taken), num_new)
 
 

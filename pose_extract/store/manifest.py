@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ... import SkelactError
 from ..common.files import atomic_write, discard_leftovers, locked
 
 # A line has about 1 KB, and 10 KB with the longest paths there are.
@@ -24,6 +26,10 @@ _MAX_LINE_BYTES = 1 << 20
 _MAX_NUMBER = 1 << 63
 # Shards had a manifest each in earlier versions.
 _SHARD_MANIFEST = re.compile(r"manifest-\d+-of-\d+\.jsonl")
+
+
+class OutputError(SkelactError):
+    """An output folder that cannot be used, or not written to any more; it ends the run."""
 
 
 @dataclass(frozen=True)
@@ -161,25 +167,54 @@ def append_entries(out: str | Path, entries: Iterable[ManifestEntry]) -> None:
         os.close(descriptor)
 
 
-def merge_manifest(out: str | Path, entries: Iterable[ManifestEntry]) -> None:
-    """Write the manifest anew: all clips of the folder, with ``entries`` in place of older lines.
+def merge_manifest(
+    out: str | Path,
+    entries: Iterable[ManifestEntry],
+    planned_from: Mapping[str, ManifestEntry] | None = None,
+) -> None:
+    """Write the manifest anew: one line per clip of the folder, in the order of their names.
 
-    The manifests of parts, as earlier versions wrote them, are taken in and removed.
+    The manifests of parts, as earlier versions wrote them, are taken in and removed. Lines of other
+    versions, with fields that this one does not know, stay as they are until their clip has a line
+    of this one.
+
+    Args:
+        out: The output folder.
+        entries: Lines that take the place of older ones.
+        planned_from: The lines by which ``entries`` were judged; where the folder has another one
+            now, a run beside this one has written it since, and it stays. None replaces them all.
+
+    Raises:
+        OutputError: if a manifest is no regular file, cannot be read or is not skelact's.
+        OSError: if it cannot be written.
     """
     out = Path(out)
     mine = {entry.video: entry for entry in entries}
+    if not mine and _is_merged(out):
+        return  # a folder that may be read-only
     with manifest_lock(out):
-        merged = read_manifests(out) | mine
-        write_manifest(manifest_path(out), (merged[name] for name in sorted(merged)))
+        there = _read_all(out)
+        for name, entry in mine.items():
+            if planned_from is None or there.entries.get(name) == planned_from.get(name):
+                there.add(entry)
+        _write_lines(manifest_path(out), there.lines())
         for path in _manifests(out):
             if path != manifest_path(out):
                 path.unlink()
 
 
+def _is_merged(out: Path) -> bool:
+    path = manifest_path(out)
+    return _manifests(out) == [path] and path.read_bytes() == b"".join(_read_all(out).lines())
+
+
 def write_manifest(path: str | Path, entries: Iterable[ManifestEntry]) -> None:
     """Write a manifest, whole or not at all; one that is the same already is left alone."""
-    path = Path(path)
-    content = b"".join(map(manifest_line, entries))
+    _write_lines(Path(path), map(manifest_line, entries))
+
+
+def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    content = b"".join(lines)
     discard_leftovers(path)
     if path.is_file() and path.read_bytes() == content:
         return
@@ -192,16 +227,65 @@ def read_manifests(out: str | Path) -> dict[str, ManifestEntry]:
 
     A line that cannot be read was cut off by a kill, or comes from another version: its clip is
     judged by its cache entry instead.
+
+    Raises:
+        OutputError: if a manifest is no regular file, cannot be read or is not skelact's.
     """
-    entries: dict[str, ManifestEntry] = {}
-    for path in _manifests(Path(out)):
-        for line in _lines(path):
-            try:
-                entry = entry_from_fields(json.loads(line))
-            except (ValueError, RecursionError):  # no UTF-8 and no JSON are ValueErrors too
-                continue
-            entries[entry.video] = entry
-    return entries
+    return _read_all(Path(out)).entries
+
+
+class _Lines:
+    """The lines of a folder's manifests: those that this version reads, and the others'."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, ManifestEntry] = {}
+        # By the clip's name and, for lines that have none, their place.
+        self._others: dict[tuple[str, int], bytes] = {}
+
+    def add(self, entry: ManifestEntry) -> None:
+        self.entries[entry.video] = entry
+        self._others.pop((entry.video, 0), None)
+
+    def read(self, line: bytes) -> bool:
+        """Take in a line as it is in a file, and return whether it is one of a manifest's."""
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):  # no UTF-8 and no JSON are ValueErrors too
+            return True  # damaged, or cut off by a kill
+        try:
+            self.add(entry_from_fields(values))
+        except ValueError:
+            if not isinstance(values, dict):
+                return False
+            name = values.get("video")
+            key = (name, 0) if isinstance(name, str) else ("", 1 + len(self._others))
+            self._others[key] = line.rstrip(b"\n") + b"\n"
+            return name is not None
+        return True
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield all lines in the order of the clips' names; the newest of each clip."""
+        keys = [*((name, 0) for name in self.entries), *self._others]
+        for key in sorted(dict.fromkeys(keys)):
+            yield self._others[key] if key in self._others else manifest_line(self.entries[key[0]])
+
+
+def _read_all(out: Path) -> _Lines:
+    lines = _Lines()
+    for path in _manifests(out):
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise OutputError(f"{path}: expected the manifest of an output folder, a file")
+            # A list: each line has to be taken in.
+            is_ours = [lines.read(line) for line in _lines(path) if line.strip()]
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        if is_ours and not any(is_ours):
+            raise OutputError(
+                f"{path}: expected a manifest written by `skelact extract`, and none of its lines "
+                "is; it would be lost: move it away, or take another --out"
+            )
+    return lines
 
 
 def _manifests(out: Path) -> list[Path]:

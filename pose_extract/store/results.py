@@ -21,7 +21,7 @@ from ..extract import ClipResult
 from ..skeleton import SkeletonSequence
 from ..sources import ClipSource
 from .in_work import ProcessCrashError
-from .manifest import ManifestEntry, entry_from_fields
+from .manifest import ManifestEntry, OutputError, entry_from_fields
 from .npz import (
     FORMAT_VERSION,
     CacheError,
@@ -41,10 +41,6 @@ _LOST, _FACTS, _SOURCE = "lost_frames", "facts", "source"
 _OWN_FAULTS = (VideoError.__name__, ProcessCrashError.__name__)
 # Clips that a message names; the others are counted.
 _MAX_NAMED = 5
-
-
-class OutputError(SkelactError):
-    """An output folder that cannot be written to any more; it ends the run."""
 
 
 class NameTakenError(SkelactError):
@@ -162,7 +158,7 @@ class ResultFolder:
             if known and known.status == "failed":
                 if not retry_failed and self._is_known_fault(clip, state, known):
                     return Verdict(self._renewed(known, clip, state))
-            elif known and known.output_digest == entry_digest(self.path(clip)) is not None:
+            elif known and self._is_of(known, clip):
                 return self._judge_known(clip, state, known, read_entry)
             # By the manifest the name is this video's, whatever lies in its entry's place.
             is_ours = known is not None and _is_same_file(known.source or "", _source(clip))
@@ -170,6 +166,16 @@ class ResultFolder:
         except (OSError, SourceError, ValueError):
             # ValueError: a NUL in the clip's name. Its turn will say what is wrong.
             return Verdict()
+
+    def _is_of(self, known: ManifestEntry, clip: ClipSource) -> bool:
+        """Return whether a line belongs to the entry that lies in the clip's place."""
+        path = self.path(clip)
+        if known.output != self._output(path):
+            return False
+        return known.output_digest == entry_digest(path) is not None
+
+    def _output(self, path: Path) -> str:
+        return path.relative_to(self.out).as_posix()
 
     def _is_known_fault(self, clip: ClipSource, state: FileState, known: ManifestEntry) -> bool:
         return (
@@ -314,7 +320,7 @@ class ResultFolder:
             "people": sequence.num_person,
             "seconds": round(sequence.duration_seconds, 3),
             **asdict(measure_quality(sequence)),
-            "output": path.relative_to(self.out).as_posix(),
+            "output": self._output(path),
             "output_digest": entry_digest(path),
             "video_sha256": sha256,
             **self._video_fields(clip, state),

@@ -11,6 +11,7 @@ import pytest
 
 from skelact.pose_extract.store.manifest import (
     ManifestEntry,
+    OutputError,
     append_entries,
     entry_from_fields,
     manifest_line,
@@ -139,3 +140,27 @@ def test_no_line_is_lost_between_writers(tmp_path):
     people = {name: line.people for name, line in read_manifests(tmp_path).items()}
     assert people == {f"{w}-{i:02}": 2 if i % 5 == 4 else 1 for w in range(4) for i in range(20)}
     assert list(tmp_path.iterdir()) == [manifest_path(tmp_path)]
+
+
+def test_the_end_of_a_run_replaces_no_line_that_another_run_wrote_since(tmp_path):
+    planned = ManifestEntry("a.mp4", "failed", error="away")
+    newer = ManifestEntry("a.mp4", "done", frames=5)
+    append_entries(tmp_path, [planned])
+    append_entries(tmp_path, [newer])
+    merge_manifest(tmp_path, [planned], {"a.mp4": planned})
+    assert read_manifests(tmp_path) == {"a.mp4": newer}
+
+
+def test_lines_of_a_later_version_stay(tmp_path):
+    later = b'{"video": "b.mp4", "status": "done", "a_field_of_later": 1}\n'
+    (tmp_path / "manifest.jsonl").write_bytes(later)
+    merge_manifest(tmp_path, [ManifestEntry("a.mp4", "done")])
+    assert later in (tmp_path / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    assert list(read_manifests(tmp_path)) == ["a.mp4"]
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_manifest(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text('{"audio_filepath": "a.wav", "text": "a"}\n')
+    with pytest.raises(OutputError, match="none of its lines"):
+        merge_manifest(tmp_path, [ManifestEntry("a.mp4", "done")])
+    assert "a.wav" in (tmp_path / "manifest.jsonl").read_text()
