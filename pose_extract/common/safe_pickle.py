@@ -98,7 +98,7 @@ class _ArrayParts:
         if not isinstance(state, tuple) or len(state) != 5:
             raise pickle.UnpicklingError(f"it holds an array of the state {short(state)}")
         _, shape, dtype, columns_first, data = state
-        order = "F" if columns_first else "C"
+        order: Any = "F" if columns_first else "C"
         if not isinstance(dtype, np.dtype) or not dtype.hasobject:
             return _array_of_bytes(data, dtype, shape, order).copy("K")
         if not isinstance(data, list) or len(data) != _num_values(shape):
@@ -220,7 +220,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 # The reader in Python; its steps by the byte that asks for them can be replaced, those of the
 # reader in C cannot.
-_Reader: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_Reader: Any = pickle._Unpickler
 
 
 class _Memo(dict[int, Any]):
@@ -234,7 +234,7 @@ class _Memo(dict[int, Any]):
         super().__setitem__(place, value)
 
 
-class _RestrictedUnpickler(_Reader):  # type: ignore[misc]
+class _RestrictedUnpickler(_Reader):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
         self.memo = _Memo()
@@ -272,7 +272,8 @@ class _RestrictedUnpickler(_Reader):  # type: ignore[misc]
         self._set_items(self.stack[-1], items)
 
     def _dict(self) -> None:
-        items, target = self.pop_mark(), {}
+        items = self.pop_mark()
+        target: dict[Any, Any] = {}
         self._set_items(target, items)
         self.append(target)
 
