@@ -1,7 +1,7 @@
 """What a change costs: this source tree against another one, on the same clips, interleaved.
 
-git worktree add /tmp/before 1d5c5c8
-python benchmarks/extract_cost.py /tmp/before ../shared/videos/ucf101_train --clips 100
+git worktree add ../before 1d5c5c8
+python benchmarks/extract_cost.py ../before ../shared/videos/ucf101_train --clips 100
 
 Both trees extract each clip in processes of their own that stay, so that networks are loaded once;
 who goes first alternates. The ratio of a clip is that of its fastest rounds; a clip is measured

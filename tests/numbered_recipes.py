@@ -149,7 +149,7 @@ DAMAGED = [
             ("cut_short_fragmented.mp4", "libx264", _CLOSED, _FRAGMENTED, 0.6, 2 * GOP),
         )
     ),
-    # What stands before the first key frame can be decoded by nobody, so it is no loss.
+    # What stands before the first key frame cannot be decoded, so it is no loss.
     Recipe("joined_midway.ts", "libx264", _CLOSED, change=joined_midway),
     Recipe("joined_midway_mpeg2.ts", "mpeg2video", {"bf": "2"}, change=joined_midway),
 ]  # fmt: skip

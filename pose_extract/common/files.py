@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ except ImportError:  # Windows: there, only one run at a time may write to a fol
 MAX_NAME_BYTES = 255
 # mkstemp puts eight letters between the prefix and the suffix of a name.
 _RANDOM_BYTES = 8
+_TEMPORARY_NAME = re.compile(rf"(\..*\.)[a-z0-9_]{{{_RANDOM_BYTES}}}(\.[^.]*)?", re.DOTALL)
 # Longer "suffixes" are no format's: the name merely holds a dot.
 _MAX_SUFFIX_BYTES = 16
 
@@ -71,18 +73,18 @@ def discard_leftovers(*paths: str | Path) -> None:
 
     Those of a process that is writing now are locked, and stay.
     """
-    folders: dict[Path, set[str]] = {}
+    folders: dict[Path, set[tuple[str, str]]] = {}
     for path in map(Path, paths):
-        folders.setdefault(path.parent, set()).add(_temporary_affixes(path)[0])
-    for folder, prefixes in folders.items():
+        folders.setdefault(path.parent, set()).add(_temporary_affixes(path))
+    for folder, affixes in folders.items():
         try:
             names = [name for name in os.listdir(folder) if name.startswith(".")]
         except OSError:
             continue  # not made yet, or no folder
         for name in names:
-            # ".a.mp4.npz.x1y2z3ab.npz" belongs to a.mp4.npz.
-            starts = {name[: i + 1] for i, letter in enumerate(name) if letter == "."}
-            if starts & prefixes:
+            # ".a.mp4.npz.x1y2z3ab.npz" belongs to a.mp4.npz; ".a.mp4.npz.bak" is the user's.
+            match = _TEMPORARY_NAME.fullmatch(name)
+            if match and match.groups(default="") in affixes:
                 _discard(folder / name)
 
 

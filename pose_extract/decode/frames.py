@@ -100,4 +100,4 @@ class FrameBatch:
 
 
 def do_nothing() -> None:
-    """Stand in where nobody asks how far a long read has come."""
+    """Stand in where no progress of a long read is asked for."""

@@ -217,8 +217,7 @@ def _packets(
         is_whole = True
     if not is_stream:
         return packets, is_whole
-    # What stands before the first key frame can be decoded by nobody: a recording that was joined
-    # midway.
+    # What stands before the first key frame cannot be decoded: a recording that was joined midway.
     first_key = next((i for i, packet in enumerate(packets) if packet.is_key), 0)
     return packets[first_key:], is_whole
 

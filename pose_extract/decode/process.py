@@ -54,7 +54,8 @@ class DecodeProcess:
     ) -> None:
         self._memory_limit = memory_limit
         self._answer_seconds = answer_seconds
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
+        # What the worker says of its file; both have one position in it.
+        self._said = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as it
         search_path = json.dumps(list(map(_absolute, sys.path)))
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, search_path, str(memory_limit)],
@@ -106,6 +107,8 @@ class DecodeProcess:
             VideoError: if it is no video, or no frame of it can be decoded.
         """
         with self._one_answer():
+            self._said.seek(0)
+            self._said.truncate()
             facts = self._ask(path, {"action": "open", "path": _hex(path), "decoder": decoder})
             seconds = np.empty(facts.pop("num_frames"), np.float64)
             self._receive(path, seconds)

@@ -149,6 +149,7 @@ def main() -> None:
     limit_memory(int(sys.argv[1]))
     _end_with_parent()
     # Libraries print to the standard output: the answers get one of their own.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    # They are buffered, since a write to a pipe may end early where the process was suspended.
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     DecodeWorker(sys.stdin.buffer, answers).run()

@@ -205,7 +205,8 @@ def merge_manifest(
 
 def _is_merged(out: Path) -> bool:
     path = manifest_path(out)
-    return _manifests(out) == [path] and path.read_bytes() == b"".join(_read_all(out).lines())
+    content = b"".join(_read_all(out).lines())
+    return _manifests(out) == [path] and path.read_bytes() == content
 
 
 def write_manifest(path: str | Path, entries: Iterable[ManifestEntry]) -> None:
@@ -255,12 +256,10 @@ class _Lines:
         try:
             self.add(entry_from_fields(values))
         except ValueError:
-            if not isinstance(values, dict):
-                return False
-            name = values.get("video")
+            name = values.get("video") if isinstance(values, dict) else None
             key = (name, 0) if isinstance(name, str) else ("", 1 + len(self._others))
             self._others[key] = line.rstrip(b"\n") + b"\n"
-            return name is not None
+            return isinstance(values, dict) and {"video", "status"} <= values.keys()
         return True
 
     def lines(self) -> Iterator[bytes]:

@@ -129,6 +129,8 @@ def entry_digest(path: str | Path) -> str | None:
     was cut off or exchanged is told by it without being read whole.
     """
     try:
+        if not Path(path).is_file():
+            return None  # a pipe would never end
         with Path(path).open("rb") as stream:
             num_bytes = stream.seek(0, os.SEEK_END)
             stream.seek(-min(num_bytes, _DIGEST_BYTES), os.SEEK_END)

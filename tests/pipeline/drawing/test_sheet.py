@@ -44,7 +44,7 @@ def test_the_page_keeps_the_order_and_has_a_sheet_for_each_clip(tmp_path):
 def test_a_folder_without_a_manifest_or_with_one_of_another_version(tmp_path):
     with pytest.raises(SkelactError, match=r"expected manifest.jsonl, as `skelact extract"):
         worst_first(tmp_path)
-    (tmp_path / "manifest.jsonl").write_text('{"video": "a.mp4", "a_field_of_later": 1}\n')
+    (tmp_path / "manifest.jsonl").write_text('{"video": "a.mp4", "status": "done", "later": 1}\n')
     with pytest.raises(SkelactError, match="from another version of skelact"):
         worst_first(tmp_path)
 

@@ -99,11 +99,11 @@ def test_a_broken_clip_gives_its_error_and_the_others_their_label(checkpoint, tm
 
 
 def test_lost_frames_are_said_with_the_label_and_without_one(checkpoint):
-    """Of a damaged clip, that nobody is in what is left of it says little."""
+    """That no person is in what is left of a damaged clip says little."""
     predictor = Predictor(checkpoint)
-    nobody = predictor.predict_skeletons(ClipSkeletons("a", make_sequence(0, 32), num_lost=40))
-    assert nobody.error == "no person was found in 32 frames; 40 are lost"
-    assert nobody.to_dict()["lost_frames"] == 40
+    prediction = predictor.predict_skeletons(ClipSkeletons("a", make_sequence(0, 32), num_lost=40))
+    assert prediction.error == "no person was found in 32 frames; 40 are lost"
+    assert prediction.to_dict()["lost_frames"] == 40
     someone = predictor.predict_skeletons(ClipSkeletons("a", sequence_of(0), num_lost=40))
     assert (someone.error, someone.label, someone.to_dict()["lost_frames"]) == (
         None,
@@ -121,10 +121,10 @@ def test_a_file_that_is_cut_short_reports_its_loss(shared, checkpoint):
     ((_, prediction),) = Predictor(checkpoint, extractor).predict_clips([ClipSource(clip, "a")])
     assert prediction.sequence.frame_inds.tolist() == [*range(33), 36]
     assert prediction.to_dict()["lost_frames"] == 72 - 34
-    nobody = Extractor(
+    extractor = Extractor(
         ExtractConfig(effort="fast"), detector=OneWalker(absent=range(72)), pose=BrightnessPose()
     )
-    ((_, prediction),) = Predictor(checkpoint, nobody).predict_clips([ClipSource(clip, "a")])
+    ((_, prediction),) = Predictor(checkpoint, extractor).predict_clips([ClipSource(clip, "a")])
     assert prediction.error == "no person was found in 34 frames; 38 are lost"
 
 

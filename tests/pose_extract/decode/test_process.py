@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -148,7 +149,7 @@ def test_a_worker_ends_with_the_run_that_is_killed(tmp_path, clip):
 
 def is_running(pid):
     status = Path(f"/proc/{pid}/stat")
-    # What nobody waits for stays as a zombie.
+    # A process whose parent does not wait for it stays as a zombie.
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
@@ -183,6 +184,27 @@ def test_large_frames_come_in_smaller_batches(clip, monkeypatch):
     asked = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
     DecodeWorker(io.BytesIO(asked), answers).run()
     assert b'"frame_inds": [0, 1, 2],' in answers.getvalue()
+
+
+def test_a_worker_that_is_suspended_in_the_middle_of_a_frame_goes_on(tmp_path, worker):
+    """A write to a pipe that is interrupted so ends early."""
+    path = write_clip(tmp_path / "a.mp4", 16, height=1080, width=1920)
+    process = worker(answer_seconds=20.0)
+    is_done = threading.Event()
+
+    def suspend():
+        while not is_done.wait(0.02):
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(0.01)
+            os.kill(process.pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=suspend)
+    thread.start()
+    try:
+        assert read(process, path, count=4) == list(range(16))
+    finally:
+        is_done.set()
+        thread.join()
 
 
 def test_names_need_not_be_utf_8(tmp_path):

@@ -109,7 +109,7 @@ def test_a_merge_keeps_all_clips_in_the_order_of_names(tmp_path):
 
 
 def test_manifests_of_parts_are_taken_in_and_other_files_left(tmp_path):
-    """Earlier versions wrote one per shard; a copy that somebody made is theirs."""
+    """Earlier versions wrote one per shard; a copy that a user made is theirs."""
     for name, video in (
         ("manifest-1-of-2.jsonl", "a"),
         ("manifest-2-of-2.jsonl", "b"),
@@ -160,7 +160,8 @@ def test_lines_of_a_later_version_stay(tmp_path):
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_manifest(tmp_path):
-    (tmp_path / "manifest.jsonl").write_text('{"audio_filepath": "a.wav", "text": "a"}\n')
-    with pytest.raises(OutputError, match="none of its lines"):
-        merge_manifest(tmp_path, [ManifestEntry("a.mp4", "done")])
-    assert "a.wav" in (tmp_path / "manifest.jsonl").read_text()
+    for text in ('{"audio_filepath": "a.wav", "text": "a"}\n', '{"video": "a.mp4", "text": "a"}\n'):
+        (tmp_path / "manifest.jsonl").write_text(text)
+        with pytest.raises(OutputError, match="none of its lines"):
+            merge_manifest(tmp_path, [ManifestEntry("a.mp4", "done")])
+        assert (tmp_path / "manifest.jsonl").read_text() == text
