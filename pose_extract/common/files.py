@@ -26,8 +26,10 @@ _TEMPORARY_NAME = re.compile(rf"(\..*\.)[a-z0-9_]{{{_RANDOM_BYTES}}}(\.[^.]*)?",
 _MAX_SUFFIX_BYTES = 16
 
 
-def lock(descriptor: int, *, wait: bool) -> bool:
+def lock(descriptor: int, *, wait: bool, shared: bool = False) -> bool:
     """Lock an open file until it is closed, also by the death of the process.
+
+    Several may hold a ``shared`` lock, as long as there is none that is not.
 
     Returns:
         Whether the file is locked now; without ``wait`` False where another holder lives.
@@ -35,7 +37,8 @@ def lock(descriptor: int, *, wait: bool) -> bool:
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:

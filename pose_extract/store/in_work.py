@@ -130,7 +130,9 @@ def find_dead_runs(out: str | Path) -> list[DeadRun]:
         except FileNotFoundError:
             continue  # it ended just now
         try:
-            if lock(descriptor, wait=False) and is_at(descriptor, path):
+            # Shared: two runs that start at once read the notes of both that died, and each must
+            # find its own.
+            if lock(descriptor, wait=False, shared=True) and is_at(descriptor, path):
                 found.append(_read(path, descriptor))
         finally:
             os.close(descriptor)

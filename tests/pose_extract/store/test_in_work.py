@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from skelact.pose_extract.common.files import lock
 from skelact.pose_extract.store.in_work import InWork, find_dead_runs
 from skelact.pose_extract.store.manifest import ManifestEntry
 
@@ -15,6 +16,7 @@ ENTRY = ManifestEntry(video="v\udcff.mp4", status="failed", error_kind="ProcessC
 
 DIE = """
 import ctypes, faulthandler, os, signal, sys
+from skelact.pose_extract.common.files import lock
 from skelact.pose_extract.store.in_work import InWork
 from skelact.pose_extract.store.manifest import ManifestEntry
 
@@ -109,3 +111,15 @@ def test_a_file_that_says_nothing_blames_none(tmp_path, content):
     (tmp_path / ".in-work-x.jsonl").write_bytes(content)
     (dead,) = find_dead_runs(tmp_path)
     assert (dead.entry, dead.killed_in) == (None, ())
+
+
+def test_two_runs_that_start_at_once_both_find_a_run_that_died(tmp_path):
+    die(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    (path,) = tmp_path.iterdir()
+    with path.open("rb+") as beside:
+        assert lock(beside.fileno(), wait=False, shared=True)  # as while the other run reads it
+        (dead,) = find_dead_runs(tmp_path)
+    assert dead.killed_in == ("set aside", ENTRY.video)
+    with path.open("rb+") as living:
+        assert lock(living.fileno(), wait=False)
+        assert find_dead_runs(tmp_path) == []
