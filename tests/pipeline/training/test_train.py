@@ -213,7 +213,7 @@ def test_a_run_that_is_killed_while_it_saves_keeps_the_state_before(
         pretrain(config, tmp_path / "broken", quiet=True)
     monkeypatch.undo()
     assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["epoch"] == 2
-    leftover = tmp_path / "broken" / ".state.pt.abc.pt"
+    leftover = tmp_path / "broken" / ".state.pt.abcd_123.pt"
     leftover.touch()  # of a process that could not tidy up
     resumed = pretrain(config, tmp_path / "broken", quiet=True, resume=True)
     assert same(whole, weights(resumed))
