@@ -192,7 +192,7 @@ def draw_tile(image: np.ndarray, frame: FlightFrame) -> np.ndarray:
         if known[i] and known[j]:
             color = _color(names[i]) if names[i][0] == names[j][0] else _MIDDLE
             cv2.line(tile, _point(placed[i]), _point(placed[j]), color, 1, cv2.LINE_AA)
-    for i in np.flatnonzero(known):
+    for i in np.flatnonzero(known).tolist():
         cv2.circle(tile, _point(placed[i]), 4, _color(names[i]), -1 if visible[i] else 1)
     text = f"{Path(frame.video).stem[:24]} {frame.frame}"
     cv2.putText(tile, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, _MIDDLE, 1, cv2.LINE_AA)
