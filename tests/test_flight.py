@@ -1,0 +1,348 @@
+"""``benchmarks/flight.py``: its figures on people made by hand, and a few real ones."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from skelact import SkelactError
+from skelact.pose_extract.layout import COCO_17
+
+SHOULDER, WRIST, HIP, ANKLE = (
+    COCO_17.index(f"left_{part}") for part in ("shoulder", "wrist", "hip", "ankle")
+)
+
+
+@pytest.fixture
+def people_module(repository, monkeypatch):
+    monkeypatch.syspath_prepend(repository / "benchmarks")
+    return importlib.import_module("flight_people")
+
+
+@pytest.fixture
+def figures(people_module):
+    return importlib.import_module("flight_figures")
+
+
+@pytest.fixture
+def flight(people_module):
+    return importlib.import_module("flight")
+
+
+def standing():
+    """Return a person (17, 2): shoulders at y 100, hips at 200, 40 wide, arms and legs straight."""
+    points = np.zeros((17, 2))
+    for first, y, half in ((5, 100, 20), (7, 140, 40), (9, 180, 50), (11, 200, 20), (13, 260, 20),
+                           (15, 320, 20)):  # fmt: skip
+        points[first], points[first + 1] = (100 + half, y), (100 - half, y)
+    return points
+
+
+def crowd(module, *people, visible=None):
+    """Return people of an archive that is never read, all 12 joints annotated if not said."""
+    if visible is None:
+        visible = np.zeros((len(people), 17), bool)
+        visible[:, 5:] = True
+    files = tuple(f"{i}.jpg" for i in range(len(people)))
+    return module.People(Path("none.zip"), files, np.stack(people), visible)
+
+
+def poses(module, *keypoints, scores=0.5):
+    return module.Poses(np.stack(keypoints), np.full((len(keypoints), 17), scores), len(keypoints))
+
+
+def rotated(points, degrees):
+    """Rotate clockwise as seen about (100, 150), the middle of the torso of :func:`standing`."""
+    turn = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return (points - (100, 150)) @ matrix.T + (100, 150)
+
+
+class TestPeople:
+    def test_the_box_is_the_extent_and_an_eighth_or_so_of_the_longer_side(self, people_module):
+        people = crowd(people_module, standing())
+        # 50 to 150 across, 100 to 320 down: 12 % of 220 is 26.4.
+        assert people.boxes().dtype == np.float32
+        np.testing.assert_allclose(people.boxes(), [[23.6, 73.6, 176.4, 346.4]], rtol=1e-6)
+        np.testing.assert_allclose(people.sizes(), [220])
+
+    def test_joints_that_are_not_annotated_do_not_count_in_the_box(self, people_module):
+        visible = np.ones((1, 17), bool)
+        visible[:, [*range(5), WRIST, WRIST + 1, ANKLE]] = False
+        people = crowd(people_module, standing(), visible=visible)
+        np.testing.assert_allclose(people.extents(), [[60, 100, 140, 320]])
+        visible[:, ANKLE + 1] = False
+        np.testing.assert_allclose(people.extents(), [[60, 100, 140, 260]])
+
+    @pytest.mark.parametrize("degrees", [0, 30, 90, -120, 180])
+    def test_tilt_is_the_angle_of_the_torso_to_either_side(self, people_module, degrees):
+        people = crowd(people_module, rotated(standing(), degrees))
+        np.testing.assert_allclose(people.tilts(), [abs(degrees)], atol=1e-4)
+        np.testing.assert_allclose(people.torsos(), [100])
+
+    def test_short_torsos_and_hidden_ones_are_not_scored(self, people_module):
+        visible = np.ones((5, 17), bool)
+        visible[3, HIP] = False
+        visible[4, WRIST] = False
+        person = standing()
+        people = crowd(
+            people_module, person, person * 0.15, person * 0.149, person, person, visible=visible
+        )
+        assert people.scored().files == ("0.jpg", "1.jpg", "4.jpg")
+
+    def test_shapes_that_do_not_fit_are_an_error(self, people_module):
+        with pytest.raises(ValueError, match=r"expected keypoints \(1, 17, 2\)"):
+            people_module.People(Path("a.zip"), ("0",), np.zeros((2, 17, 2)), np.ones((2, 17)))
+
+
+class TestErrors:
+    def test_a_joint_is_found_up_to_a_fifth_of_the_torso(self, people_module, figures):
+        people = crowd(people_module, standing())
+        found = standing()
+        found[WRIST] += (0, 20)
+        found[ANKLE] += (12.1, 16.1)
+        errors = figures.Errors.of(people, poses(people_module, found))
+        assert errors.torsos[0, WRIST] == pytest.approx(0.2)
+        assert errors.torsos[0, ANKLE] > 0.2
+        measured = figures.figures_of(errors, None, 0)
+        assert measured["all"].share.value == pytest.approx(11 / 12)
+        assert measured["wrists"].share.value == 1
+        assert measured["ankles"].share.value == 0.5
+        assert measured["ankles"].num_joints == 2
+
+    def test_hidden_joints_and_the_face_are_not_scored(self, people_module, figures):
+        visible = np.ones((1, 17), bool)
+        visible[0, [ANKLE, ANKLE + 1]] = False
+        found = standing()
+        found[WRIST] += 90
+        found[ANKLE] += 90
+        people = crowd(people_module, standing(), visible=visible)
+        errors = figures.Errors.of(people, poses(people_module, found))
+        measured = figures.figures_of(errors, None, 0)
+        assert (measured["all"].num_joints, measured["all"].share.value) == (10, 0.9)
+        assert measured["ankles"].num_joints == 0
+        assert np.isnan(measured["ankles"].share.value)
+
+    def test_an_exchange_of_the_whole_body_is_free_and_one_of_the_arms_is_not(
+        self, people_module, figures
+    ):
+        flip = COCO_17.flip_inds()
+        arms = standing()
+        arms[5:11] = arms[flip[5:11]]
+        people = crowd(people_module, standing(), standing())
+        found = poses(people_module, standing()[flip], arms)
+        measured = figures.figures_of(figures.Errors.of(people, found), None, 0)
+        # Left and right are 40 to 100 pixels apart, and .2 torsos are 20: no joint is by chance.
+        assert measured["all"].share.value == pytest.approx(6 / 24)
+        assert measured["all"].free.value == pytest.approx(18 / 24)
+        assert measured["wrists"].free.value == 0.5  # the arms stay as they fit: six to six
+        assert measured["knees"].free.value == 1
+
+    def test_bounds_of_tilt_are_45_and_135_degrees(self, people_module, figures):
+        tilts = (0, 44.9, 45.1, 134.9, 135.1, 180)
+        people = crowd(people_module, *(rotated(standing(), tilt) for tilt in tilts))
+        found = poses(people_module, *people.keypoints)
+        groups = figures.Errors.of(people, found).groups()
+        assert [np.flatnonzero(groups[name]).tolist() for name in figures.TILTS] == [
+            [0, 1],
+            [2, 3],
+            [4, 5],
+        ]
+
+    def test_people_are_grouped_by_size(self, people_module, figures):
+        # Longer sides of 220 pixels times the factor.
+        sizes = (100, 116, 117, 138, 139, 200)
+        people = crowd(people_module, *(standing() * size / 220 for size in sizes))
+        groups = figures.Errors.of(people, poses(people_module, *people.keypoints)).groups()
+        found = {name: np.flatnonzero(rows).tolist() for name, rows in groups.items()}
+        assert found["< 117 px"] == [0, 1]
+        assert found["117 - 138 px"] == [2, 3]
+        assert found["> 138 px"] == [4, 5]
+        terciles = [rows for name, rows in found.items() if name.startswith("tercile")]
+        assert terciles == [[0, 1], [2, 3], [4, 5]]
+
+
+class TestShare:
+    def test_it_is_over_joints_and_its_interval_over_people(self, figures):
+        share = figures.share_of(np.array([12] * 50 + [0] * 50), np.array([12] * 50 + [4] * 50), 0)
+        assert share.value == 0.75
+        assert share.low < 0.75 < share.high
+        # Were joints drawn, the standard error would be 1.5 points; that of 100 people is 3.8:
+        # the share is 3n / (3n + 100 - n) for n people of 100, and n is 50 with an error of 5.
+        assert 0.055 < 0.75 - share.low < 0.1
+        assert figures.share_of(np.array([3] * 9), np.array([12] * 9), 0) == figures.Share(
+            0.25, 0.25, 0.25
+        )
+
+    def test_the_same_seed_draws_the_same_people(self, figures):
+        found, counts = np.arange(20) % 12, np.full(20, 12)
+        assert figures.share_of(found, counts, 3) == figures.share_of(found, counts, 3)
+        assert figures.share_of(found, counts, 3) != figures.share_of(found, counts, 4)
+
+    def test_gains_are_of_the_same_people(self, people_module, figures):
+        """Each person gains one joint: no interval, however much the people differ."""
+        people = crowd(people_module, *[standing()] * 6)
+        first, second = people.keypoints.copy(), people.keypoints.copy()
+        for i in range(6):
+            second[i, 5 : 5 + i] += 100
+            first[i, 5 : 6 + i] += 100
+        errors = [
+            figures.Errors.of(people, poses(people_module, *some)) for some in (first, second)
+        ]
+        measured = figures.figures_of(errors[1], errors[0], 0)["all"]
+        assert measured.share.low < measured.share.high
+        assert measured.gain == figures.Share(*[pytest.approx(1 / 12)] * 3)
+
+
+class TestReliability:
+    def test_each_tenth_of_the_scores_has_its_share_of_found_joints(self, figures):
+        errors = np.array([0.1, 0.3, 0.1, 0.1, np.nan, 0.2])
+        scores = np.array([0.05, 0.05, 0.92, 1.3, 0.5, 0.55])
+        found = figures.reliability_of(errors, scores)
+        assert found.counts.tolist() == [2, 0, 0, 0, 0, 1, 0, 0, 0, 2]
+        np.testing.assert_allclose(found.found[[0, 5, 9]], [0.5, 1, 1])
+        np.testing.assert_allclose(found.scores[[0, 5, 9]], [0.05, 0.55, 0.96])
+        # Gaps .45, .45 and .04, of 2, 1 and 2 joints.
+        assert found.calibration_error == pytest.approx((0.9 + 0.45 + 0.08) / 5)
+
+    def test_arms_legs_and_tilts_have_their_own(self, people_module, figures):
+        people = crowd(people_module, standing(), rotated(standing(), 180))
+        wrong = people.keypoints.copy()
+        wrong[:, 11:] += 100
+        found = poses(people_module, *wrong, scores=1.0)
+        errors = figures.Errors.of(people, found)
+        values = {k: v.calibration_error for k, v in figures.reliabilities_of(errors).items()}
+        assert np.isnan(values.pop("sideways"))
+        assert values == {"all": 0.5, "arms": 0, "legs": 1, "upright": 0.5, "inverted": 0.5}
+
+
+class TestLabels:
+    def test_parts_of_the_set_do_not_share_people(self, people_module):
+        numbers = np.arange(1, 1001)
+        parts = {
+            name: set(numbers[people_module.choose_numbers(numbers, name)])
+            for name in ("dev", "check", "train")
+        }
+        assert {3, 23, 43} <= parts["dev"]
+        assert {4, 9, 14} <= parts["check"]
+        assert [len(part) for part in parts.values()] == [50, 200, 750]
+        assert set.union(*parts.values()) == set(numbers)
+        assert people_module.choose_numbers(numbers, "all").all()
+
+    def test_exchanged_labels_are_mended(self, people_module):
+        flip = COCO_17.flip_inds()
+        arms, legs = standing(), standing()
+        arms[5:11] = arms[flip[5:11]]
+        legs[11:] = legs[flip[11:]]
+        visible = np.ones((5, 17), bool)
+        visible[0, WRIST] = False
+        people = crowd(
+            people_module, standing()[flip], arms, legs, standing(), standing(), visible=visible
+        )
+        mending = people_module.Mending(
+            exchanged=frozenset({23}), arms=frozenset({43}), legs=frozenset({63}),
+            unusable=frozenset({83}),
+        )  # fmt: skip
+        mended = mending.mended(people, np.array([23, 43, 63, 83, 103]))
+        assert mended.files == ("0.jpg", "1.jpg", "2.jpg", "4.jpg")
+        np.testing.assert_array_equal(mended.keypoints, [standing()] * 4)
+        assert not mended.visible[0, WRIST + 1]
+        assert mended.visible[0, WRIST]
+        assert not people.visible[0, WRIST]  # those as published stay
+
+    def test_the_list_of_wrong_labels_is_read(self, people_module, tmp_path):
+        path = tmp_path / "labels.yaml"
+        path.write_text("exchanged: [3, 23]\narms: []\nlegs: [43]\n")
+        assert people_module.read_mending(path) == people_module.Mending(
+            exchanged=frozenset({3, 23}), legs=frozenset({43})
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("exchangd: [3]", "exchangd"),
+            ("arms: 3", "list of numbers"),
+            ("arms: [true]", "list of numbers"),
+            ("arms: [3, 3]", "twice"),
+            ("arms: [3]\nlegs: [3]", "twice"),
+        ],
+    )
+    def test_a_list_with_mistakes_is_an_error(self, people_module, tmp_path, text, words):
+        path = tmp_path / "labels.yaml"
+        path.write_text(text)
+        with pytest.raises(SkelactError, match=words):
+            people_module.read_mending(path)
+
+    def test_images_that_cannot_be_read_are_named(self, people_module, tmp_path):
+        with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+            red = np.zeros((4, 6, 3), np.uint8)
+            red[..., 2] = 255
+            archive.writestr("a.png", cv2.imencode(".png", red)[1].tobytes())
+            archive.writestr("b.png", b"no image")
+        people = people_module.People(
+            tmp_path / "some.zip", ("a.png", "b.png"), np.zeros((2, 17, 2)), np.ones((2, 17), bool)
+        )
+        images = people.images()
+        assert next(images)[0, 0].tolist() == [255, 0, 0]
+        with pytest.raises(SkelactError, match=r"b\.png"):
+            next(images)
+
+
+class FixedPose:
+    """Stands for a ``PoseEstimator`` whose crops all show a person at the same place."""
+
+    layout = COCO_17
+
+    def crop(self, frame, bboxes):
+        crops = importlib.import_module("skelact.pose_extract.pose.crops").Crops
+        rest = np.zeros((len(bboxes), 2), np.float32)
+        return crops(np.stack([frame] * len(bboxes)), rest, rest, rest[:, 0])
+
+    def predict(self, crops):
+        values = crops.images[:, 0, 0, 0].astype(np.float32)
+        return np.tile(values[:, None, None], (1, 17, 2)), np.full((len(values), 17), 0.5)
+
+
+def test_people_keep_their_order_over_batches_and_blocks(people_module, tmp_path, monkeypatch):
+    monkeypatch.setattr(people_module, "_BLOCK", 4)
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for i in range(10):
+            image = np.full((8, 8, 3), 20 * i, np.uint8)
+            archive.writestr(f"{i}.png", cv2.imencode(".png", image)[1].tobytes())
+    people = people_module.People(
+        tmp_path / "some.zip",
+        tuple(f"{i}.png" for i in range(10)),
+        np.stack([standing()] * 10),
+        np.ones((10, 17), bool),
+    )
+    done = []
+    found = people_module.estimate(FixedPose(), people, "one-look", 3, done.append)
+    assert found.keypoints[:, 0, 0].tolist() == [20 * i for i in range(10)]
+    assert (found.num_crops, done) == (10, [4, 8, 10])
+
+
+def test_real_people_are_measured(flight, shared, tmp_path):
+    out = tmp_path / "figures.json"
+    command = ["people", str(shared), "--limit", "4", "--pose", "litehrnet18-coco-256x192",
+               "--effort", "one-look", "--effort", "balanced", "--json", str(out)]  # fmt: skip
+    result = CliRunner().invoke(flight.main, command)
+    assert result.exit_code == 0, result.output
+    sets = json.loads(out.read_text())["sets"]
+    assert list(sets) == ["lspet", "divers"]
+    for columns in sets.values():
+        one_look, balanced = columns.values()
+        assert one_look["crops_per_person"] == 1 <= balanced["crops_per_person"] <= 5
+        assert one_look["figures"]["all"]["num_people"] == 4
+        assert one_look["figures"]["all"]["gain"] is None
+        share = balanced["figures"]["all"]["share"]
+        # Random points would be found once in 20: the boxes are about 3 torsos wide and high.
+        assert 0.15 < share["value"] <= 1
+        assert share["low"] <= share["value"] <= share["high"]
+    assert "crops per person" in result.output
