@@ -263,7 +263,7 @@ def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
     return config.tube if config.model == "tube" else config.stgcn
 
 
-ConfigKind = Literal["pretrain", "finetune", "distill"]
+ConfigKind = Literal["pretrain", "finetune", "distill", "train_pose"]
 
 
 def check_seed(seed: int) -> None:
@@ -283,6 +283,11 @@ def shipped_configs(kind: ConfigKind) -> dict[str, Path]:
         path.stem.removeprefix(f"{kind}_"): path
         for path in sorted(_CONFIG_FOLDER.glob(f"{kind}_*.yaml"))
     }
+
+
+def shipped_corrections() -> dict[str, Path]:
+    """Return the shipped corrections of hand labels, by name."""
+    return {path.stem: path for path in sorted((_CONFIG_FOLDER / "people").glob("*.yaml"))}
 
 
 def load_config(

@@ -31,6 +31,7 @@ _COMMANDS = {
     "predict": (".predict", "predict", "Label the action in video clips."),
     "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
     "distill": (".distill", "distill", "Train small pose models and detectors from larger ones."),
+    "train-pose": (".train_pose", "train_pose", "Train a pose model on annotated people."),
     "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to fix it."),
 }

@@ -1,0 +1,86 @@
+"""``skelact train-pose``: pose models that learn from annotated people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...pose_extract.common.text import printable
+from .outputs import check_outputs
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _seeds(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected numbers such as 0,1,2, got {value!r}") from None
+    if len(set(seeds)) != len(seeds):
+        raise click.BadParameter(f"expected different seeds, got {value!r}")
+    return seeds
+
+
+@click.command("train-pose")
+@click.argument("config")
+@click.argument("annotations", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--labels", type=_FOLDER, help="Folder of frames from `skelact distill label` to mix in."
+)
+@click.option("--work-dir", type=_FOLDER, help="Folder of results [work_dirs/train_pose_CONFIG].")
+@click.option(
+    "--seeds",
+    default="0",
+    show_default=True,
+    callback=_seeds,
+    help="A run for each, such as 0,1,2; the mean of their weights is exported.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--resume", is_flag=True, help="Continue from the last saved states.")
+@click.option("--quiet", is_flag=True, help="Log warnings only.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the config, such as optim.epochs=20; may be repeated.",
+)
+def train_pose(
+    config: str,
+    annotations: tuple[Path, ...],
+    labels: Path | None,
+    work_dir: Path | None,
+    seeds: tuple[int, ...],
+    device: str,
+    resume: bool,
+    quiet: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Train the pose model of CONFIG (lite_hrnet, or a YAML file) on ANNOTATIONS.
+
+    ANNOTATIONS are files of people annotated by hand: .npz with the images in a .zip or folder
+    beside it, or COCO-style .json. The result goes to --pose of `skelact extract`: a bundle, or for
+    an MMPose model named by `start` a checkpoint for --pose-checkpoint.
+    """
+    from ...pose_extract.nets.mmpose_adapter import require_mmpose
+
+    require_mmpose()
+    from ..config import load_config
+    from ..pose_training.module import TrainPoseConfig
+    from ..pose_training.train import train_pose as run
+
+    settings = load_config(TrainPoseConfig, config, "train_pose", overrides)
+    folder = work_dir or Path("work_dirs") / f"train_pose_{Path(config).stem}"
+    check_outputs([("--work-dir", folder / "pose.json")], annotations)
+    path = run(
+        settings,
+        annotations,
+        folder,
+        labels=labels,
+        seeds=seeds,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+    )
+    click.echo(printable(path))

@@ -1,0 +1,1 @@
+"""Training of top-down pose models on people annotated by hand and labelled by a teacher."""

@@ -1,0 +1,58 @@
+"""Batch normalisation folded into convolutions for training, and taken out again.
+
+A network that is fine-tuned with the statistics of its normalisation fixed computes the same with
+them folded into its kernels, in half the time on a processor.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def folded(net: nn.Module) -> Any:
+    """Return a copy of a network whose normalisation is folded into the convolutions before it."""
+    from mmcv.cnn.utils import fuse_conv_bn
+
+    return fuse_conv_bn(copy.deepcopy(net).eval())
+
+
+@torch.no_grad()
+def load_folded(net: nn.Module, source: nn.Module) -> None:
+    """Give a network the weights of its folded copy; normalisation then only adds the biases.
+
+    Args:
+        net: A network as ``build_pose_model`` gives it, with any weights.
+        source: What :func:`folded` made of such a network.
+    """
+    convolution: tuple[nn.Conv2d, nn.Conv2d] | None = None
+    for (name, child), theirs in zip(net.named_children(), source.children(), strict=True):
+        if isinstance(child, _BatchNorm) and isinstance(theirs, nn.Identity):
+            assert convolution is not None, f"{name} was folded into a convolution before it"
+            _load_norm(child, convolution[1])
+            if convolution[0].bias is not None:
+                convolution[0].bias.zero_()
+        elif isinstance(child, nn.Conv2d):
+            assert isinstance(theirs, nn.Conv2d)
+            child.weight.copy_(theirs.weight)
+            if child.bias is not None and theirs.bias is not None:
+                child.bias.copy_(theirs.bias)
+            convolution = child, theirs
+        elif any(True for _ in child.children()):
+            load_folded(child, theirs)
+        elif child.state_dict():
+            child.load_state_dict(theirs.state_dict())
+
+
+def _load_norm(norm: _BatchNorm, convolution: nn.Conv2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert convolution.bias is not None
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1.0)
+    norm.bias.copy_(convolution.bias)
