@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import numpy as np
 from skelact.pose_extract.common.geometry import COCO_SIGMAS
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
-from skelact.pose_extract.effort import EFFORTS
+from skelact.pose_extract.effort import EFFORTS, Effort
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.pose.orientation import OrientationConfig, estimate_oriented
 
@@ -122,11 +122,14 @@ def rotated(person: Person, degrees: float) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def measure(
-    people: list[Person], estimator: PoseEstimator
+    people: list[Person],
+    estimator: PoseEstimator,
+    efforts: Sequence[Effort] = ("balanced", "thorough"),
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Return the mean figure of each way at each angle, and its crops per person."""
-    figures: dict[str, list[float]] = {"stock": [], "balanced": [], "thorough": []}
-    num_crops = {"stock": float(len(people) * len(ANGLES)), "balanced": 0.0, "thorough": 0.0}
+    figures: dict[str, list[float]] = {"stock": [], **{effort: [] for effort in efforts}}
+    num_crops = dict.fromkeys(figures, 0.0)
+    num_crops["stock"] = float(len(people) * len(ANGLES))
     for degrees in ANGLES:
         images, boxes, truths = zip(*(rotated(person, degrees) for person in people))
         found = {
@@ -137,8 +140,8 @@ def measure(
                 ]
             )
         }
-        for effort in ("balanced", "thorough"):
-            config = OrientationConfig(view_thr=EFFORTS[effort].athlete_view_thr)  # type: ignore[index]
+        for effort in efforts:
+            config = OrientationConfig(view_thr=EFFORTS[effort].athlete_view_thr)
             found[effort], _, count = estimate_oriented(
                 estimator, images, np.stack(boxes), 16, config
             )

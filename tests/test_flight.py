@@ -32,6 +32,11 @@ def figures(people_module):
 
 
 @pytest.fixture
+def sheet(people_module):
+    return importlib.import_module("flight_sheet")
+
+
+@pytest.fixture
 def flight(people_module):
     return importlib.import_module("flight")
 
@@ -328,21 +333,115 @@ def test_people_keep_their_order_over_batches_and_blocks(people_module, tmp_path
     assert (found.num_crops, done) == (10, [4, 8, 10])
 
 
+class TestSheet:
+    def test_the_worst_people_come_first(self, sheet):
+        errors = np.array([[0.1, 0.3], [np.nan, 0.9], [0.4, 0.4], [0.5, np.nan]])
+        order, means = sheet.worst_first(errors, 3)
+        assert order.tolist() == [1, 3, 2]
+        np.testing.assert_allclose(means, [0.9, 0.5, 0.4])
+
+    def test_labels_and_poses_lie_side_by_side_left_red_and_right_blue(
+        self, people_module, sheet, tmp_path
+    ):
+        with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+            for i in range(7):
+                black = np.zeros((400, 200, 3), np.uint8)
+                archive.writestr(f"{i}.png", cv2.imencode(".png", black)[1].tobytes())
+        visible = np.zeros((7, 17), bool)
+        visible[:, 5:] = True
+        visible[:, WRIST] = False
+        files = tuple(f"{i}.png" for i in range(7))
+        people = people_module.People(
+            tmp_path / "some.zip", files, np.stack([standing()] * 7), visible
+        )
+        page = sheet.draw_sheet(people, people.keypoints, np.arange(7.0))
+        # Two rows of up to six people, each of two tiles of 150 pixels, 6 apart.
+        assert page.shape == (306, 6 * 300 + 5 * 6, 3)
+        assert page.dtype == np.uint8
+        assert (page[200:, 320:] == 255).all()
+        # The box is 272.8 high, a tile shows 1.25 of that, around (100, 210).
+        scale = 150 / (1.25 * 272.8)
+
+        def at(points, joint, right=0):
+            x, y = np.rint(75 + scale * (points[joint] - (100, 210))).astype(int)
+            return page[y, x + right].tolist()
+
+        assert at(standing(), ANKLE) == at(standing(), ANKLE, 150) == [230, 40, 40]
+        assert at(standing(), ANKLE + 1) == at(standing(), ANKLE + 1, 150) == [40, 90, 250]
+        assert at(standing(), WRIST) == [0, 0, 0]  # not annotated
+        assert at(standing(), WRIST, 150) == [230, 40, 40]
+
+
+def test_figures_are_written_as_json_without_nan(flight, figures, tmp_path):
+    tables = importlib.import_module("flight_tables")
+    rotated = importlib.import_module("flight_rotated").RotatedFigures
+    nothing = figures.Share(np.nan, np.nan, np.nan)
+    some = figures.Share(1 / 3, 0.25, 0.5)
+    column = figures.Column(
+        {
+            "all": figures.Figure(2, 20, some, some),
+            "inverted": figures.Figure(0, 0, nothing, nothing),
+        },
+        {"all": figures.reliability_of(np.array([0.1]), np.array([0.95]))},
+        2.5,
+    )
+    ground = rotated(3, (0.9,) * 12, (0.8,) + (0.6,) * 11, 2.0)
+    values = tables.as_json({"lspet": {"net": column}}, {"coco": {"net": ground}})
+    tables.write_json(tmp_path / "figures.json", values)
+    read = json.loads((tmp_path / "figures.json").read_text())
+    net = read["flight"]["lspet"]["net"]
+    assert net["figures"]["all"]["share"] == {"value": 0.33333, "low": 0.25, "high": 0.5}
+    assert net["figures"]["inverted"]["share"]["value"] is None
+    assert net["reliability"]["all"]["scores"] == [None] * 9 + [0.95]
+    assert read["rotated"]["coco"]["net"]["angles"] == list(range(0, 360, 30))
+    assert read["rotated"]["coco"]["net"]["oriented"][:2] == [0.8, 0.6]
+    # What the table shows of it.
+    assert ground.summary() == {
+        "upright, one look": 0.9,
+        "upright, balanced": 0.8,
+        "mean of 12 angles, one look": pytest.approx(0.9),
+        "mean of 12 angles, balanced": pytest.approx(7.4 / 12),
+        "least of 12 angles, balanced": 0.6,
+        "crops per person, balanced": 2.0,
+    }
+
+
+@pytest.mark.slow
 def test_real_people_are_measured(flight, shared, tmp_path):
     out = tmp_path / "figures.json"
-    command = ["people", str(shared), "--limit", "4", "--pose", "litehrnet18-coco-256x192",
-               "--effort", "one-look", "--effort", "balanced", "--json", str(out)]  # fmt: skip
+    command = ["people", str(shared), "--limit", "3", "--pose", "litehrnet18-coco-256x192",
+               "--set", "lspet", "--set", "divers", "--set", "coco", "--effort", "one-look",
+               "--effort", "balanced", "--json", str(out)]  # fmt: skip
     result = CliRunner().invoke(flight.main, command)
     assert result.exit_code == 0, result.output
-    sets = json.loads(out.read_text())["sets"]
-    assert list(sets) == ["lspet", "divers"]
-    for columns in sets.values():
+    read = json.loads(out.read_text())
+    assert list(read["flight"]) == ["lspet", "divers"]
+    for columns in read["flight"].values():
         one_look, balanced = columns.values()
         assert one_look["crops_per_person"] == 1 <= balanced["crops_per_person"] <= 5
-        assert one_look["figures"]["all"]["num_people"] == 4
+        assert one_look["figures"]["all"]["num_people"] == 3
         assert one_look["figures"]["all"]["gain"] is None
         share = balanced["figures"]["all"]["share"]
-        # Random points would be found once in 20: the boxes are about 3 torsos wide and high.
+        # Points anywhere in the boxes would be found once in 50: those are 2 to 3 torsos long.
         assert 0.15 < share["value"] <= 1
         assert share["low"] <= share["value"] <= share["high"]
+    (ground,) = read["rotated"]["coco"].values()
+    assert ground["num_people"] == 3
+    # docs/design.md has .89 upright and .30 at 180 degrees, of all twelve people.
+    assert ground["one_look"][0] > 0.8 > 0.6 > ground["one_look"][6]
     assert "crops per person" in result.output
+
+
+def test_a_sheet_of_real_people_is_drawn(flight, shared, tmp_path):
+    out = tmp_path / "sheet.png"
+    command = ["sheet", str(shared), "--limit", "4", "--count", "2", "--effort", "one-look",
+               "--out", str(out)]  # fmt: skip
+    result = CliRunner().invoke(flight.main, command)
+    assert result.exit_code == 0, result.output
+    assert cv2.imread(str(out)).shape == (150, 606, 3)
+    assert "the worst 2 of 4 people" in result.output
+
+
+def test_the_last_check_is_never_drawn(flight, shared, tmp_path):
+    command = ["sheet", str(shared), "--numbers", "check", "--out", str(tmp_path / "a.png")]
+    assert CliRunner().invoke(flight.main, command).exit_code == 2
