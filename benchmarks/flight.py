@@ -30,17 +30,14 @@ import numpy as np
 from flight_clips import clips_command
 from flight_figures import Column, Errors, figures_of, reliabilities_of
 from flight_people import (
-    EXCHANGES,
     WAYS,
-    Mending,
     Numbers,
-    People,
     Poses,
     Way,
     estimate,
     load_divers,
     load_lspet,
-    read_mending,
+    scored,
 )
 from flight_rotated import ROTATED_SETS, RotatedFigures, load_rotated, measure_rotated
 from flight_sheet import draw_sheet, worst_first
@@ -57,6 +54,7 @@ from rich.progress import Progress
 from rotation import Person
 
 from skelact import SkelactError
+from skelact.pipeline.pose_training.people import AnnotatedPeople, Corrections, read_corrections
 from skelact.pose_extract.common.files import atomic_write
 from skelact.pose_extract.pose.estimator import PoseEstimator, Precision
 
@@ -109,12 +107,12 @@ class Sets:
     """Who is measured.
 
     Attributes:
-        flight: People in flight who can be scored, by set.
+        flight: AnnotatedPeople in flight who can be scored, by set.
         not_scored: How many others there are, by set.
-        rotated: People on the ground, by set.
+        rotated: AnnotatedPeople on the ground, by set.
     """
 
-    flight: dict[str, People] = field(default_factory=dict)
+    flight: dict[str, AnnotatedPeople] = field(default_factory=dict)
     not_scored: dict[str, int] = field(default_factory=dict)
     rotated: dict[str, list[Person]] = field(default_factory=dict)
 
@@ -164,7 +162,7 @@ def _estimate_shown(
     progress: Progress,
     title: str,
     pose: PoseEstimator,
-    people: People,
+    people: AnnotatedPeople,
     way: Way,
     options: PoseOptions,
 ) -> Poses:
@@ -180,7 +178,11 @@ def _estimate_shown(
 
 
 def load_sets(
-    shared: Path, names: Sequence[str], numbers: Numbers, mending: Mending, limit: int | None
+    shared: Path,
+    names: Sequence[str],
+    numbers: Numbers,
+    corrections: Corrections,
+    limit: int | None,
 ) -> Sets:
     """Return the people of the named sets, at most ``limit`` of each."""
     sets = Sets()
@@ -188,25 +190,25 @@ def load_sets(
         if name in ROTATED_SETS:
             sets.rotated[name] = load_rotated(shared, name, limit)
             continue
-        everyone = load_flight(shared, name, numbers, mending)
-        people = everyone.scored()
+        everyone = load_flight(shared, name, numbers, corrections)
+        people = scored(everyone)
         sets.not_scored[name] = len(everyone) - len(people)
         sets.flight[name] = people.take(np.arange(min(len(people), limit or len(people))))
     return sets
 
 
-def load_flight(shared: Path, name: str, numbers: Numbers, mending: Mending) -> People:
+def load_flight(
+    shared: Path, name: str, numbers: Numbers, corrections: Corrections
+) -> AnnotatedPeople:
     """Return all people of a set of people in flight."""
-    return load_lspet(shared, numbers, mending) if name == "lspet" else load_divers(shared)
+    return load_lspet(shared, numbers, corrections) if name == "lspet" else load_divers(shared)
 
 
-def choose_mending(mended: bool, path: Path) -> tuple[Mending, str]:
-    """Return which labels are mended, and in words what was done."""
+def choose_corrections(mended: bool, name: str) -> tuple[Corrections, str]:
+    """Return which labels are corrected, and in words what was done."""
     if not mended:
-        return Mending(), "labels as published"
-    if not path.exists():
-        return Mending(), f"labels as published, there is no {path.name}"
-    return read_mending(path), f"labels mended by {path.name}"
+        return Corrections(), "labels as published"
+    return read_corrections(name), f"labels corrected by {name}"
 
 
 def model_options(command: F) -> F:
@@ -229,13 +231,15 @@ def model_options(command: F) -> F:
             click.option(
                 "--mended/--as-published",
                 default=True,
-                help="Put right the labels that are known to be wrong.  [default: mended]",
+                help="Correct the labels that are known to be wrong, and leave left and right free "
+                "where nobody knows them.  [default: mended]",
             ),
             click.option(
-                "--labels",
-                default=EXCHANGES,
-                type=click.Path(path_type=Path),
-                help="List of wrong labels.  [default: configs/labels/lspet_exchanged.yaml]",
+                "--corrections",
+                "labels",
+                default="lspet",
+                show_default=True,
+                help="The wrong labels: a name in configs/people, or a YAML file.",
             ),
         )
     ):
@@ -307,13 +311,13 @@ def people_command(
     seed: int,
     json_path: Path | None,
     mended: bool,
-    labels: Path,
+    labels: str,
     **model: Any,
 ) -> None:
     """Measure on annotated people of the folder SHARED."""
     try:
-        mending, words = choose_mending(mended, labels)
-        sets = load_sets(shared, names, numbers, mending, limit)
+        corrections, words = choose_corrections(mended, labels)
+        sets = load_sets(shared, names, numbers, corrections, limit)
         results = measure(sets, poses, ways, pose_options(model), seed)
     except SkelactError as error:
         raise click.ClickException(str(error)) from error
@@ -357,13 +361,13 @@ def sheet_command(
     free: bool,
     limit: int | None,
     mended: bool,
-    labels: Path,
+    labels: str,
     **model: Any,
 ) -> None:
     """Draw the people of SHARED with the largest mean errors: the label, and the pose beside it."""
     try:
-        mending, words = choose_mending(mended, labels)
-        people = load_sets(shared, [name], numbers, mending, limit).flight[name]
+        corrections, words = choose_corrections(mended, labels)
+        people = load_sets(shared, [name], numbers, corrections, limit).flight[name]
         options = pose_options(model)
         found = estimate(options.build(pose), people, way, options.batch_size)
     except SkelactError as error:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from flight_people import ARMS, JOINTS, LEGS, People, Poses
+from flight_people import ARMS, JOINTS, LEGS, Poses, sizes, tilts, torsos
 
+from skelact.pipeline.pose_training.people import AnnotatedPeople
 from skelact.pose_extract.layout import COCO_17
 
 # The distance of PCK@0.2, as papers report it on the Leeds set.
@@ -32,6 +33,7 @@ class Errors:
 
     Attributes:
         torsos: (P, 17) distances in lengths of the person's torso, NaN where nothing is annotated.
+            People of whom nobody knows which side is left have those of ``free``.
         free: The same with left and right of the whole body as they fit better, per person.
         scores: (P, 17) the model's scores.
         tilts: (P,) degrees, 0 to 180.
@@ -45,13 +47,14 @@ class Errors:
     sizes: np.ndarray
 
     @staticmethod
-    def of(people: People, poses: Poses) -> Errors:
+    def of(people: AnnotatedPeople, poses: Poses) -> Errors:
         """Measure poses against the labels of the same people, in the same order."""
         plain = distances(people, poses.keypoints)
         exchanged = distances(people, poses.keypoints[:, COCO_17.flip_inds()])
         better = (exchanged <= NEAR_TORSOS).sum(axis=1) > (plain <= NEAR_TORSOS).sum(axis=1)
         free = np.where(better[:, None], exchanged, plain)
-        return Errors(plain, free, poses.scores, people.tilts(), people.sizes())
+        plain = np.where(people.sides_unknown[:, None], free, plain)
+        return Errors(plain, free, poses.scores, tilts(people), sizes(people))
 
     def groups(self) -> dict[str, np.ndarray]:
         """Return (P,) bool, who is in which group: everyone, by tilt and by size."""
@@ -72,12 +75,12 @@ def _bands(prefix: str, bounds: np.ndarray, sizes: np.ndarray) -> dict[str, np.n
     }
 
 
-def distances(people: People, keypoints: np.ndarray) -> np.ndarray:
+def distances(people: AnnotatedPeople, keypoints: np.ndarray) -> np.ndarray:
     """Return (P, 17) distances from keypoints (P, 17, 2) to the labels, in torsos.
 
     They are NaN for joints that are not annotated, and for the face.
     """
-    errors = np.linalg.norm(keypoints - people.keypoints, axis=-1) / people.torsos()[:, None]
+    errors = np.linalg.norm(keypoints - people.keypoints, axis=-1) / torsos(people)[:, None]
     scored = np.zeros_like(people.visible)
     scored[:, JOINTS] = people.visible[:, JOINTS]
     result: np.ndarray = np.where(scored, errors, np.nan)

@@ -6,17 +6,19 @@ annotated joints, widened on each side by 12 % of its longer side.
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 
-from skelact import SkelactError
-from skelact.pipeline.yaml_file import read_yaml
+from skelact.pipeline.pose_training.people import (
+    AnnotatedPeople,
+    Corrections,
+    corrected,
+    read_people,
+)
 from skelact.pose_extract.common.geometry import body_angles
 from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.layout import COCO_17
@@ -35,145 +37,38 @@ ARMS, LEGS = np.arange(5, 11), np.arange(11, 17)
 # A shorter torso is seen end-on, or its person is too small: .2 of it would be under 3 pixels,
 # about as far as two annotators differ.
 MIN_TORSO = 15.0
-# Joints lie inside a body: a box drawn by hand reaches beyond them by about this share.
-BOX_MARGIN = 0.12
-EXCHANGES = Path(__file__).parents[1] / "configs" / "labels" / "lspet_exchanged.yaml"
-# People whose images are in memory at the same time.
+# People whose decoded images are in memory at the same time.
 _BLOCK = 256
 
 
-@dataclass(frozen=True, eq=False)
-class People:
-    """P people, each annotated in an image of an archive.
-
-    Attributes:
-        archive: The zip file with the images.
-        files: Their P names in it.
-        keypoints: (P, 17, 2) float64, pixels, x then y.
-        visible: (P, 17) bool, which of them are annotated.
-    """
-
-    archive: Path
-    files: tuple[str, ...]
-    keypoints: np.ndarray
-    visible: np.ndarray
-
-    def __post_init__(self) -> None:
-        num_people = len(self.files)
-        shapes = self.keypoints.shape, self.visible.shape
-        if shapes != ((num_people, 17, 2), (num_people, 17)):
-            raise ValueError(
-                f"{self.archive}: expected keypoints {(num_people, 17, 2)} and visible "
-                f"{(num_people, 17)} of {num_people} files, got {shapes[0]} and {shapes[1]}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def take(self, rows: np.ndarray) -> People:
-        """Return some of the people, by their indices."""
-        files = tuple(self.files[i] for i in rows)
-        return People(self.archive, files, self.keypoints[rows], self.visible[rows])
-
-    def scored(self) -> People:
-        """Return the people who can be scored: all four torso joints annotated, and 15 pixels."""
-        complete = self.visible[:, TORSO].all(axis=1)
-        return self.take(np.flatnonzero(complete & (self.torsos() >= MIN_TORSO)))
-
-    def torsos(self) -> np.ndarray:
-        """Return (P,) pixels from the middle of the shoulders to the middle of the hips."""
-        corners = self.keypoints[:, TORSO]
-        lengths: np.ndarray = np.linalg.norm(
-            corners[:, :2].mean(axis=1) - corners[:, 2:].mean(axis=1), axis=-1
-        )
-        return lengths
-
-    def tilts(self) -> np.ndarray:
-        """Return (P,) degrees, 0 to 180, of the torso from head up, 180 being upside down."""
-        tilts: np.ndarray = np.abs(body_angles(self.keypoints, COCO_17))
-        return tilts
-
-    def extents(self) -> np.ndarray:
-        """Return (P, 4) xyxy pixels, the extents of the annotated joints."""
-        shown = self.visible[..., None]
-        low = np.where(shown, self.keypoints, np.inf).min(axis=1)
-        high = np.where(shown, self.keypoints, -np.inf).max(axis=1)
-        return np.concatenate([low, high], axis=1)
-
-    def sizes(self) -> np.ndarray:
-        """Return (P,) pixels, the longer sides of the extents."""
-        extents = self.extents()
-        sizes: np.ndarray = (extents[:, 2:] - extents[:, :2]).max(axis=1)
-        return sizes
-
-    def boxes(self) -> np.ndarray:
-        """Return (P, 4) float32 xyxy pixels: the extents, widened on each side."""
-        reach = BOX_MARGIN * self.sizes()[:, None] * np.array([-1.0, -1.0, 1.0, 1.0])
-        return (self.extents() + reach).astype(np.float32)
-
-    def images(self) -> Iterator[np.ndarray]:
-        """Read the people's images (H, W, 3) uint8 RGB, one after the other."""
-        with zipfile.ZipFile(self.archive) as archive:
-            for name in self.files:
-                image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
-                if image is None:
-                    raise SkelactError(f"{self.archive}: {name} is no image that can be read")
-                yield np.ascontiguousarray(image[..., ::-1])
+def scored(people: AnnotatedPeople) -> AnnotatedPeople:
+    """Return the people who can be scored: all four torso joints annotated, and 15 pixels long."""
+    complete = people.visible[:, TORSO].all(axis=1)
+    return people.take(np.flatnonzero(complete & (torsos(people) >= MIN_TORSO)))
 
 
-@dataclass(frozen=True)
-class Mending:
-    """Which labels of the Leeds Sports Pose Extended set are wrong, by the people's numbers.
-
-    Attributes:
-        exchanged: Left and right are exchanged in the whole body.
-        arms: They are exchanged from the shoulders to the wrists alone.
-        legs: They are exchanged from the hips to the ankles alone.
-        unusable: The joints are not those of the person; left out.
-    """
-
-    exchanged: frozenset[int] = frozenset()
-    arms: frozenset[int] = frozenset()
-    legs: frozenset[int] = frozenset()
-    unusable: frozenset[int] = frozenset()
-
-    def mended(self, people: People, numbers: np.ndarray) -> People:
-        """Return the people with their labels put right, without the unusable ones.
-
-        Args:
-            people: The P people as published.
-            numbers: (P,) their numbers in the set.
-        """
-        keypoints, visible = people.keypoints.copy(), people.visible.copy()
-        for which, joints in ((self.exchanged, JOINTS), (self.arms, ARMS), (self.legs, LEGS)):
-            rows = np.flatnonzero(np.isin(numbers, list(which)))[:, None]
-            order = COCO_17.flip_inds()[joints]
-            keypoints[rows, joints] = keypoints[rows, order]
-            visible[rows, joints] = visible[rows, order]
-        usable = np.flatnonzero(~np.isin(numbers, list(self.unusable)))
-        return replace(people, keypoints=keypoints, visible=visible).take(usable)
+def torsos(people: AnnotatedPeople) -> np.ndarray:
+    """Return (P,) pixels from the middle of the shoulders to the middle of the hips."""
+    corners = people.keypoints[:, TORSO].astype(float)
+    lengths: np.ndarray = np.linalg.norm(
+        corners[:, :2].mean(axis=1) - corners[:, 2:].mean(axis=1), axis=-1
+    )
+    return lengths
 
 
-def read_mending(path: Path) -> Mending:
-    """Return the wrong labels that a YAML file lists.
+def tilts(people: AnnotatedPeople) -> np.ndarray:
+    """Return (P,) degrees, 0 to 180, of the torso from head up, 180 being upside down."""
+    angles: np.ndarray = np.abs(body_angles(people.keypoints, COCO_17))
+    return angles
 
-    Raises:
-        SkelactError: for another key, a value that is no list of numbers, or a number twice.
-    """
-    values = read_yaml(path)
-    known = list(Mending.__dataclass_fields__)
-    if unknown := sorted(set(values) - set(known)):
-        raise SkelactError(f"{path}: expected the keys {', '.join(known)}, got {unknown[0]!r}")
-    seen: set[int] = set()
-    lists = {}
-    for key, numbers in values.items():
-        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
-            raise SkelactError(f"{path}: {key}: expected a list of numbers")
-        lists[key] = frozenset(numbers)
-        if len(lists[key]) < len(numbers) or seen & lists[key]:
-            raise SkelactError(f"{path}: {key}: a person's number stands in the file twice")
-        seen |= lists[key]
-    return Mending(**lists)
+
+def sizes(people: AnnotatedPeople) -> np.ndarray:
+    """Return (P,) pixels, the longer sides of the extents of the annotated joints."""
+    shown = people.visible[..., None]
+    low = np.where(shown, people.keypoints, np.inf).min(axis=1)
+    high = np.where(shown, people.keypoints, -np.inf).max(axis=1)
+    longer: np.ndarray = (high - low).max(axis=1).astype(float)
+    return longer
 
 
 def choose_numbers(numbers: np.ndarray, which: Numbers) -> np.ndarray:
@@ -189,25 +84,17 @@ def choose_numbers(numbers: np.ndarray, which: Numbers) -> np.ndarray:
     return chosen
 
 
-def load_lspet(shared: Path, which: Numbers, mending: Mending) -> People:
-    """Return people of the Leeds Sports Pose Extended set, with their labels mended."""
-    folder = shared / "data" / "lspet"
-    with np.load(folder / "lspet_train.npz") as labels:
-        numbers = labels["numbers"]
-        files = tuple(f"im{number:05d}.jpg" for number in numbers)
-        keypoints = labels["keypoints"].astype(float)
-        people = People(folder / "lspet_train.zip", files, keypoints, labels["visible"])
-    chosen = np.flatnonzero(choose_numbers(numbers, which))
-    return mending.mended(people.take(chosen), numbers[chosen])
+def load_lspet(shared: Path, which: Numbers, corrections: Corrections) -> AnnotatedPeople:
+    """Return people of the Leeds Sports Pose Extended set, with their labels corrected."""
+    people = read_people(shared / "data" / "lspet" / "lspet_train.npz")
+    return corrected(
+        people.take(np.flatnonzero(choose_numbers(people.numbers, which))), corrections
+    )
 
 
-def load_divers(shared: Path) -> People:
+def load_divers(shared: Path) -> AnnotatedPeople:
     """Return the frames of one platform dive, a person in each."""
-    folder = shared / "data" / "divers"
-    with np.load(folder / "diver1.npz") as labels:
-        files = tuple(map(str, labels["files"]))
-        keypoints = labels["keypoints"].astype(float)
-        return People(folder / "diver1.zip", files, keypoints, labels["visible"])
+    return read_people(shared / "data" / "divers" / "diver1.npz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +114,7 @@ class Poses:
 
 def estimate(
     pose: PoseEstimator,
-    people: People,
+    people: AnnotatedPeople,
     way: Way,
     batch_size: int,
     on_people: Callable[[int], None] | None = None,
@@ -246,7 +133,8 @@ def estimate(
     parts = []
     for start in range(0, len(people), _BLOCK):
         some = people.take(np.arange(start, min(start + _BLOCK, len(people))))
-        parts.append(_estimate_block(pose, list(some.images()), some.boxes(), way, batch_size))
+        images = [some.image(row) for row in range(len(some))]
+        parts.append(_estimate_block(pose, images, some.bboxes(), way, batch_size))
         if on_people:
             on_people(start + len(some))
     return Poses(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from math import ceil
+from pathlib import Path
 
 import cv2
 import numpy as np
-from flight_people import JOINTS, People
+from flight_people import JOINTS
 
+from skelact.pipeline.pose_training.people import AnnotatedPeople
 from skelact.pose_extract.layout import COCO_17
 
 _EDGES = [edge for edge in COCO_17.edges if set(edge) <= set(JOINTS)] + [(5, 6), (11, 12)]
@@ -31,7 +33,7 @@ def worst_first(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
     return order, means[order]
 
 
-def draw_sheet(people: People, keypoints: np.ndarray, means: np.ndarray) -> np.ndarray:
+def draw_sheet(people: AnnotatedPeople, keypoints: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Return (H, W, 3) uint8 RGB, six people a row: the label at the left, the pose at the right.
 
     Left limbs are red, right ones blue.
@@ -46,8 +48,9 @@ def draw_sheet(people: People, keypoints: np.ndarray, means: np.ndarray) -> np.n
     pitch = np.array([_TILE + _GAP, 2 * _TILE + _GAP])
     page = np.full((*(pitch * (num_rows, num_columns) - _GAP), 3), 255, np.uint8)
     everything = np.ones(17, bool)
-    for i, image in enumerate(people.images()):
-        to_tile = _to_tile(people.boxes()[i])
+    bboxes = people.bboxes()
+    for i in range(len(people)):
+        image, to_tile = people.image(i), _to_tile(bboxes[i])
         panels = [
             _draw(image, to_tile, points, shown)
             for points, shown in (
@@ -56,7 +59,7 @@ def draw_sheet(people: People, keypoints: np.ndarray, means: np.ndarray) -> np.n
             )
         ]
         tile = np.concatenate(panels, axis=1)
-        text = f"{people.files[i].rsplit('.', 1)[0]}  {means[i]:.2f}"
+        text = f"{Path(people.names[i]).stem}  {means[i]:.2f}"
         cv2.putText(tile, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, _TEXT, 1, cv2.LINE_AA)
         y, x = pitch * divmod(i, _TILES_PER_ROW)
         page[y : y + _TILE, x : x + 2 * _TILE] = tile

@@ -77,8 +77,9 @@ def diver_clip(shared: Path, folder: Path) -> ClipSource:
     """Return the frames of the diver as a clip without loss; it is written to ``folder`` once."""
     path = folder / "diver1.mkv"
     if not path.exists():
+        people = load_divers(shared)
         with atomic_write(path) as temporary:
-            write_frames(temporary, load_divers(shared).images(), _DIVER_FPS)
+            write_frames(temporary, map(people.image, range(len(people))), _DIVER_FPS)
     return ClipSource(path, path.name)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelact import SkelactError
+from skelact.pipeline.pose_training.people import AnnotatedPeople, Corrections
 from skelact.pose_extract.layout import COCO_17
 
 SHOULDER, WRIST, HIP, ANKLE = (
@@ -50,13 +49,23 @@ def standing():
     return points
 
 
-def crowd(module, *people, visible=None):
-    """Return people of an archive that is never read, all 12 joints annotated if not said."""
+def crowd(*people, visible=None, images=None, unknown=False):
+    """Return people, all 12 joints annotated if not said."""
     if visible is None:
         visible = np.zeros((len(people), 17), bool)
         visible[:, 5:] = True
-    files = tuple(f"{i}.jpg" for i in range(len(people)))
-    return module.People(Path("none.zip"), files, np.stack(people), visible)
+    return AnnotatedPeople(
+        images or [b""] * len(people),
+        [f"{i}.png" for i in range(len(people))],
+        np.arange(len(people)),
+        np.stack(people),
+        visible,
+        np.full(len(people), unknown),
+    )
+
+
+def png(image):
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def poses(module, *keypoints, scores=0.5):
@@ -72,44 +81,37 @@ def rotated(points, degrees):
 
 class TestPeople:
     def test_the_box_is_the_extent_and_an_eighth_or_so_of_the_longer_side(self, people_module):
-        people = crowd(people_module, standing())
+        people = crowd(standing())
         # 50 to 150 across, 100 to 320 down: 12 % of 220 is 26.4.
-        assert people.boxes().dtype == np.float32
-        np.testing.assert_allclose(people.boxes(), [[23.6, 73.6, 176.4, 346.4]], rtol=1e-6)
-        np.testing.assert_allclose(people.sizes(), [220])
+        np.testing.assert_allclose(people.bboxes(), [[23.6, 73.6, 176.4, 346.4]], rtol=1e-6)
+        np.testing.assert_allclose(people_module.sizes(people), [220])
 
-    def test_joints_that_are_not_annotated_do_not_count_in_the_box(self, people_module):
+    def test_joints_that_are_not_annotated_do_not_count_in_the_size(self, people_module):
         visible = np.ones((1, 17), bool)
         visible[:, [*range(5), WRIST, WRIST + 1, ANKLE]] = False
-        people = crowd(people_module, standing(), visible=visible)
-        np.testing.assert_allclose(people.extents(), [[60, 100, 140, 320]])
+        people = crowd(standing(), visible=visible)
+        np.testing.assert_allclose(people_module.sizes(people), [220])
         visible[:, ANKLE + 1] = False
-        np.testing.assert_allclose(people.extents(), [[60, 100, 140, 260]])
+        np.testing.assert_allclose(people_module.sizes(people), [160])
 
     @pytest.mark.parametrize("degrees", [0, 30, 90, -120, 180])
     def test_tilt_is_the_angle_of_the_torso_to_either_side(self, people_module, degrees):
-        people = crowd(people_module, rotated(standing(), degrees))
-        np.testing.assert_allclose(people.tilts(), [abs(degrees)], atol=1e-4)
-        np.testing.assert_allclose(people.torsos(), [100])
+        people = crowd(rotated(standing(), degrees))
+        np.testing.assert_allclose(people_module.tilts(people), [abs(degrees)], atol=1e-4)
+        np.testing.assert_allclose(people_module.torsos(people), [100])
 
     def test_short_torsos_and_hidden_ones_are_not_scored(self, people_module):
         visible = np.ones((5, 17), bool)
         visible[3, HIP] = False
         visible[4, WRIST] = False
         person = standing()
-        people = crowd(
-            people_module, person, person * 0.15, person * 0.149, person, person, visible=visible
-        )
-        assert people.scored().files == ("0.jpg", "1.jpg", "4.jpg")
-
-    def test_shapes_that_do_not_fit_are_an_error(self, people_module):
-        with pytest.raises(ValueError, match=r"expected keypoints \(1, 17, 2\)"):
-            people_module.People(Path("a.zip"), ("0",), np.zeros((2, 17, 2)), np.ones((2, 17)))
+        people = crowd(person, person * 0.15, person * 0.149, person, person, visible=visible)
+        assert people_module.scored(people).names == ["0.png", "1.png", "4.png"]
 
 
 class TestErrors:
     def test_a_joint_is_found_up_to_a_fifth_of_the_torso(self, people_module, figures):
-        people = crowd(people_module, standing())
+        people = crowd(standing())
         found = standing()
         found[WRIST] += (0, 20)
         found[ANKLE] += (12.1, 16.1)
@@ -128,7 +130,7 @@ class TestErrors:
         found = standing()
         found[WRIST] += 90
         found[ANKLE] += 90
-        people = crowd(people_module, standing(), visible=visible)
+        people = crowd(standing(), visible=visible)
         errors = figures.Errors.of(people, poses(people_module, found))
         measured = figures.figures_of(errors, None, 0)
         assert (measured["all"].num_joints, measured["all"].share.value) == (10, 0.9)
@@ -141,7 +143,7 @@ class TestErrors:
         flip = COCO_17.flip_inds()
         arms = standing()
         arms[5:11] = arms[flip[5:11]]
-        people = crowd(people_module, standing(), standing())
+        people = crowd(standing(), standing())
         found = poses(people_module, standing()[flip], arms)
         measured = figures.figures_of(figures.Errors.of(people, found), None, 0)
         # Left and right are 40 to 100 pixels apart, and .2 torsos are 20: no joint is by chance.
@@ -150,9 +152,17 @@ class TestErrors:
         assert measured["wrists"].free.value == 0.5  # the arms stay as they fit: six to six
         assert measured["knees"].free.value == 1
 
+    def test_sides_that_nobody_knows_are_free(self, people_module, figures):
+        flip = COCO_17.flip_inds()
+        found = poses(people_module, standing()[flip])
+        for unknown, share in ((False, 0), (True, 1)):
+            errors = figures.Errors.of(crowd(standing(), unknown=unknown), found)
+            measured = figures.figures_of(errors, None, 0)["all"]
+            assert (measured.share.value, measured.free.value) == (share, 1)
+
     def test_bounds_of_tilt_are_45_and_135_degrees(self, people_module, figures):
         tilts = (0, 44.9, 45.1, 134.9, 135.1, 180)
-        people = crowd(people_module, *(rotated(standing(), tilt) for tilt in tilts))
+        people = crowd(*(rotated(standing(), tilt) for tilt in tilts))
         found = poses(people_module, *people.keypoints)
         groups = figures.Errors.of(people, found).groups()
         assert [np.flatnonzero(groups[name]).tolist() for name in figures.TILTS] == [
@@ -164,7 +174,7 @@ class TestErrors:
     def test_people_are_grouped_by_size(self, people_module, figures):
         # Longer sides of 220 pixels times the factor.
         sizes = (100, 116, 117, 138, 139, 200)
-        people = crowd(people_module, *(standing() * size / 220 for size in sizes))
+        people = crowd(*(standing() * size / 220 for size in sizes))
         groups = figures.Errors.of(people, poses(people_module, *people.keypoints)).groups()
         found = {name: np.flatnonzero(rows).tolist() for name, rows in groups.items()}
         assert found["< 117 px"] == [0, 1]
@@ -193,7 +203,7 @@ class TestShare:
 
     def test_gains_are_of_the_same_people(self, people_module, figures):
         """Each person gains one joint: no interval, however much the people differ."""
-        people = crowd(people_module, *[standing()] * 6)
+        people = crowd(*[standing()] * 6)
         first, second = people.keypoints.copy(), people.keypoints.copy()
         for i in range(6):
             second[i, 5 : 5 + i] += 100
@@ -218,7 +228,7 @@ class TestReliability:
         assert found.calibration_error == pytest.approx((0.9 + 0.45 + 0.08) / 5)
 
     def test_arms_legs_and_tilts_have_their_own(self, people_module, figures):
-        people = crowd(people_module, standing(), rotated(standing(), 180))
+        people = crowd(standing(), rotated(standing(), 180))
         wrong = people.keypoints.copy()
         wrong[:, 11:] += 100
         found = poses(people_module, *wrong, scores=1.0)
@@ -241,63 +251,28 @@ class TestLabels:
         assert set.union(*parts.values()) == set(numbers)
         assert people_module.choose_numbers(numbers, "all").all()
 
-    def test_exchanged_labels_are_mended(self, people_module):
+    def test_labels_of_the_chosen_part_are_corrected(self, people_module, tmp_path):
         flip = COCO_17.flip_inds()
-        arms, legs = standing(), standing()
-        arms[5:11] = arms[flip[5:11]]
-        legs[11:] = legs[flip[11:]]
-        visible = np.ones((5, 17), bool)
-        visible[0, WRIST] = False
-        people = crowd(
-            people_module, standing()[flip], arms, legs, standing(), standing(), visible=visible
-        )
-        mending = people_module.Mending(
-            exchanged=frozenset({23}), arms=frozenset({43}), legs=frozenset({63}),
-            unusable=frozenset({83}),
+        folder = tmp_path / "data" / "lspet"
+        folder.mkdir(parents=True)
+        numbers = np.array([3, 4, 5, 23, 43, 44])
+        keypoints = np.stack([standing()] * 6)
+        keypoints[3] = standing()[flip]
+        np.savez(
+            folder / "lspet_train.npz",
+            keypoints=keypoints, visible=np.ones((6, 17), bool), numbers=numbers,
         )  # fmt: skip
-        mended = mending.mended(people, np.array([23, 43, 63, 83, 103]))
-        assert mended.files == ("0.jpg", "1.jpg", "2.jpg", "4.jpg")
-        np.testing.assert_array_equal(mended.keypoints, [standing()] * 4)
-        assert not mended.visible[0, WRIST + 1]
-        assert mended.visible[0, WRIST]
-        assert not people.visible[0, WRIST]  # those as published stay
-
-    def test_the_list_of_wrong_labels_is_read(self, people_module, tmp_path):
-        path = tmp_path / "labels.yaml"
-        path.write_text("exchanged: [3, 23]\narms: []\nlegs: [43]\n")
-        assert people_module.read_mending(path) == people_module.Mending(
-            exchanged=frozenset({3, 23}), legs=frozenset({43})
-        )
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("exchangd: [3]", "exchangd"),
-            ("arms: 3", "list of numbers"),
-            ("arms: [true]", "list of numbers"),
-            ("arms: [3, 3]", "twice"),
-            ("arms: [3]\nlegs: [3]", "twice"),
-        ],
-    )
-    def test_a_list_with_mistakes_is_an_error(self, people_module, tmp_path, text, words):
-        path = tmp_path / "labels.yaml"
-        path.write_text(text)
-        with pytest.raises(SkelactError, match=words):
-            people_module.read_mending(path)
-
-    def test_images_that_cannot_be_read_are_named(self, people_module, tmp_path):
-        with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
-            red = np.zeros((4, 6, 3), np.uint8)
-            red[..., 2] = 255
-            archive.writestr("a.png", cv2.imencode(".png", red)[1].tobytes())
-            archive.writestr("b.png", b"no image")
-        people = people_module.People(
-            tmp_path / "some.zip", ("a.png", "b.png"), np.zeros((2, 17, 2)), np.ones((2, 17), bool)
-        )
-        images = people.images()
-        assert next(images)[0, 0].tolist() == [255, 0, 0]
-        with pytest.raises(SkelactError, match=r"b\.png"):
-            next(images)
+        with zipfile.ZipFile(folder / "lspet_train.zip", "w") as archive:
+            for number in numbers:
+                archive.writestr(f"im{number:05d}.jpg", bytes([number]))
+        corrections = Corrections(exchanged=(23,), sides_unknown=(3,), unusable=(43,))
+        people = people_module.load_lspet(tmp_path, "dev", corrections)
+        assert people.images == [bytes([3]), bytes([23])]
+        np.testing.assert_array_equal(people.keypoints, [standing()] * 2)
+        assert people.sides_unknown.tolist() == [True, False]
+        published = people_module.load_lspet(tmp_path, "dev", Corrections())
+        np.testing.assert_array_equal(published.keypoints[1], standing()[flip])
+        assert published.numbers.tolist() == [3, 23, 43]
 
 
 class FixedPose:
@@ -315,18 +290,10 @@ class FixedPose:
         return np.tile(values[:, None, None], (1, 17, 2)), np.full((len(values), 17), 0.5)
 
 
-def test_people_keep_their_order_over_batches_and_blocks(people_module, tmp_path, monkeypatch):
+def test_people_keep_their_order_over_batches_and_blocks(people_module, monkeypatch):
     monkeypatch.setattr(people_module, "_BLOCK", 4)
-    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
-        for i in range(10):
-            image = np.full((8, 8, 3), 20 * i, np.uint8)
-            archive.writestr(f"{i}.png", cv2.imencode(".png", image)[1].tobytes())
-    people = people_module.People(
-        tmp_path / "some.zip",
-        tuple(f"{i}.png" for i in range(10)),
-        np.stack([standing()] * 10),
-        np.ones((10, 17), bool),
-    )
+    images = [png(np.full((8, 8, 3), 20 * i, np.uint8)) for i in range(10)]
+    people = crowd(*[standing()] * 10, images=images)
     done = []
     found = people_module.estimate(FixedPose(), people, "one-look", 3, done.append)
     assert found.keypoints[:, 0, 0].tolist() == [20 * i for i in range(10)]
@@ -340,20 +307,12 @@ class TestSheet:
         assert order.tolist() == [1, 3, 2]
         np.testing.assert_allclose(means, [0.9, 0.5, 0.4])
 
-    def test_labels_and_poses_lie_side_by_side_left_red_and_right_blue(
-        self, people_module, sheet, tmp_path
-    ):
-        with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
-            for i in range(7):
-                black = np.zeros((400, 200, 3), np.uint8)
-                archive.writestr(f"{i}.png", cv2.imencode(".png", black)[1].tobytes())
+    def test_labels_and_poses_lie_side_by_side_left_red_and_right_blue(self, sheet):
         visible = np.zeros((7, 17), bool)
         visible[:, 5:] = True
         visible[:, WRIST] = False
-        files = tuple(f"{i}.png" for i in range(7))
-        people = people_module.People(
-            tmp_path / "some.zip", files, np.stack([standing()] * 7), visible
-        )
+        images = [png(np.zeros((400, 200, 3), np.uint8))] * 7
+        people = crowd(*[standing()] * 7, visible=visible, images=images)
         page = sheet.draw_sheet(people, people.keypoints, np.arange(7.0))
         # Two rows of up to six people, each of two tiles of 150 pixels, 6 apart.
         assert page.shape == (306, 6 * 300 + 5 * 6, 3)
