@@ -8,6 +8,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+
 from skelact import SkelactError
 from skelact.pipeline.config import shipped_corrections
 from skelact.pipeline.pose_training.people import (
@@ -59,7 +60,7 @@ def test_boxes_hold_the_annotated_joints_with_a_margin(npz):
 
 
 def test_images_may_lie_in_a_folder_under_names_of_their_own(npz, tmp_path):
-    path, keypoints = npz
+    _, keypoints = npz
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "a.png").write_bytes(png(50))
     np.savez(

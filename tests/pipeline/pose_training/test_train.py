@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+
 from skelact import SkelactError
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import OptimConfig, RuntimeConfig, load_config
@@ -133,7 +134,7 @@ def test_a_stopped_run_ends_where_an_unbroken_one_ends(annotations, tmp_path):
 def test_people_whose_sides_are_unknown_cost_the_nearer_side(annotations, tmp_path):
     """Without the flag an exchanged label costs more than the label itself."""
     from skelact.pipeline.pose_training import train
-    from skelact.pipeline.pose_training.module import PoseTraining, PoseSamples
+    from skelact.pipeline.pose_training.module import PoseSamples, PoseTraining
 
     people = train._chosen_people(make_config(), [annotations])
     nothing = (np.zeros_like(people.keypoints), np.zeros(people.visible.shape, np.float32))
