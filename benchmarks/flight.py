@@ -76,11 +76,11 @@ class PoseOptions:
     batch_size: int
 
     def build(self, name: str) -> PoseEstimator:
-        """Return a loaded pose model, by its name, NAME+ALIGNER, or file."""
+        """Return a pose model that is not loaded yet, by its name, NAME+ALIGNER, or file."""
         model, aligner = name, ""
         if not Path(name).exists():
             model, _, aligner = name.partition("+")
-        estimator = PoseEstimator(
+        return PoseEstimator(
             model,
             # Models that have weights of their own take no others.
             checkpoint=self.checkpoint if model.endswith(".py") else None,
@@ -90,16 +90,15 @@ class PoseOptions:
             num_threads=self.threads,
             aligner=aligner or "auto",
         )
-        estimator.load()
-        return estimator
 
 
 def short_names(poses: Sequence[str]) -> dict[str, str]:
     """Return what models are called in tables: files by their name and folder, others as given."""
-    return {
+    names = {
         pose: "/".join(Path(pose).with_suffix("").parts[-2:]) if Path(pose).is_file() else pose
         for pose in poses
     }
+    return names if len(set(names.values())) == len(names) else {pose: pose for pose in poses}
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +135,11 @@ def measure(
     """Measure each model, one after the other, on all sets."""
     results = Results({name: {} for name in sets.flight}, {name: {} for name in sets.rotated})
     firsts: dict[str, Errors] = {}
+    # All of them first: a wrong name is an error before anything is measured.
+    estimators = {title: options.build(pose) for pose, title in short_names(poses).items()}
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        for pose, title in short_names(poses).items():
-            estimator = options.build(pose)
+        for title, estimator in estimators.items():
+            estimator.load()
             for name, people in sets.flight.items():
                 for way in ways:
                     found = _estimate_shown(
@@ -369,7 +370,9 @@ def sheet_command(
         corrections, words = choose_corrections(mended, labels)
         people = load_sets(shared, [name], numbers, corrections, limit).flight[name]
         options = pose_options(model)
-        found = estimate(options.build(pose), people, way, options.batch_size)
+        estimator = options.build(pose)
+        estimator.load()
+        found = estimate(estimator, people, way, options.batch_size)
     except SkelactError as error:
         raise click.ClickException(str(error)) from error
     errors = Errors.of(people, found)

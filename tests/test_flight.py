@@ -365,6 +365,16 @@ def test_figures_are_written_as_json_without_nan(flight, figures, tmp_path):
     }
 
 
+def test_files_are_named_by_their_folder_where_that_tells_them_apart(flight, tmp_path):
+    files = [tmp_path / part / "pose.json" for part in ("first", "second", "more/second")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    names = flight.short_names(["net", *map(str, files[:2])])
+    assert list(names.values()) == ["net", "first/pose", "second/pose"]
+    assert list(flight.short_names(list(map(str, files))).values()) == list(map(str, files))
+
+
 @pytest.mark.slow
 def test_real_people_are_measured(flight, shared, tmp_path):
     out = tmp_path / "figures.json"
@@ -399,6 +409,14 @@ def test_a_sheet_of_real_people_is_drawn(flight, shared, tmp_path):
     assert result.exit_code == 0, result.output
     assert cv2.imread(str(out)).shape == (150, 606, 3)
     assert "the worst 2 of 4 people" in result.output
+
+
+def test_a_wrong_name_is_an_error_before_anything_is_measured(flight, shared):
+    command = ["people", str(shared), "--set", "divers", "--pose", "litehrnet18-coco-256x192",
+               "--pose", "litehrnet19"]  # fmt: skip
+    result = CliRunner().invoke(flight.main, command)
+    assert result.exit_code == 1
+    assert "litehrnet19" in result.output
 
 
 def test_the_last_check_is_never_drawn(flight, shared, tmp_path):
