@@ -55,7 +55,7 @@ DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-pose-256x192")
 # A body counts as exchanged if the exchange gives at least this many joints more: one pair is also
 # exchanged by legs that cross.
 MIN_EXCHANGED = 3
-# Elbows, wrists, knees and ankles: what of the measured joints is where COCO's are.
+# Elbows, wrists, knees and ankles, whose measured places are those that COCO's annotators mark.
 LIMBS = np.array([7, 8, 9, 10, 13, 14, 15, 16])
 # A fifth of a second at 25 fps: about as long as a body in flight keeps its position, and with it
 # the errors of its pose.
@@ -396,7 +396,7 @@ def clips_command(
         for pose, short in zip(poses, short_names(poses))
         for effort in efforts
     }
-    console, values = Console(width=180), {}
+    console, values = Console(width=200), {}
     with nullcontext(cache) if cache else tempfile.TemporaryDirectory() as folder:
         for name in names:
             try:
