@@ -94,3 +94,6 @@ class BrightnessPose:
         points[:, 5:7, 1] -= 5
         points[:, 11:13, 1] += 5
         return points, np.full((len(crops), 17), 0.8, np.float32)
+
+    def predict_with_sides(self, crops):
+        return *self.predict(crops), np.zeros((len(crops), 8), np.float32)

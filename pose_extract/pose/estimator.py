@@ -266,12 +266,25 @@ class PoseEstimator:
             keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks
             of the heatmaps: 0 and up, a little above 1 where a network is very confident.
         """
+        keypoints, scores, _ = self.predict_with_sides(crops)
+        return keypoints, scores
+
+    def predict_with_sides(self, crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Estimate the poses in a batch of crops, and how well their sides are told apart.
+
+        Returns:
+            keypoints and scores as :meth:`predict`, and side margins (N, P) float32, one for each
+            of ``layout.swap_pairs``: how much higher the heatmaps are at the keypoints found than
+            they would be with left and right exchanged. About the score where the network knows
+            the sides, near 0 where it does not or both keypoints lie on one spot.
+        """
         self.load()
         heatmaps = self._heatmaps(crops.images)
         decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
         keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
         scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
-        return crops.to_frame(keypoints), np.maximum(scores, 0.0)
+        margins = _side_margins(heatmaps, keypoints, self.input_wh, self.layout)
+        return crops.to_frame(keypoints), np.maximum(scores, 0.0), margins
 
     def _heatmaps(self, crops: np.ndarray) -> np.ndarray:
         """Return (N, V, h', w') float32."""
@@ -302,6 +315,28 @@ class PoseEstimator:
             shift_heatmap=self._shift_heatmap,
         )
         return heatmaps
+
+
+def _side_margins(
+    heatmaps: np.ndarray,
+    keypoints: np.ndarray,
+    input_wh: tuple[int, int],
+    layout: KeypointLayout,
+) -> np.ndarray:
+    """Return (N, P) margins of heatmaps (N, V, h', w') at keypoints (N, V, 2), crop pixels."""
+    size_wh = np.array(heatmaps.shape[:1:-1])
+    spots = np.rint(keypoints * (size_wh / np.array(input_wh))).astype(int)
+    x, y = spots.clip(0, size_wh - 1).transpose(2, 0, 1)
+    people = np.arange(len(heatmaps))[:, None]
+    left, right = np.array(layout.swap_pairs).T
+
+    def at(channel: np.ndarray, keypoint: np.ndarray) -> np.ndarray:
+        values: np.ndarray = heatmaps[people, channel, y[:, keypoint], x[:, keypoint]]
+        return values
+
+    found = at(left, left) + at(right, right)
+    margins: np.ndarray = (found - at(left, right) - at(right, left)) / 2
+    return margins
 
 
 def _default_aligner(name: str) -> str:

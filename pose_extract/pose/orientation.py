@@ -57,6 +57,7 @@ def estimate_oriented(
     bboxes: np.ndarray,
     batch_size: int,
     config: OrientationConfig | None = None,
+    side_margins: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Estimate the pose of one person per frame, at any orientation.
 
@@ -66,6 +67,8 @@ def estimate_oriented(
         bboxes: (N, 4) xyxy in pixels.
         batch_size: At most this many crops per batch.
         config: How rotated crops are chosen.
+        side_margins: (N, P) float32, is filled with the side margins of the poses; see
+            ``PoseEstimator.predict_with_sides``.
 
     Returns:
         keypoints (N, V, 2) float32 in pixels, scores (N, V) float32, and the number of crops that
@@ -75,7 +78,7 @@ def estimate_oriented(
     crops = _RotatedCrops(pose, frames, batch_size)
     centers, sizes, first = pose.align(frames, bboxes)
     everyone = np.arange(len(frames))
-    keypoints, scores = crops.estimate(everyone, centers, sizes, first)
+    keypoints, scores, margins = crops.estimate(everyone, centers, sizes, first)
     angles = first.copy()
 
     view_scores = _view_scores(keypoints, scores, bboxes, config)
@@ -84,12 +87,15 @@ def estimate_oriented(
     for quarter in (2, 1, 3):
         across = sizes[rejected, ::-1] if quarter % 2 else sizes[rejected]
         rotated = first[rejected] + np.float32(90.0 * quarter)
-        found, found_scores = crops.estimate(rejected, centers[rejected], across, rotated)
+        found, found_scores, found_margins = crops.estimate(
+            rejected, centers[rejected], across, rotated
+        )
         found_view_scores = _view_scores(found, found_scores, bboxes[rejected], config)
         better = found_view_scores > view_scores[rejected]
         rows = rejected[better]
         view_scores[rows] = found_view_scores[better]
         keypoints[rows], scores[rows] = found[better], found_scores[better]
+        margins[rows] = found_margins[better]
         angles[rows] = rotated[better]
         rejected = rejected[scores[rejected].mean(axis=1) < config.view_thr]
 
@@ -97,11 +103,16 @@ def estimate_oriented(
     off = np.abs((axes - angles + 180) % 360 - 180)
     again = np.flatnonzero((off > config.max_axis_degrees) | np.isin(everyone, tried))
     body_centers, body_sizes = body_extents(keypoints[again], scores[again], axes[again], config)
-    found, found_scores = crops.estimate(again, body_centers, body_sizes, axes[again])
+    found, found_scores, found_margins = crops.estimate(
+        again, body_centers, body_sizes, axes[again]
+    )
     found_view_scores = _view_scores(found, found_scores, bboxes[again], config)
     good = found_view_scores >= config.keep_share * view_scores[again]
     rows = again[good]
     keypoints[rows], scores[rows] = found[good], found_scores[good]
+    margins[rows] = found_margins[good]
+    if side_margins is not None:
+        side_margins[:] = margins
     return keypoints, scores, crops.num_crops
 
 
@@ -113,6 +124,7 @@ def estimate_from_previous(
     previous_scores: np.ndarray,
     batch_size: int,
     config: OrientationConfig | None = None,
+    side_margins: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Estimate poses from one crop each, along the body's axis in a frame just before.
 
@@ -124,6 +136,7 @@ def estimate_from_previous(
         previous_scores: (N, V) their scores.
         batch_size: At most this many crops per batch.
         config: How large a body is taken to be.
+        side_margins: As for :func:`estimate_oriented`.
 
     Returns:
         As :func:`estimate_oriented`.
@@ -133,7 +146,9 @@ def estimate_from_previous(
     _, sizes = body_extents(previous_keypoints, previous_scores, angles, config)
     crops = _RotatedCrops(pose, frames, batch_size)
     centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
-    keypoints, scores = crops.estimate(np.arange(len(frames)), centers, sizes, angles)
+    keypoints, scores, margins = crops.estimate(np.arange(len(frames)), centers, sizes, angles)
+    if side_margins is not None:
+        side_margins[:] = margins
     return keypoints, scores, crops.num_crops
 
 
@@ -186,11 +201,19 @@ class _RotatedCrops:
 
     def estimate(
         self, people: np.ndarray, centers: np.ndarray, sizes: np.ndarray, angles: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return keypoints (P, V, 2) and scores (P, V) of some of the people, by frame number."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return keypoints (K, V, 2), scores (K, V) and side margins (K, P) of K people.
+
+        Args:
+            people: (K,) numbers of their frames.
+            centers: (K, 2) as ``PoseEstimator.crop_rotated`` takes them.
+            sizes: (K, 2).
+            angles: (K,).
+        """
         num_keypoints = self._pose.layout.num_keypoints
         points = np.zeros((len(people), num_keypoints, 2), np.float32)
         scores = np.zeros((len(people), num_keypoints), np.float32)
+        margins = np.zeros((len(people), len(self._pose.layout.swap_pairs)), np.float32)
         for start in range(0, len(people), self._batch_size):
             chosen = np.arange(start, min(start + self._batch_size, len(people)))
             parts = [
@@ -202,6 +225,8 @@ class _RotatedCrops:
                 )
                 for i in chosen
             ]
-            points[chosen], scores[chosen] = self._pose.predict(Crops.concatenate(parts))
+            points[chosen], scores[chosen], margins[chosen] = self._pose.predict_with_sides(
+                Crops.concatenate(parts)
+            )
         self.num_crops += len(people)
-        return points, scores
+        return points, scores, margins

@@ -19,6 +19,7 @@ from ..decode.frames import FrameBatch, InexactError, VideoInfo
 from ..decode.video import VideoReader, open_video, prefetch
 from ..detect.base import Detections, PersonDetector
 from ..effort import EffortConfig
+from ..layout import KeypointLayout
 from ..pose.estimator import PoseEstimator
 from ..pose.orientation import OrientationConfig, estimate_from_previous, estimate_oriented
 from ..skeleton import SkeletonSequence
@@ -184,7 +185,7 @@ class AthleteTracker:
     ) -> _Poses:
         """Estimate the poses of all tracks in a second pass over the file."""
         num_frames = len(frame_inds)
-        poses = _Poses.of(tracks, num_frames, self._pose.layout.num_keypoints)
+        poses = _Poses.of(tracks, num_frames, self._pose.layout)
         if not poses.on_track.any():
             return poses
         every = max(1, round(float(info.fps) / self._effort.views_per_second))
@@ -208,6 +209,7 @@ class AthleteTracker:
         people, steps = group.people, group.steps
         frames = [batch.frames[i] for i in group.frames]
         bboxes = poses.bboxes[people, steps]
+        margins = np.zeros((len(people), poses.side_margins.shape[-1]), np.float32)
         if group.views == "previous":
             before = people, steps - steps % every
             keypoints, scores, num_crops = estimate_from_previous(
@@ -217,14 +219,16 @@ class AthleteTracker:
                 poses.keypoints[before],
                 poses.scores[before],
                 batch_size,
+                side_margins=margins,
             )
         else:
             config = self._athlete_config if group.views == "athlete" else self._others_config
             keypoints, scores, num_crops = estimate_oriented(
-                self._pose, frames, bboxes, batch_size, config
+                self._pose, frames, bboxes, batch_size, config, margins
             )
         poses.keypoints[people, steps] = keypoints
         poses.scores[people, steps] = scores
+        poses.side_margins[people, steps] = margins
         self._num_crops += num_crops
 
 
@@ -235,6 +239,7 @@ class _Poses:
     Attributes:
         keypoints: (M, T, V, 2) float32, pixels.
         scores: (M, T, V) float32.
+        side_margins: (M, T, P) float32, how well left and right of pairs are told apart.
         bboxes: (M, T, 4) float32 xyxy, pixels; zeros where a person is not tracked.
         is_found: (M, T) bool; False where a box is interpolated.
         on_track: (M, T) bool, where there is a box.
@@ -242,12 +247,13 @@ class _Poses:
 
     keypoints: np.ndarray
     scores: np.ndarray
+    side_margins: np.ndarray
     bboxes: np.ndarray
     is_found: np.ndarray
     on_track: np.ndarray
 
     @classmethod
-    def of(cls, tracks: Sequence[PersonTrack], num_frames: int, num_keypoints: int) -> _Poses:
+    def of(cls, tracks: Sequence[PersonTrack], num_frames: int, layout: KeypointLayout) -> _Poses:
         shape = (len(tracks), num_frames)
         bboxes = np.zeros((*shape, 4), np.float32)
         is_found = np.zeros(shape, bool)
@@ -255,8 +261,9 @@ class _Poses:
             bboxes[person, track.steps] = track.bboxes
             is_found[person, track.steps] = track.is_found
         return cls(
-            keypoints=np.zeros((*shape, num_keypoints, 2), np.float32),
-            scores=np.zeros((*shape, num_keypoints), np.float32),
+            keypoints=np.zeros((*shape, layout.num_keypoints, 2), np.float32),
+            scores=np.zeros((*shape, layout.num_keypoints), np.float32),
+            side_margins=np.zeros((*shape, len(layout.swap_pairs)), np.float32),
             bboxes=bboxes,
             is_found=is_found,
             on_track=np.asarray(bboxes.any(axis=-1)),
@@ -267,7 +274,10 @@ class _Poses:
         num_swaps = 0
         for person in range(len(self.keypoints)):
             self.keypoints[person], self.scores[person], exchanged = repair_left_right(
-                self.keypoints[person], self.scores[person], pose.layout
+                self.keypoints[person],
+                self.scores[person],
+                pose.layout,
+                side_margins=self.side_margins[person],
             )
             num_swaps += int(exchanged.sum()) if person == 0 else 0
         return num_swaps

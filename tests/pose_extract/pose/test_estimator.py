@@ -20,7 +20,7 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
 from skelact.pose_extract.pose import mmpose_zoo
-from skelact.pose_extract.pose.estimator import PoseEstimator
+from skelact.pose_extract.pose.estimator import PoseEstimator, _side_margins
 from skelact.pose_extract.pose.mmpose_zoo import load_mmpose_checkpoint
 
 
@@ -138,6 +138,38 @@ def test_the_batch_changes_nothing_but_rounding(coco):
         alone = estimator.predict(estimator.crop(image, boxes[i : i + 1]))
         assert np.abs(alone[0][0] - together[0][i]).max() < 0.5
         assert np.abs(alone[1][0] - together[1][i]).max() < 1e-3
+
+
+def test_side_margins_by_hand():
+    """Heatmaps of 2 x 2 input pixels a cell, with spikes at what is found and at its mirror."""
+    heatmaps = np.zeros((1, 17, 12, 8), np.float32)
+    keypoints = np.zeros((1, 17, 2), np.float32)
+    keypoints[0, 5], keypoints[0, 6] = (4, 6), (11, 6)
+    heatmaps[0, 5, 3, 2], heatmaps[0, 5, 3, 6] = 0.9, 0.3  # left shoulder, at the right one
+    heatmaps[0, 6, 3, 6], heatmaps[0, 6, 3, 2] = 0.7, 0.1
+    # Both hips at one spot.
+    keypoints[0, 11] = keypoints[0, 12] = (8, 16)
+    heatmaps[0, 11, 8, 4], heatmaps[0, 12, 8, 4] = 0.8, 0.6
+    margins = _side_margins(heatmaps, keypoints, (16, 24), COCO_17)
+    names = [COCO_17.keypoint_names[left] for left, _ in COCO_17.swap_pairs]
+    assert margins.shape == (1, 8)
+    assert margins[0, names.index("left_shoulder")] == pytest.approx(0.6)
+    assert margins[0, names.index("left_hip")] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_real_people_have_known_sides_and_their_poses_are_those_of_predict(coco):
+    _, people = coco
+    estimator = PoseEstimator(NET, device="cpu", precision="fp32")
+    image, annotations = max(people, key=lambda item: len(item[1]))
+    crops = estimator.crop(image, boxes_of(annotations))
+    keypoints, scores, margins = estimator.predict_with_sides(crops)
+    plain = estimator.predict(crops)
+    assert np.array_equal(plain[0], keypoints)
+    assert np.array_equal(plain[1], scores)
+    # No higher than the scores of both; clearly above 0 for most people.
+    assert (margins[:, 2:].mean(axis=1) > 0.2).mean() > 0.5
+    left, right = np.array(COCO_17.swap_pairs).T
+    assert (margins <= (scores[:, left] + scores[:, right]) / 2 + 0.05).all()
 
 
 def test_a_model_of_mmposes_index_by_name():

@@ -87,6 +87,23 @@ def test_an_upright_crop_alone_loses_people_upside_down(coco, estimator):
     assert mean_oks(rows, keypoints) < 0.5
 
 
+def test_side_margins_are_those_of_the_poses_returned(coco, estimator):
+    """Of the crop that was kept, not of an upright one in which nothing is known."""
+    margins = {}
+    for degrees in (0, 180):
+        rows = rotated_people(coco[1], degrees)
+        frames, boxes = [row[0] for row in rows], np.array([row[1] for row in rows], np.float32)
+        margins[degrees] = np.full((len(rows), len(COCO_17.swap_pairs)), np.nan, np.float32)
+        estimate_oriented(
+            estimator, frames, boxes, 8, OrientationConfig(view_thr=np.inf), margins[degrees]
+        )
+    assert np.isfinite(margins[180]).all()
+    # Shoulders to ankles.
+    upright, rotated = (margins[degrees][:, 2:].mean(axis=1) for degrees in (0, 180))
+    assert np.median(upright) > 0.3
+    assert np.median(np.abs(rotated - upright)) < 0.1
+
+
 def test_confident_poses_cost_one_view_and_others_more(coco, estimator):
     rows = rotated_people(coco[1], 0)
     upright = estimate(estimator, rows)[2]

@@ -8,6 +8,7 @@ import runpy
 import cv2
 import numpy as np
 import pytest
+from clips import BrightnessPose, OneWalker, write_clip
 
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.video import open_video
@@ -102,6 +103,39 @@ def test_boxes_follow_the_poses_in_them_and_stay_in_the_frame(gym, monkeypatch):
     height, width = found.img_shape
     expected = (0.8 * found.bboxes[0, there] + 0.2 * extents).clip(0, [width, height] * 2)
     assert np.allclose(moved.bboxes[0, there], expected, atol=1e-2)
+
+
+class SidesPose(BrightnessPose):
+    """Sees a person from the front; knows the sides in the last frames, elsewhere mistakes them."""
+
+    num_mistaken = 24
+
+    def predict_with_sides(self, crops):
+        points, scores, margins = super().predict_with_sides(crops)
+        frames = points[:, 0, 0] / 5
+        points[..., 0] = crops.centers[:, :1]
+        points[:, :5, 1] -= 10
+        points[:, 15:, 1] += 20
+        is_right = frames > self.num_mistaken - 0.5
+        points[:, 5::2, 0] += np.where(is_right, 5, -5)[:, None]
+        points[:, 6::2, 0] -= np.where(is_right, 5, -5)[:, None]
+        margins[:] = np.where(is_right, 0.5, 0.05)[:, None]
+        return points, scores, margins
+
+
+def test_what_the_pose_model_knows_of_the_sides_reaches_the_track(tmp_path):
+    """Most frames are wrong: by smoothness alone the others would be exchanged."""
+    path = write_clip(tmp_path / "a.mp4")
+    # Key frames and those in between take different ways.
+    for effort in ("balanced", "thorough"):
+        config = ExtractConfig(effort=effort, num_person=1)
+        extractor = Extractor(config, detector=OneWalker(), pose=SidesPose())
+        (result,) = extractor.run([ClipSource(path, "a")])
+        assert result.error is None
+        points = result.sequence.keypoints[0]
+        assert (points[:, 5, 0] > points[:, 6, 0]).all()
+        assert (points[:, 15, 0] > points[:, 16, 0]).all()
+        assert result.facts["swaps_mended"] == 2 * SidesPose.num_mistaken
 
 
 def test_a_cut_and_given_boxes(gym, tmp_path):

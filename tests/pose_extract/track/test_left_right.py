@@ -8,7 +8,11 @@ from walker import walk
 
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pose_extract.layout import COCO_17
-from skelact.pose_extract.track.left_right import limb_groups, repair_left_right
+from skelact.pose_extract.track.left_right import (
+    LeftRightConfig,
+    limb_groups,
+    repair_left_right,
+)
 
 
 def exchange(points, scores, exchanged):
@@ -41,6 +45,52 @@ def test_exchanged_frames_are_put_right():
     assert np.array_equal(mended, exchanged)
     assert np.array_equal(mended_points, points)
     assert np.array_equal(mended_scores, scores)
+
+
+def front_view(num_frames=40):
+    """Return a person seen from the front, who walks to the right."""
+    points, scores = walk(num_frames)
+    points[:, [5, 7, 9, 11, 13, 15], 0] += 20
+    return points, scores
+
+
+def margins_of(exchanged):
+    """Return (T, 8) margins of a model that knows the sides where they are right."""
+    return np.repeat(np.where(exchanged[:, :1], 0.1, 0.4), 8, axis=1).astype(np.float32)
+
+
+def test_the_side_that_the_model_knows_wins_over_the_longer_one():
+    points, scores = front_view()
+    exchanged = np.zeros((40, 2), bool)
+    exchanged[:24] = True
+    broken = exchange(points, scores, exchanged)
+    known = repair_left_right(*broken, COCO_17, side_margins=margins_of(exchanged))
+    assert np.array_equal(known[2], exchanged)
+    assert np.array_equal(known[0], points)
+    # Without margins the longer part is taken to be right.
+    assert np.array_equal(repair_left_right(*broken, COCO_17)[2], ~exchanged)
+
+
+def test_low_margins_alone_exchange_nothing():
+    """They tell that the model does not know the sides, not that they are wrong."""
+    points, scores = front_view()
+    margins = np.zeros((40, 8), np.float32)
+    assert not repair_left_right(points, scores, COCO_17, side_margins=margins)[2].any()
+
+
+def test_arms_and_legs_that_part_at_the_trunk_are_brought_together():
+    """Legs that are exchanged for more than half of the clip: the model knows the arms alone."""
+    points, scores = front_view()
+    exchanged = np.zeros((40, 2), bool)
+    exchanged[:24, 1] = True
+    broken = exchange(points, scores, exchanged)
+    margins = np.full((40, 8), 0.1, np.float32)
+    margins[:, 2:5] = 0.4
+    mended = repair_left_right(*broken, COCO_17, side_margins=margins)[2]
+    assert np.array_equal(mended, exchanged)
+    no_twist = LeftRightConfig(twist_cost=0.0, part_cost=0.0)
+    mended = repair_left_right(*broken, COCO_17, no_twist, margins)[2]
+    assert not np.array_equal(mended, exchanged)
 
 
 def test_frames_without_the_person_are_left_alone():
