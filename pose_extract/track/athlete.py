@@ -27,6 +27,7 @@ from ..sources import ClipSource
 from .camera_motion import CueReader
 from .candidates import FrameCandidates
 from .left_right import LeftRightConfig, repair_left_right
+from .outliers import OutlierConfig, replace_outliers
 from .path_search import PathConfig, PersonTrack, find_tracks
 
 # A detected box moves towards the extent of the keypoints found in it by this share; a body reaches
@@ -106,6 +107,7 @@ class AthleteTracker:
             "path": asdict(self._path_config),
             "orientation": orientation,
             "left_right": asdict(LeftRightConfig()),
+            "outliers": asdict(OutlierConfig()),
             "keypoint_boxes": KEYPOINT_BOXES if self._use_motion else None,
             "candidates_per_second": str(self._effort.candidates_per_second),
             "views_per_second": str(self._effort.views_per_second),
@@ -153,6 +155,7 @@ class AthleteTracker:
         )
         poses = self._estimate_poses(clip, frame_inds, tracks, info, batch_size, on_frames)
         num_swaps = poses.repair_left_right(self._pose)
+        poses.replace_outliers(self._pose)
         if self._use_motion:
             poses.move_boxes(img_shape)
         sequence = SkeletonSequence(
@@ -281,6 +284,13 @@ class _Poses:
             )
             num_swaps += int(exchanged.sum()) if person == 0 else 0
         return num_swaps
+
+    def replace_outliers(self, pose: PoseEstimator) -> None:
+        """Put joints that are lost for some frames where their neighbours in time say they are."""
+        for person in range(len(self.keypoints)):
+            self.keypoints[person], _ = replace_outliers(
+                self.keypoints[person], self.scores[person], pose.layout
+            )
 
     def move_boxes(self, img_shape: tuple[int, int]) -> None:
         """Move the boxes towards the extents of the keypoints found in them."""

@@ -138,6 +138,28 @@ def test_what_the_pose_model_knows_of_the_sides_reaches_the_track(tmp_path):
         assert result.facts["swaps_mended"] == 2 * SidesPose.num_mistaken
 
 
+class LostWristPose(BrightnessPose):
+    """Finds the left wrist far away, with a low score, in frame 20 alone."""
+
+    def predict(self, crops):
+        points, scores = super().predict(crops)
+        is_lost = np.abs(points[:, 0, 0] / 5 - 20) < 0.5
+        points[..., 0] = crops.centers[:, :1]
+        points[is_lost, 9, 0] += 30
+        scores[is_lost, 9] = 0.1
+        return points, scores
+
+
+def test_a_joint_that_is_lost_in_one_frame_is_put_back(tmp_path):
+    path = write_clip(tmp_path / "a.mp4")
+    config = ExtractConfig(num_person=1)
+    extractor = Extractor(config, detector=OneWalker(), pose=LostWristPose())
+    (result,) = extractor.run([ClipSource(path, "a")])
+    points, scores = result.sequence.keypoints[0], result.sequence.keypoint_scores[0]
+    assert abs(points[20, 9, 0] - points[20, 10, 0]) < 1
+    assert scores[20, 9] == np.float32(0.1)
+
+
 def test_a_cut_and_given_boxes(gym, tmp_path):
     path = gym / "example_fx_01_normal.mp4"
     boxes = {str(i): [[100 + i, 60, 160 + i, 220]] for i in range(4, 12)}
