@@ -15,7 +15,7 @@ class OutlierConfig:
 
     Of the joints that are replaced there, 1 % lay within .2 torso lengths of their places before
     and 65 % do afterwards. Replacing joints of low scores that are not far off, interpolating where
-    a joint moves far, and parabolas through more frames all lose more than they gain on dives.
+    a joint moves far, and parabolas through more frames gain nothing or lose on dives.
 
     Attributes:
         low_score: Joints with at least this score are never moved.
