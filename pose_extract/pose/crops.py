@@ -53,6 +53,38 @@ class Crops:
         return in_frame.astype(np.float32)
 
 
+def resample_heatmaps(
+    heatmaps: np.ndarray,
+    source: Crops,
+    target: Crops,
+    pixels_per_cell: tuple[float, float],
+) -> np.ndarray:
+    """Return the heatmaps of crops as other crops of the same people show them.
+
+    Args:
+        heatmaps: (N, V, h, w) float32, of ``source``.
+        source: N crops.
+        target: N crops of the same size, of the same frames.
+        pixels_per_cell: Pixels of a crop from one cell of a heatmap to the next, along x and y.
+
+    Returns:
+        (N, V, h, w) float32, bilinear; 0 where ``source`` shows nothing.
+    """
+    import cv2
+
+    height, width = heatmaps.shape[2:]
+    corners = np.array([[0, 0], [width, 0], [0, height]], np.float32)
+    in_crop = np.tile(corners * np.float32(pixels_per_cell), (len(heatmaps), 1, 1))
+    result = np.empty_like(heatmaps)
+    for row, (there, here) in enumerate(zip(source.to_frame(in_crop), target.to_frame(in_crop))):
+        to_frame = np.vstack([cv2.getAffineTransform(corners, there), [0, 0, 1]])
+        to_target = cv2.getAffineTransform(here, corners)
+        stacked = np.ascontiguousarray(heatmaps[row].transpose(1, 2, 0))
+        moved = cv2.warpAffine(stacked, to_target @ to_frame, (width, height))
+        result[row] = moved.reshape(height, width, -1).transpose(2, 0, 1)
+    return result
+
+
 def boxes_to_centers(bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centers (N, 2), sizes (N, 2) and rotations (N,), all 0, of (N, 4) xyxy boxes.
 

@@ -278,20 +278,36 @@ class PoseEstimator:
             they would be with left and right exchanged. About the score where the network knows
             the sides, near 0 where it does not or both keypoints lie on one spot.
         """
-        self.load()
-        heatmaps = self._heatmaps(crops.images)
+        return self.decode(self.heatmaps(crops), crops)
+
+    def decode(
+        self, heatmaps: np.ndarray, crops: Crops
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return keypoints, scores and side margins as :meth:`predict_with_sides` does.
+
+        Args:
+            heatmaps: (N, V, h, w) float32.
+            crops: The N crops that they are of.
+        """
         decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
         keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
         scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
         margins = _side_margins(heatmaps, keypoints, self.input_wh, self.layout)
         return crops.to_frame(keypoints), np.maximum(scores, 0.0), margins
 
-    def _heatmaps(self, crops: np.ndarray) -> np.ndarray:
-        """Return (N, V, h', w') float32."""
+    @property
+    def pixels_per_cell(self) -> tuple[float, float]:
+        """Pixels of a crop from one cell of a heatmap to the next, along x and y."""
+        across, down = self._model.head.decoder.scale_factor
+        return float(across), float(down)
+
+    def heatmaps(self, crops: Crops) -> np.ndarray:
+        """Return the heatmaps (N, V, h, w) float32 of a batch of crops."""
+        self.load()
         import torch
 
         with torch.inference_mode():
-            x = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+            x = torch.from_numpy(crops.images).to(self.device).permute(0, 3, 1, 2).float()
             if self._reverse:
                 x = x.flip(1)
             x = (x - self._mean) / self._std

@@ -3,18 +3,19 @@
 A pose model trained on upright people fails on rotated ones: at 180 degrees its OKS falls from .89
 to .30 (``benchmarks/rotation.py``). So crops of a person are tried at quarter rotations, from
 upright or from the axis that an aligner gives, the one with the highest mean heatmap peak is taken,
-and the person is cropped once more along the axis of the body found in it.
+the person is cropped once more along the axis of the body found in it, and the heatmaps of the two
+crops are averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..common.geometry import body_angles, rotate_points
-from .crops import Crops
+from .crops import Crops, resample_heatmaps
 from .estimator import PoseEstimator
 
 # A body reaches beyond its keypoints by about this share of their extent, at each side; used to
@@ -39,8 +40,8 @@ class OrientationConfig:
         margin: The body's size over the extent of its keypoints.
         fill_weight: Weight of the IoU of pose and box beside the mean keypoint score, when views
             are compared.
-        keep_share: The crop along the body's axis replaces the best view if its score is at least
-            this share of that view's.
+        keep_share: The heatmaps of the crop along the body's axis and of the best view are averaged
+            if the score of the former is at least this share of the latter's.
     """
 
     view_thr: float = 0.65
@@ -64,7 +65,7 @@ def estimate_oriented(
     Args:
         pose: The pose model.
         frames: N frames (H, W, 3) uint8 RGB; the same one may come several times.
-        bboxes: (N, 4) xyxy in pixels.
+        bboxes: (N, 4) xyxy in pixels; N is at least 1.
         batch_size: At most this many crops per batch.
         config: How rotated crops are chosen.
         side_margins: (N, P) float32, is filled with the side margins of the poses; see
@@ -77,43 +78,39 @@ def estimate_oriented(
     config = config or OrientationConfig()
     crops = _RotatedCrops(pose, frames, batch_size)
     centers, sizes, first = pose.align(frames, bboxes)
-    everyone = np.arange(len(frames))
-    keypoints, scores, margins = crops.estimate(everyone, centers, sizes, first)
-    angles = first.copy()
-
-    view_scores = _view_scores(keypoints, scores, bboxes, config)
-    tried = rejected = np.flatnonzero(scores.mean(axis=1) < config.view_thr)
+    best = crops.look(np.arange(len(frames)), centers, sizes, first)
+    view_scores = _view_scores(best.keypoints, best.scores, bboxes, config)
+    tried = rejected = np.flatnonzero(best.scores.mean(axis=1) < config.view_thr)
     # Upside down is the likeliest orientation of a person who is not upright.
     for quarter in (2, 1, 3):
+        if not len(rejected):
+            break
         across = sizes[rejected, ::-1] if quarter % 2 else sizes[rejected]
         rotated = first[rejected] + np.float32(90.0 * quarter)
-        found, found_scores, found_margins = crops.estimate(
-            rejected, centers[rejected], across, rotated
-        )
-        found_view_scores = _view_scores(found, found_scores, bboxes[rejected], config)
+        found = crops.look(rejected, centers[rejected], across, rotated)
+        found_view_scores = _view_scores(found.keypoints, found.scores, bboxes[rejected], config)
         better = found_view_scores > view_scores[rejected]
         rows = rejected[better]
         view_scores[rows] = found_view_scores[better]
-        keypoints[rows], scores[rows] = found[better], found_scores[better]
-        margins[rows] = found_margins[better]
-        angles[rows] = rotated[better]
-        rejected = rejected[scores[rejected].mean(axis=1) < config.view_thr]
+        best.put(rows, found.take(better))
+        rejected = rejected[best.scores[rejected].mean(axis=1) < config.view_thr]
 
-    axes = body_angles(keypoints, pose.layout)
-    off = np.abs((axes - angles + 180) % 360 - 180)
-    again = np.flatnonzero((off > config.max_axis_degrees) | np.isin(everyone, tried))
-    body_centers, body_sizes = body_extents(keypoints[again], scores[again], axes[again], config)
-    found, found_scores, found_margins = crops.estimate(
-        again, body_centers, body_sizes, axes[again]
-    )
-    found_view_scores = _view_scores(found, found_scores, bboxes[again], config)
-    good = found_view_scores >= config.keep_share * view_scores[again]
-    rows = again[good]
-    keypoints[rows], scores[rows] = found[good], found_scores[good]
-    margins[rows] = found_margins[good]
+    axes = body_angles(best.keypoints, pose.layout)
+    off = np.abs((axes - best.crops.rotations + 180) % 360 - 180)
+    again = np.flatnonzero((off > config.max_axis_degrees) | np.isin(np.arange(len(off)), tried))
+    if len(again):
+        body_centers, body_sizes = body_extents(
+            best.keypoints[again], best.scores[again], axes[again], config
+        )
+        along = crops.look(again, body_centers, body_sizes, axes[again])
+        along_scores = _view_scores(along.keypoints, along.scores, bboxes[again], config)
+        good = along_scores >= config.keep_share * view_scores[again]
+        if good.any():
+            rows = again[good]
+            best.put(rows, crops.merged(best.take(rows), along.take(good)))
     if side_margins is not None:
-        side_margins[:] = margins
-    return keypoints, scores, crops.num_crops
+        side_margins[:] = best.side_margins
+    return best.keypoints, best.scores, crops.num_crops
 
 
 def estimate_from_previous(
@@ -146,10 +143,10 @@ def estimate_from_previous(
     _, sizes = body_extents(previous_keypoints, previous_scores, angles, config)
     crops = _RotatedCrops(pose, frames, batch_size)
     centers = (bboxes[:, :2] + bboxes[:, 2:]) / 2
-    keypoints, scores, margins = crops.estimate(np.arange(len(frames)), centers, sizes, angles)
+    found = crops.look(np.arange(len(frames)), centers, sizes, angles)
     if side_margins is not None:
-        side_margins[:] = margins
-    return keypoints, scores, crops.num_crops
+        side_margins[:] = found.side_margins
+    return found.keypoints, found.scores, crops.num_crops
 
 
 def body_extents(
@@ -190,6 +187,55 @@ def _view_scores(
     return view_scores
 
 
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What the pose model finds in crops of N people.
+
+    Attributes:
+        heatmaps: (N, V, h, w) float32.
+        crops: The crops.
+        keypoints: (N, V, 2) float32, pixels of the frames.
+        scores: (N, V) float32.
+        side_margins: (N, P) float32.
+    """
+
+    heatmaps: np.ndarray
+    crops: Crops
+    keypoints: np.ndarray
+    scores: np.ndarray
+    side_margins: np.ndarray
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        crops = (getattr(self.crops, field.name) for field in fields(Crops))
+        return (self.heatmaps, self.keypoints, self.scores, self.side_margins, *crops)
+
+    def take(self, rows: np.ndarray) -> _Looks:
+        """Return those of some people."""
+        return _Looks(
+            self.heatmaps[rows],
+            self.crops.take(rows),
+            self.keypoints[rows],
+            self.scores[rows],
+            self.side_margins[rows],
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[_Looks]) -> _Looks:
+        """Return those of all parts as one."""
+        return _Looks(
+            np.concatenate([part.heatmaps for part in parts]),
+            Crops.concatenate([part.crops for part in parts]),
+            np.concatenate([part.keypoints for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.side_margins for part in parts]),
+        )
+
+    def put(self, rows: np.ndarray, others: _Looks) -> None:
+        """Replace those of some people in place."""
+        for mine, theirs in zip(self._arrays(), others._arrays()):
+            mine[rows] = theirs
+
+
 class _RotatedCrops:
     """Crops people out of their frames and sends them through the pose model in batches."""
 
@@ -199,10 +245,10 @@ class _RotatedCrops:
         self._batch_size = batch_size
         self.num_crops = 0
 
-    def estimate(
+    def look(
         self, people: np.ndarray, centers: np.ndarray, sizes: np.ndarray, angles: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return keypoints (K, V, 2), scores (K, V) and side margins (K, P) of K people.
+    ) -> _Looks:
+        """Return what is found in one crop of each of K people.
 
         Args:
             people: (K,) numbers of their frames.
@@ -210,23 +256,33 @@ class _RotatedCrops:
             sizes: (K, 2).
             angles: (K,).
         """
-        num_keypoints = self._pose.layout.num_keypoints
-        points = np.zeros((len(people), num_keypoints, 2), np.float32)
-        scores = np.zeros((len(people), num_keypoints), np.float32)
-        margins = np.zeros((len(people), len(self._pose.layout.swap_pairs)), np.float32)
+        parts: list[_Looks] = []
         for start in range(0, len(people), self._batch_size):
-            chosen = np.arange(start, min(start + self._batch_size, len(people)))
-            parts = [
-                self._pose.crop_rotated(
-                    self._frames[people[i]],
-                    centers[i : i + 1],
-                    sizes[i : i + 1],
-                    angles[i : i + 1],
-                )
-                for i in chosen
-            ]
-            points[chosen], scores[chosen], margins[chosen] = self._pose.predict_with_sides(
-                Crops.concatenate(parts)
+            chosen = range(start, min(start + self._batch_size, len(people)))
+            crops = Crops.concatenate(
+                [
+                    self._pose.crop_rotated(
+                        self._frames[people[i]],
+                        centers[i : i + 1],
+                        sizes[i : i + 1],
+                        angles[i : i + 1],
+                    )
+                    for i in chosen
+                ]
             )
+            parts.append(self._decoded(self._pose.heatmaps(crops), crops))
         self.num_crops += len(people)
-        return points, scores, margins
+        return _Looks.concatenate(parts)
+
+    def merged(self, first: _Looks, second: _Looks) -> _Looks:
+        """Return what two looks at the same people show together, in the crops of the second.
+
+        The errors of a network in two crops of a person differ; the mean of its heatmaps has fewer.
+        """
+        moved = resample_heatmaps(
+            first.heatmaps, first.crops, second.crops, self._pose.pixels_per_cell
+        )
+        return self._decoded(0.5 * (moved + second.heatmaps), second.crops)
+
+    def _decoded(self, heatmaps: np.ndarray, crops: Crops) -> _Looks:
+        return _Looks(heatmaps, crops, *self._pose.decode(heatmaps, crops))
