@@ -68,9 +68,15 @@ _RENAMED_CONFIGS = {
     "distill_finder": "detector_rtmdet",
     "distill_finder_rtmdet": "detector_rtmdet",
     "distill_finder_rtmdet_whole": "detector_rtmdet_whole",
-    "distill_pose_128x96": "pose_lite_256x192",
-    "distill_pose_256x192": "pose_lite_256x192",
 }
+# Configs of the pose models and the aligner that `skelact distill` trained in earlier versions.
+_POSE_CONFIGS = (
+    "distill_aligner",
+    "distill_pose_128x96",
+    "distill_pose_256x192",
+    "distill_pose_lite_256x192",
+    "distill_pose_lite_256x192_whole",
+)
 
 C = TypeVar("C")
 
@@ -312,6 +318,11 @@ def load_config(
     if not path.is_file():
         if new := _RENAMED_CONFIGS.get(f"{kind}_{name}"):
             raise SkelactError(f"the {kind} config {str(name)!r} is superseded by {new!r}")
+        if f"{kind}_{name}" in _POSE_CONFIGS:
+            raise SkelactError(
+                f"the distill config {str(name)!r} is gone: pose models are trained with `skelact "
+                f"train-pose`, and `skelact distill` trains {', '.join(shipped)}"
+            )
         raise SkelactError(
             f"no {kind} config {str(name)!r}: expected a YAML file or one of {', '.join(shipped)}"
         )

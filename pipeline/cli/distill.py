@@ -1,4 +1,4 @@
-"""``skelact distill``: small networks that learn from larger teacher networks."""
+"""``skelact distill``: detectors that learn from a teacher network and from labelled frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def distill() -> None:
-    """Train small pose models, detectors and aligners by distillation."""
+    """Label people in videos and images, and train person detectors by distillation."""
 
 
 @distill.command()
@@ -55,7 +55,7 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
 @click.argument("config")
 @click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
 @click.option(
-    "--init", type=click.Path(path_type=Path), help="JSON of an exported network to start from."
+    "--init", type=click.Path(path_type=Path), help="JSON of an exported detector to start from."
 )
 @click.option("--work-dir", type=_FOLDER, help="Folder of results [work_dirs/distill_CONFIG_SEED].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed.")
@@ -80,11 +80,10 @@ def train(
     quiet: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the network of CONFIG: pose_lite_256x192, then pose_lite_256x192_whole;
-    detector_rtmdet, then detector_rtmdet_whole; aligner; or a YAML file.
+    """Train the detector of CONFIG: detector_rtmdet, then detector_rtmdet_whole; or a YAML file.
 
-    It writes an exported bundle, a .safetensors with its .json, whose .json --pose, --detector or
-    --aligner of `skelact extract` takes.
+    It writes an exported bundle, a .safetensors with its .json, whose .json --detector of `skelact
+    extract` takes. Pose models are trained with `skelact train-pose`.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -95,7 +94,7 @@ def train(
 
     settings = load_config(DistillConfig, config, "distill", overrides)
     folder = work_dir or Path("work_dirs") / f"distill_{Path(config).stem}_{seed}"
-    check_outputs([("--work-dir", folder / f"{settings.kind}.json")], [init])
+    check_outputs([("--work-dir", folder / "detector.json")], [init])
     path = run(
         settings,
         labels,
@@ -114,12 +113,10 @@ def train(
 @click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
 def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> None:
-    """Measure NAMES on the held-out sources of --labels.
+    """Measure the detectors NAMES on the held-out sources of --labels.
 
-    A name is the .json of an exported bundle, or one that --pose, --detector or --aligner of
-    `skelact extract` knows, such as a teacher's. The figures are for people as they are and
-    rotated in steps of 30 degrees: OKS of a pose model, recall of a detector, and the share of an
-    aligner's axes within 30 degrees.
+    A name is the .json of an exported bundle, or rtmdet-nano or skelact-detector-320. The figures
+    are the recall of people as they are and rotated in steps of 30 degrees.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -138,14 +135,12 @@ def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> Non
     labelled = LabelledFrames.load(labels)
     results: dict[str, dict[str, float]] = {}
     table = Table(title="held-out sources", title_justify="left")
-    for column in ("network", "figure", "upright", "mean over 12 angles", "least"):
+    for column in ("detector", "recall upright", "mean over 12 angles", "least"):
         table.add_column(column)
     for name in names:
         results[name] = measure_by_name(name, labelled)
-        figure = next(iter(results[name])).partition("_")[0]
-        table.add_row(
-            Text(printable(name)), figure, *(f"{value:.3f}" for value in results[name].values())
-        )
+        figures = (f"{value:.3f}" for value in results[name].values())
+        table.add_row(Text(printable(name)), *figures)
     Console(width=110).print(table)
     if json_path:
         with atomic_write(json_path) as temporary:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +19,8 @@ from ...pose_extract.nets.rtmdet import STRIDES, RTMDetNano
 from ...pose_extract.nets.shapes import RTMDetShape
 from ...pose_extract.weights.download import fetch_weights, identify_weights
 from .detector_targets import unrotated_cells
-from .feature_hooks import feature_hooks
-from .pose_features import scaled_error
+from .feature_hooks import Features, feature_hooks
 
-# Features by the path of the module that gives them.
-Features = dict[str, Tensor]
 # The heads give the network's outputs, one for each stride.
 HEADS = tuple(f"heads.{number}" for number in range(len(STRIDES)))
 # Features that are the same for a rotated person: those from which the heads compute scores.
@@ -57,7 +54,7 @@ def features_of(net: nn.Module, x: Tensor, given: Features | None = None) -> Fea
     with feature_hooks(modules, given) as found:
         # Not net(x), which may be compiled: the hooks are there for this call alone.
         net.forward(x)
-    return cast(Features, found)
+    return found
 
 
 def read_rtmdet(path: Path) -> RTMDetNano:
@@ -172,7 +169,7 @@ def rotated_feature_losses(
         degrees: (N,) by which they are rotated, clockwise.
 
     Returns:
-        As of ``feature_losses``, over the cells that lie inside the image before rotation.
+        As of ``block_losses``, over the cells that lie inside the image before rotation.
     """
     losses = {}
     for name in CLASSIFICATION_FEATURES:
@@ -184,14 +181,31 @@ def rotated_feature_losses(
         mine, theirs = (
             part.movedim(1, -1)[inside].T[None, :, :, None] for part in (features[name], truth)
         )
-        losses[name] = scaled_error(mine, theirs)
+        losses[name] = _scaled_error(mine, theirs)
     return losses
 
 
 def block_losses(features: Features, teacher: Features) -> dict[str, Tensor]:
-    """Return the losses of all features but the heads' outputs, as of ``feature_losses``."""
+    """Return the losses of all features but the heads' outputs, by name.
+
+    A loss is the squared error over the variance of the teacher's features: 1 for a network that
+    gives each channel's mean. Channels that hardly vary count less.
+    """
     return {
-        name: scaled_error(part, teacher[name])
+        name: _scaled_error(part, teacher[name])
         for name, part in features.items()
         if name not in HEADS
     }
+
+
+def _scaled_error(guess: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean over channels of the squared error over the variance of the truth.
+
+    Args:
+        guess: (N, C, h, w).
+        truth: (N, C, h, w).
+    """
+    truth = truth.float()
+    error = (guess.float() - truth).square().mean(dim=(0, 2, 3))
+    variance = truth.var(dim=(0, 2, 3), correction=0)
+    return (error / (variance + 0.05 * variance.mean() + 1e-8)).mean()

@@ -1,4 +1,4 @@
-"""``skelact distill measure``: small networks and their teachers on held-out sources."""
+"""``skelact distill measure``: detectors and their teacher on held-out sources."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from ... import SkelactError
-from ...pose_extract.weights.bundle import BundleKind, is_bundle, load_bundle_weights, read_bundle
+from ...pose_extract.detect.torch_detector import detector_network
+from ...pose_extract.weights.bundle import is_bundle, load_bundle_weights, read_bundle
 from ...pose_extract.weights.download import fetch_weights
 from ...pose_extract.weights.table import WEIGHTS
 from .detector_features import DetectorTeacher
+from .detector_samples import DetectorSamples
 from .labelled_frames import LabelledFrames
-from .pose_features import FeatureTeacher
-from .train import build_network, measure_held_out, split_labels
+from .measure import measure_detector
+from .train import split_sources
 
 _TEACHER_SIDE = 320
 
 
 def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
-    """Measure a network on the held-out sources of labels.
+    """Measure a detector on the held-out sources of labels.
 
     Args:
-        name: Path of either file of an exported bundle, or a name of the weights table: one of
-            ours, a Lite-HRNet pose model, or RTMDet-nano.
+        name: Path of either file of an exported bundle, or a name of the weights table:
+            one of ours, or RTMDet-nano.
         labelled: All frames and people of the labels.
 
     Returns:
@@ -31,29 +33,23 @@ def measure_by_name(name: str, labelled: LabelledFrames) -> dict[str, float]:
     Raises:
         SkelactError: if it is none of these, or nothing is held out.
     """
-    kind: BundleKind
-    file = WEIGHTS[name].filename if name in WEIGHTS else name
+    detectors = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
+    file = WEIGHTS[name].filename if name in detectors else name
     if is_bundle(file):
-        path = fetch_weights(name) if name in WEIGHTS else Path(name)
-        meta = read_bundle(path)
-        net: Any = build_network(meta)
+        path = fetch_weights(name) if name in detectors else Path(name)
+        meta = read_bundle(path, "detector")
+        net: Any = detector_network(meta)
         load_bundle_weights(path, net)
-        kind, input_wh = meta.kind, meta.input_wh
-    elif name in WEIGHTS and WEIGHTS[name].kind == "pose":
-        kind, teacher = "pose", FeatureTeacher(name)
-        net, input_wh = teacher.net, teacher.input_wh
-    elif name in WEIGHTS:
-        kind, net, input_wh = (
-            "detector",
-            DetectorTeacher(name).as_detector(),
-            (_TEACHER_SIDE, _TEACHER_SIDE),
-        )
+        input_wh = meta.input_wh
+    elif name in detectors:
+        net, input_wh = DetectorTeacher(name).as_detector(), (_TEACHER_SIDE, _TEACHER_SIDE)
     else:
         raise SkelactError(
-            f"no network called {name!r}; expected an exported bundle's .json, or one of "
-            f"{', '.join(WEIGHTS)}"
+            f"no detector called {name!r}; expected an exported bundle's .json, or one of "
+            f"{', '.join(detectors)}"
         )
-    _, rows = split_labels(labelled, kind)
+    _, rows = split_sources(labelled.names.tolist())
     if not rows:
         raise SkelactError("nothing of these labels is held out: they come of too few sources")
-    return measure_held_out(net.eval(), kind, input_wh, labelled, rows)
+    samples = DetectorSamples(labelled, rows, input_wh[0])
+    return measure_detector(net.eval(), samples, input_wh)

@@ -14,8 +14,8 @@ from torch import Tensor
 from ...pose_extract.layout import COCO_17
 from ..config import OptimConfig, RuntimeConfig
 from ..distill.image_augment import ImageAugmentConfig, augment_images
-from ..distill.pose_samples import PoseSamples, PoseSampling
 from ..training.runner import SeededModule
+from .pose_samples import PoseSamples, PoseSampling
 
 # Angles of a trunk from upright that part upright, sideways and inverted people, degrees.
 TILTS = {"upright": (0, 45), "sideways": (45, 135), "inverted": (135, 181)}

@@ -24,7 +24,6 @@ from ...pose_extract.pose.orientation import OrientationConfig, body_extents
 from ...pose_extract.weights.bundle import BundleMeta, is_bundle, save_bundle
 from ...pose_extract.weights.table import WEIGHTS
 from ..distill.labelled_frames import LabelledFrames, read_teachers
-from ..distill.pose_samples import PoseSamples
 from ..distill.warp import SEEN_SCORE
 from ..training.log import LOG
 from ..training.processes import is_main_process
@@ -32,6 +31,7 @@ from ..training.runner import train_module
 from .folding import folded, load_folded
 from .module import FOUND_TORSOS, InputFormat, PoseTraining, TrainPoseConfig, measure
 from .people import AnnotatedPeople, corrected, read_corrections, read_people
+from .pose_samples import PoseSamples
 
 _FACE = slice(0, 5)
 _BODY = slice(5, COCO_17.num_keypoints)
@@ -78,7 +78,7 @@ def train_pose(
     work_dir = Path(work_dir)
     if not seeds:
         raise SkelactError("seeds: expected at least one")
-    start = PoseEstimator(config.start, aligner="none")
+    start = PoseEstimator(config.start)
     network, network_config = start.build()
     network.eval()
     format = InputFormat.of(network_config)
@@ -184,7 +184,7 @@ def _faces(start: str, people: AnnotatedPeople, device: str) -> tuple[np.ndarray
     Each person is cropped along the axis of the annotated trunk. The scores are 0 where the model
     does not find the annotated body.
     """
-    pose = PoseEstimator(start, aligner="none", device=device)
+    pose = PoseEstimator(start, device=device)
     keypoints = np.zeros_like(people.keypoints)
     scores = np.zeros(people.visible.shape, np.float32)
     trunk = [

@@ -1,10 +1,10 @@
-"""Training samples of the pose network and the aligner: crops of people at any angle and scale."""
+"""Training samples of pose models: crops of people at any angle and scale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ...pose_extract.layout import COCO_17
-from .labelled_frames import LabelledFrames
-from .warp import SEEN_SCORE, rotation_matrices, sample_images
+from ..distill.labelled_frames import LabelledFrames
+from ..distill.warp import SEEN_SCORE, rotation_matrices, sample_images
 
 # A person reaches beyond the seen keypoints by this share of their longer side, and half of a body
 # is cropped from this number of seen keypoints on. No benchmark chose them.
@@ -30,7 +30,7 @@ _ARMS = (
 
 @dataclass(frozen=True)
 class PoseSampling:
-    """How people are cropped for the pose network and the aligner.
+    """How people are cropped for a pose model.
 
     Attributes:
         rotated_prob: Chance of a crop at any angle, 0 to 360 degrees.
@@ -53,11 +53,6 @@ class PoseSampling:
     flip_prob: float = 0.5
     padding: float = 1.25
 
-    RENAMED: ClassVar[dict[str, str]] = {
-        "turned_prob": "rotated_prob",
-        "half_prob": "half_body_prob",
-    }
-
 
 @dataclass(frozen=True, eq=False)
 class _Crop:
@@ -67,14 +62,12 @@ class _Crop:
         matrices: (N, 2, 2); pixel p of a crop is pixel ``matrix @ p + offset`` of the image.
         offsets: (N, 2).
         pixels: (N,) pixels of the image per pixel of the crop.
-        angles: (N,) degrees by which the crop's axes are rotated in the image, clockwise.
         is_flipped: (N,) which crops are flipped horizontally.
     """
 
     matrices: Tensor
     offsets: Tensor
     pixels: Tensor
-    angles: Tensor
     is_flipped: Tensor
 
     def to_crop(self, points: Tensor) -> Tensor:
@@ -135,7 +128,7 @@ def _crop_around(
 
 
 class PoseSamples:
-    """Crops of people for the pose network and the aligner.
+    """Crops of people for a pose model.
 
     Args:
         labelled: Frames and people.
@@ -222,43 +215,6 @@ class PoseSamples:
             values[crop.is_flipped] = values[crop.is_flipped][:, self._flip_inds]
         return images, local, peaks, weights
 
-    def aligner_batch(
-        self,
-        inds: Tensor,
-        side: int,
-        sampling: PoseSampling,
-        generator: torch.Generator,
-        degrees: float | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return a batch for the aligner.
-
-        Args:
-            inds: (N,) int64 rows of the people.
-            side: Side of the crops in pixels.
-            sampling: How people are cropped.
-            generator: Source of randomness.
-            degrees: As of :meth:`batch`.
-
-        Returns:
-            Crops (N, 3, side, side) float32 in units of 0 to 255, and where the bodies lie in them,
-            (N, 6), see ``AlignerNet``; NaN for a body whose axis is unknown.
-        """
-        inds = inds.to(self.images.device)
-        crop = self._crop(inds, (side, side), sampling, generator, degrees)
-        images = sample_images(self.images[inds], crop.matrices, crop.offsets, (side, side))
-        axes = self.axes[inds]
-        rotation = rotation_matrices(axes)
-        whole = torch.zeros(len(inds), dtype=torch.bool, device=inds.device)
-        low, high = self._extents(inds, rotation.nan_to_num(), whole, whole)
-        middles = (rotation @ ((low + high) / 2)[..., None]).transpose(1, 2)
-        where = (crop.to_crop(middles)[:, 0] - (side - 1) / 2) / side
-        sizes = torch.log((high - low) / (crop.pixels[:, None] * side))
-        angles = torch.where(crop.is_flipped, crop.angles - axes, axes - crop.angles)
-        radians = torch.deg2rad(angles)
-        direction = torch.stack([torch.cos(radians), torch.sin(radians)], -1)
-        # Zero times an unknown axis is NaN.
-        return images, torch.cat([direction, where, sizes + 0 * axes[:, None]], -1)
-
     def _crop(
         self,
         inds: Tensor,
@@ -295,7 +251,7 @@ class PoseSamples:
         matrices = rotation * (pixels[:, None] * flip)[:, None]
         center = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=device)
         offsets = (rotation @ middle[..., None])[..., 0] - (matrices @ center)
-        return _Crop(matrices, offsets, pixels, angles, is_flipped)
+        return _Crop(matrices, offsets, pixels, is_flipped)
 
     def _draw_angles(
         self, inds: Tensor, sampling: PoseSampling, generator: torch.Generator
