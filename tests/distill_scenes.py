@@ -1,18 +1,21 @@
-"""Scenes of distillation: drawn people with known keypoints, and small trainings."""
+"""Scenes of distillation: drawn people with known keypoints, small trainings, and a teacher."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+import onnx
+import torch
 
 from skelact.pipeline.config import load_config
+from skelact.pipeline.distill.detector_features import _convolutions_in_order
 from skelact.pipeline.distill.labelled_frames import LabelBuilder
 from skelact.pipeline.distill.modules import DistillConfig
+from skelact.pose_extract.nets.rtmdet import RTMDetNano
+from skelact.pose_extract.nets.shapes import RTMDetShape
 
-TINY = (
-    "network.width=4", "network.blocks=1", "network.modules=[1,1,1]", "network.bottleneck=4",
-    "optim.epochs=2", "optim.warmup_epochs=0", "optim.batch_size=4",
-)  # fmt: skip
+# Constant, so that a training of one epoch is the beginning of one of two.
+TINY = ("input_wh=[64,64]", "optim.epochs=2", "optim.batch_size=4", "optim.schedule=constant")
 # A body in a box of 60 x 120 whose keypoints all differ.
 _rng = np.random.default_rng(0)
 BODY = np.stack([_rng.uniform(5, 55, 17), np.linspace(5, 115, 17)], 1).astype(np.float32)
@@ -41,6 +44,24 @@ def labelled_frames(count=3):
         ignored = np.array([[100, 100, 130, 150]], np.float32)
         builder.add(f"clip_{i}.mp4#{i}", frame_with(one, two), [one, two], ignored)
     return builder.build()
+
+
+def write_teacher(path):
+    """Write RTMDet-nano with random weights as the published file has them, and return the path.
+
+    The graph holds the convolutions alone, in order: nothing else of it is read.
+    """
+    torch.manual_seed(0)
+    nodes, stored = [], []
+    for number, (_, conv) in enumerate(_convolutions_in_order(RTMDetNano(RTMDetShape()).eval())):
+        kernel = torch.nn.init.kaiming_normal_(conv.weight.detach())
+        bias = torch.zeros(len(kernel)) if conv.bias is None else conv.bias.detach()
+        names = [f"{number}.weight", f"{number}.bias"]
+        for name, value in zip(names, (kernel, bias)):
+            stored.append(onnx.numpy_helper.from_array(value.numpy(), name))
+        nodes.append(onnx.helper.make_node("Conv", [f"{number}", *names], [f"{number + 1}"]))
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "t", [], [], stored)), path)
+    return path
 
 
 def load(name, *overrides):

@@ -37,6 +37,15 @@ def test_a_teacher_s_classification_features_rotate_with_the_image():
     assert max(rotated_feature_losses(teacher, teacher, torch.zeros(1)).values()) < 1e-6
 
 
+def test_a_channel_that_hardly_varies_counts_less():
+    # Variances of 1 and 0; their mean times .05 is added to each.
+    teacher = {"stem.0": torch.tensor([[[[-1.0, 1.0]], [[0.0, 0.0]]]])}
+    off = {"stem.0": teacher["stem.0"] + torch.tensor([[[[0.0]], [[0.1]]]])}
+    flat = {"stem.0": torch.zeros(1, 2, 1, 2)}
+    assert block_losses(flat, teacher)["stem.0"].item() == pytest.approx(1 / 1.025 / 2)
+    assert block_losses(off, teacher)["stem.0"].item() == pytest.approx(0.01 / 0.025 / 2, rel=1e-4)
+
+
 def other_onnx(folder):
     kernel = onnx.numpy_helper.from_array(np.zeros((4, 3, 1, 1), np.float32), "kernel")
     node = onnx.helper.make_node("Conv", ["input", "kernel"], ["out"])

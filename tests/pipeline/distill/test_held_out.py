@@ -1,4 +1,4 @@
-"""Networks are measured on held-out sources."""
+"""Detectors are measured on held-out sources."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from skelact.pipeline.distill.labelled_frames import LabelBuilder
 from skelact.pipeline.distill.train import split_sources
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
+from skelact.pose_extract.weights.download import find_weights
 
 
-def test_distilled_networks_and_teachers_are_measured_on_held_out_sources(shared, tmp_path):
+def test_distilled_detectors_and_teachers_are_measured_on_held_out_sources(shared, tmp_path):
     image = cv2.imread(str(sorted((shared / "data/pose_gt/coco").glob("**/*.jpg"))[0]))[..., ::-1]
     found = build_detector("rtmdet-nano", device="cpu").detect(
         FrameBatch(image[None].copy(), np.zeros(1, np.int64), np.zeros(1)), "a"
@@ -32,22 +33,21 @@ def test_distilled_networks_and_teachers_are_measured_on_held_out_sources(shared
     for name in names:
         builder.add(name, image, people, np.zeros((0, 4), np.float32))
     builder.build().save(tmp_path / "labels" / "a.npz")
-    networks = {
-        "rtmdet-nano": "recall", "skelact-detector-320": "recall",
-        "litehrnet18-coco-128x96": "oks", "skelact-aligner-96": "axis",
-    }  # fmt: skip
     labels, out = str(tmp_path / "labels"), str(tmp_path / "a.json")
+    names = ["rtmdet-nano", "skelact-detector-320"]
     options = ["--labels", labels, "--json", out]
-    result = CliRunner().invoke(main, ["distill", "measure", *networks, *options])
+    result = CliRunner().invoke(main, ["distill", "measure", *names, *options])
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "a.json").read_text())
-    for name, figure in networks.items():
-        values = [
-            figures[name][f"{figure}_{where}"] for where in ("upright", "all_angles", "least")
-        ]
-        assert 0 <= values[2] <= values[1] <= 1
-        if figure == "recall":  # the labels are what RTMDet-nano finds
-            assert values[0] == 1
-    result = CliRunner().invoke(main, ["distill", "measure", "no-such-net", "--labels", labels])
-    assert result.exit_code == 1
-    assert "expected an exported bundle's .json, or one of rtmdet-nano" in result.output
+    assert set(figures) == set(names)
+    for found in figures.values():
+        assert 0 <= found["recall_least"] <= found["recall_all_angles"] <= 1
+        assert found["recall_upright"] == 1  # the labels are what RTMDet-nano finds
+    for name, message in (
+        ("no-such-net", "expected an exported bundle's .json, or one of rtmdet-nano, skelact-"),
+        ("litehrnet18-coco-128x96", "no detector called 'litehrnet18-coco-128x96'"),
+        (find_weights("skelact-litehrnet18-256x192"), "expected a network of kind 'detector'"),
+    ):
+        result = CliRunner().invoke(main, ["distill", "measure", str(name), "--labels", labels])
+        assert result.exit_code == 1
+        assert message in result.output

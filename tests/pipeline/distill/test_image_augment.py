@@ -38,5 +38,5 @@ def test_images_are_augmented_within_their_range_and_by_their_seed():
 @pytest.mark.parametrize(("old", "new"), ImageAugmentConfig.RENAMED.items())
 def test_renamed_keys_of_image_augmentation_name_the_new_ones(old, new):
     with pytest.raises(SkelactError, match=f"'{old}' is now called '{new}'"):
-        load("aligner", f"images.{old}=0.1")
-    assert getattr(load("aligner", f"images.{new}=1").images, new) == 1
+        load("detector_rtmdet", f"images.{old}=0.1")
+    assert getattr(load("detector_rtmdet", f"images.{new}=1").images, new) == 1

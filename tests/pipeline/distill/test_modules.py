@@ -1,36 +1,37 @@
-"""What the distilled networks are shown while they learn."""
+"""What a distilled detector is shown while it learns, and its settings."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from distill_scenes import TINY, labelled_frames, load
+from distill_scenes import TINY, labelled_frames, load, write_teacher
 
 from skelact import SkelactError
 from skelact.pipeline.config import shipped_configs
 from skelact.pipeline.distill.detector_samples import DetectorSamples
-from skelact.pipeline.distill.modules import AlignerTraining, DetectorDistillation
-from skelact.pipeline.distill.pose_samples import PoseSamples
+from skelact.pipeline.distill.modules import DetectorDistillation
 
 
-def test_normalisation_keeps_its_statistics_after_its_epochs():
-    config = load("aligner", *TINY, "input_wh=[32,32]", "norm_epochs=1")
-    training = AlignerTraining(PoseSamples(labelled_frames()), config).train()
+def test_normalisation_keeps_its_statistics_after_its_epochs(tmp_path):
+    teacher = write_teacher(tmp_path / "teacher.onnx")
+    config = load("detector_rtmdet", *TINY, f"teacher={teacher}", "norm_epochs=1")
+    training = DetectorDistillation(DetectorSamples(labelled_frames(), side=64), config).train()
     means = [value for name, value in training.net.named_buffers() if name.endswith("running_mean")]
 
     def step(epoch):
         before = [value.clone() for value in means]
         training.set_step(0, epoch, 0)
-        training([0, 1, 2, 3])
+        training([0, 1, 2])
         return sum(not torch.equal(*pair) for pair in zip(before, means))
 
     assert step(0) == len(means)
     assert step(1) == 0
 
 
-def test_the_teacher_sees_upright_people(shared):
+def test_the_teacher_sees_upright_people(tmp_path):
+    teacher = write_teacher(tmp_path / "teacher.onnx")
     config = load("detector_rtmdet", "input_wh=[64,64]", "detector.rotated_prob=1.0",
-                  "blockwise_epochs=1")  # fmt: skip
+                  "blockwise_epochs=1", f"teacher={teacher}")  # fmt: skip
     training = DetectorDistillation(DetectorSamples(labelled_frames(), side=64), config)
     chances, given = [], training.store.batch
 
@@ -49,16 +50,12 @@ def test_the_teacher_sees_upright_people(shared):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("aligner", "init_share=0.5", "'init_share' is now called 'ensemble_weight'"),
+        ("detector_rtmdet", "init_share=0.5", "'init_share' is now called 'ensemble_weight'"),
         ("detector_rtmdet", "apart_epochs=1", "'apart_epochs' is now called 'blockwise_epochs'"),
-        ("aligner", "pictures.color=0.1", "'pictures' is now called 'images'"),
+        ("detector_rtmdet", "pictures.color=0.1", "'pictures' is now called 'images'"),
         ("detector_rtmdet", "finder.side=64", "'finder' is now called 'detector'"),
-        ("aligner", "pose.turned_prob=0.1", "pose: the key 'turned_prob' is now .*'rotated_prob'"),
-        ("aligner", "teacher=rtmdet-nano", "teacher: an aligner learns from labels alone"),
-        ("aligner", "kind=pose", "teacher: kind 'pose' needs one, such as litehrnet18"),
-        ("aligner", "kind=finder", "kind: expected one of pose, detector, aligner, got 'finder'"),
+        ("detector_rtmdet", "pose.scale=0.1", "unknown key 'pose'"),
         ("finder_rtmdet_whole", "", "superseded by 'detector_rtmdet_whole'"),
-        ("pose_128x96", "", "superseded by 'pose_lite_256x192'"),
     ],
 )
 def test_a_setting_of_an_earlier_version_is_an_error_that_names_the_new_one(name, change, message):
@@ -66,11 +63,16 @@ def test_a_setting_of_an_earlier_version_is_an_error_that_names_the_new_one(name
         load(name, *filter(None, [change]))
 
 
+@pytest.mark.parametrize("name", ["aligner", "pose_lite_256x192", "pose_128x96"])
+def test_a_pose_model_is_trained_elsewhere(name):
+    with pytest.raises(
+        SkelactError, match=f"'{name}' is gone: pose models .* `skelact train-pose`"
+    ):
+        load(name)
+
+
 def test_every_shipped_config_of_distillation_loads():
     names = shipped_configs("distill")
-    assert set(names) == {
-        "aligner", "detector_rtmdet", "detector_rtmdet_whole", "pose_lite_256x192",
-        "pose_lite_256x192_whole",
-    }  # fmt: skip
+    assert set(names) == {"detector_rtmdet", "detector_rtmdet_whole"}
     for name in names:
-        assert load(name).kind == name.partition("_")[0]
+        assert load(name).teacher == "rtmdet-nano"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
-from distill_scenes import labelled_frames, load
+from distill_scenes import labelled_frames
 
-from skelact import SkelactError
-from skelact.pipeline.distill.pose_samples import PoseSamples, PoseSampling, known_axes
-from skelact.pose_extract.common.geometry import rotate_points
+from skelact.pipeline.pose_training.pose_samples import PoseSamples, PoseSampling, known_axes
 from skelact.pose_extract.layout import COCO_17
 
 
@@ -48,31 +45,6 @@ def test_a_fixed_angle_rotates_every_crop_and_changes_nothing_else():
     assert torch.allclose(around - rotated[0], upright[0], atol=0.5)
 
 
-def test_the_aligner_learns_how_bodies_lie_in_its_crops():
-    samples = PoseSamples(labelled_frames(), [0, 1, 2])
-    assert (samples.axes.abs() < 90).all()
-    inds = torch.arange(60) % 3
-    sampling = PoseSampling(rotated_prob=1.0, half_body_prob=0.0)
-
-    def generator():
-        return torch.Generator().manual_seed(5)
-
-    images, target = samples.aligner_batch(inds, 96, sampling, generator())
-    same_images, keypoints, _, _ = samples.batch(inds, (96, 96), sampling, generator())
-    assert torch.equal(images, same_images)
-    angles = torch.rad2deg(torch.atan2(target[:, 1], target[:, 0])).numpy()
-    assert len(set((angles // 90).tolist())) == 4
-    # The keypoints' own axis is the angle; rotated back by it, they fill the middle and the size.
-    axes = known_axes(keypoints.numpy(), np.ones((60, 17)))
-    assert np.abs((axes - angles + 180) % 360 - 180).max() < 0.1
-    middles = 95 / 2 + 96 * target[:, 2:4].numpy()
-    upright = rotate_points(keypoints.numpy() - middles[:, None], -angles[:, None])
-    sizes = 96 * np.exp(target[:, None, 4:].numpy())
-    reach = np.abs(upright) / (sizes / 2)
-    assert reach.max() < 1
-    assert reach.max(axis=(1, 2)).min() > 0.85
-
-
 def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
     names = COCO_17.keypoint_names
     keypoints = np.zeros((3, 17, 2), np.float32)
@@ -85,10 +57,3 @@ def test_an_axis_is_known_from_the_hips_the_head_or_not_at_all():
     axes = known_axes(keypoints, scores)
     assert (axes[:2] % 360).tolist() == [90, 180]
     assert np.isnan(axes[2])
-
-
-@pytest.mark.parametrize(("old", "new"), PoseSampling.RENAMED.items())
-def test_renamed_keys_of_pose_sampling_name_the_new_ones(old, new):
-    with pytest.raises(SkelactError, match=f"'{old}' is now called '{new}'"):
-        load("pose_lite_256x192", f"pose.{old}=0.1")
-    assert getattr(load("pose_lite_256x192", f"pose.{new}=1").pose, new) == 1

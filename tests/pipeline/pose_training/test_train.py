@@ -21,7 +21,7 @@ from skelact.pose_extract.nets.mmpose_adapter import build_pose_model
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.weights.bundle import read_bundle
 
-START = "skelact-pose-256x192"
+START = "skelact-litehrnet18-256x192"
 # A person who stands, by the heights and the half widths of the joints from the nose down.
 HEIGHTS = [20, 18, 18, 19, 19, 30, 30, 45, 45, 58, 58, 60, 60, 80, 80, 98, 98]
 HALF_WIDTHS = [0, 2, -2, 4, -4, 9, -9, 12, -12, 13, -13, 6, -6, 7, -7, 7, -7]
@@ -134,14 +134,15 @@ def test_a_stopped_run_ends_where_an_unbroken_one_ends(annotations, tmp_path):
 def test_people_whose_sides_are_unknown_cost_the_nearer_side(annotations, tmp_path):
     """Without the flag an exchanged label costs more than the label itself."""
     from skelact.pipeline.pose_training import train
-    from skelact.pipeline.pose_training.module import PoseSamples, PoseTraining
+    from skelact.pipeline.pose_training.module import PoseTraining
+    from skelact.pipeline.pose_training.pose_samples import PoseSamples
 
     people = train._chosen_people(make_config(), [annotations])
     nothing = (np.zeros_like(people.keypoints), np.zeros(people.visible.shape, np.float32))
     flip = train.COCO_17.flip_inds()
     exchanged = train.people_as_frames(people, nothing)
     exchanged.keypoints[:] = exchanged.keypoints[:, flip]
-    model, config = PoseEstimator(START, aligner="none").build()
+    model, config = PoseEstimator(START).build()
 
     def loss(frames, unknown):
         samples = PoseSamples(frames, range(4), 320)
