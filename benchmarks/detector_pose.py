@@ -1,4 +1,4 @@
-"""Our own detector and pose model beside their teachers: accuracy at any angle, and cost.
+"""Our own detector and pose model beside what they learned from: accuracy at any angle, and cost.
 
 On annotated COCO people, on whom nothing was trained. Poses are of one crop per person around the
 rotated outline, as stock top-down models see it; a box is a hit from an IoU of .5. Each detector
@@ -87,9 +87,9 @@ def detector_figures(
     "--pose",
     "poses",
     multiple=True,
-    default=("litehrnet18-coco-256x192", "litehrnet18-coco-128x96", "skelact-pose-256x192"),
+    default=("litehrnet18-coco-256x192", "skelact-litehrnet18-256x192"),
     show_default=True,
-    help="Pose models; the first is the peer. NAME+ALIGNER rotates people upright first.",
+    help="Pose models; the first is the peer.",
 )
 @click.option(
     "--detector",
@@ -120,12 +120,7 @@ def main(
     table = Table(title=f"{len(people)} COCO people", title_justify="left")
     for column in ("network", "upright", "mean over 12 angles", "least", "false positives"):
         table.add_column(column)
-    models = {}
-    for name in poses:
-        model, _, aligner = name.partition("+")
-        models[name] = PoseEstimator(
-            model, device="cpu", num_threads=threads, aligner=aligner or "auto"
-        )
+    models = {name: PoseEstimator(name, device="cpu", num_threads=threads) for name in poses}
     for name, pose in models.items():
         figures = pose_figures(people, pose)
         results[name] = {"oks": figures}

@@ -58,7 +58,7 @@ from skelact.pipeline.pose_training.people import AnnotatedPeople, Corrections, 
 from skelact.pose_extract.common.files import atomic_write
 from skelact.pose_extract.pose.estimator import PoseEstimator, Precision
 
-DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-pose-256x192")
+DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-litehrnet18-256x192")
 FLIGHT_SETS = ("lspet", "divers")
 SETS = (*FLIGHT_SETS, *ROTATED_SETS)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,19 +76,15 @@ class PoseOptions:
     batch_size: int
 
     def build(self, name: str) -> PoseEstimator:
-        """Return a pose model that is not loaded yet, by its name, NAME+ALIGNER, or file."""
-        model, aligner = name, ""
-        if not Path(name).exists():
-            model, _, aligner = name.partition("+")
+        """Return a pose model that is not loaded yet, by its name or file."""
         return PoseEstimator(
-            model,
+            name,
             # Models that have weights of their own take no others.
-            checkpoint=self.checkpoint if model.endswith(".py") else None,
+            checkpoint=self.checkpoint if name.endswith(".py") else None,
             trust_config=self.trust_config,
             device=self.device,
             precision=self.precision,
             num_threads=self.threads,
-            aligner=aligner or "auto",
         )
 
 
@@ -277,7 +273,7 @@ def main() -> None:
     multiple=True,
     default=DEFAULT_POSES,
     show_default=True,
-    help="Pose models as of `skelact extract`; NAME+ALIGNER rotates people upright first.",
+    help="Pose models as of `skelact extract`.",
 )
 @click.option(
     "--effort",

@@ -51,7 +51,7 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource
 
-DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-pose-256x192")
+DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-litehrnet18-256x192")
 # A body counts as exchanged if the exchange gives at least this many joints more: one pair is also
 # exchanged by legs that cross.
 MIN_EXCHANGED = 3
@@ -235,13 +235,10 @@ def short_names(poses: Sequence[str]) -> list[str]:
 
 
 def config_of(pose: str, checkpoint: str | None, base: ExtractConfig) -> ExtractConfig:
-    """Return how a pose model, by its name, NAME+ALIGNER or file, is run."""
-    name, aligner = pose, ""
-    if not Path(pose).exists():
-        name, _, aligner = pose.partition("+")
+    """Return how a pose model, by its name or file, is run."""
     # Models that have weights of their own take no others.
-    checkpoint = checkpoint if name.endswith(".py") else None
-    return replace(base, pose=name, pose_checkpoint=checkpoint, aligner=aligner or "auto")
+    checkpoint = checkpoint if pose.endswith(".py") else None
+    return replace(base, pose=pose, pose_checkpoint=checkpoint)
 
 
 def score(
@@ -341,7 +338,7 @@ def _plain(value: Any) -> Any:
     multiple=True,
     default=DEFAULT_POSES,
     show_default=True,
-    help="Pose models as of `skelact extract`; NAME+ALIGNER rotates people upright first.",
+    help="Pose models as of `skelact extract`.",
 )
 @click.option(
     "--effort",

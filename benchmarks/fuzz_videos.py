@@ -444,7 +444,7 @@ def report(verdicts: dict[str, tuple[str, str, int | None]]) -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the files in this folder.")
 @click.option("--extract/--no-extract", "extracting", default=True, help="Also by skelact extract.")
-@click.option("--pose", default="skelact-pose-256x192", show_default=True)
+@click.option("--pose", default="skelact-litehrnet18-256x192", show_default=True)
 @click.option("--answer-truths", "answering", is_flag=True, hidden=True)
 def main(
     count: int, seed: int, keep: Path | None, extracting: bool, pose: str, answering: bool

@@ -4,7 +4,7 @@ Measured joints of the LAAS parkour clips, projected from random sides, and hand
 Action get noise of .05 torso lengths; then stretches of the whole body, of arms and of legs are
 exchanged. A whole body counts as exchanged where exchanging all pairs puts at least 3 more joints
 within .2 torso lengths of their places; arms or legs where they are exchanged and their pairs lie
-more than .2 torso lengths apart. Side margins are drawn as those of skelact-pose-256x192 on 107
+more than .2 torso lengths apart. Side margins are drawn as those of a Lite-HRNet-18 on 107
 people of the Leeds set: .42 +- .22 where left and right are right, .23 +- .22 where they are not.
 The dive is a real one, seen from its side, with a real pose model.
 

@@ -161,11 +161,10 @@ def measure(
     "--youtube", type=click.Path(exists=True, path_type=Path), help="YouTube Pose frames."
 )
 @click.option("--pose", default="litehrnet18-coco-256x192", show_default=True)
-@click.option("--aligner", default="auto", show_default=True, help="As of `skelact extract`.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
-def main(folder: Path, youtube: Path | None, pose: str, aligner: str, out: Path | None) -> None:
+def main(folder: Path, youtube: Path | None, pose: str, out: Path | None) -> None:
     """Measure on the people of FOLDER, which holds COCO's test_coco.json and images."""
-    estimator = PoseEstimator(pose, device="cpu", precision="fp32", aligner=aligner)
+    estimator = PoseEstimator(pose, device="cpu", precision="fp32")
     estimator.load()
     sets = {"OKS": load_coco(folder)}
     if youtube is not None:

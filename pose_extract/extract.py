@@ -22,7 +22,8 @@ from .sources import ClipSource
 from .track.athlete import AthleteTracker
 from .track.path_search import PathConfig
 from .track.smooth import smooth_sequence
-from .weights.download import choose_weights
+from .weights.download import choose_detector
+from .weights.table import DEFAULT_POSE
 
 # Which box is the athlete's is decided over the whole clip: weak ones are kept until then. Chosen
 # with benchmarks/athlete.py: a lower threshold changes nothing.
@@ -47,10 +48,8 @@ class ExtractConfig:
         boxes: File with ground-truth boxes, used in place of the detector.
         det_score_thr: Detections with a lower score are no candidates; None takes 0.08.
         max_det: At most this many candidates per frame, best score first; None takes 15.
-        pose: "auto" (the best on this machine), a name or a file; see ``PoseEstimator``.
+        pose: "auto" (the one that ships), a name or a file; see ``PoseEstimator``.
         pose_checkpoint: Weights for an MMPose config given by path.
-        aligner: Network that gives the orientation of a body before it is cropped: "auto" (ours,
-            with our own pose model), "none", a name or a file.
         flip_test: Average the heatmaps of each crop and its mirror image.
         precision: Arithmetic of the pose model: "auto", "fp32", "bf16" or "fp16".
         num_person: Keep at most this many people, the athlete first; None takes 2, or 16 with
@@ -76,7 +75,6 @@ class ExtractConfig:
     max_det: int | None = None
     pose: str = "auto"
     pose_checkpoint: str | None = None
-    aligner: str = "auto"
     flip_test: bool = False
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     num_person: int | None = None
@@ -293,7 +291,7 @@ def candidate_detector(config: ExtractConfig) -> PersonDetector:
     if not config.is_detecting:
         return build_detector(config.detector, boxes=config.boxes)
     effort = EFFORTS[config.effort]
-    name = choose_weights("detector") if config.detector == "auto" else config.detector
+    name = choose_detector() if config.detector == "auto" else config.detector
     detectors = [
         build_detector(
             name,
@@ -311,12 +309,11 @@ def candidate_detector(config: ExtractConfig) -> PersonDetector:
 
 def _pose_estimator(config: ExtractConfig) -> PoseEstimator:
     return PoseEstimator(
-        choose_weights("pose") if config.pose == "auto" else config.pose,
+        DEFAULT_POSE if config.pose == "auto" else config.pose,
         checkpoint=config.pose_checkpoint,
         device=config.device,
         precision=config.precision,
         flip_test=config.flip_test,
         num_threads=config.num_threads,
-        aligner=config.aligner,
         trust_config=config.trust_config,
     )

@@ -63,6 +63,7 @@ class BrightnessPose:
 
     layout = COCO_17
     device = SimpleNamespace(type="cpu")
+    pixels_per_cell = (1.0, 1.0)
 
     def __init__(self, fail_above=1000):
         self.fail_above = fail_above
@@ -73,10 +74,6 @@ class BrightnessPose:
 
     def load(self):
         pass
-
-    def align(self, frames, bboxes):
-        sizes = bboxes[:, 2:] - bboxes[:, :2]
-        return bboxes[:, :2] + sizes / 2, sizes, np.zeros(len(bboxes), np.float32)
 
     def crop_rotated(self, frame, centers, sizes, angles):
         images = np.broadcast_to(frame[:8, :8], (len(centers), 8, 8, 3)).copy()
@@ -97,3 +94,10 @@ class BrightnessPose:
 
     def predict_with_sides(self, crops):
         return *self.predict(crops), np.zeros((len(crops), 8), np.float32)
+
+    def heatmaps(self, crops):
+        return np.zeros((len(crops), 17, 8, 8), np.float32)
+
+    def decode(self, heatmaps, crops):
+        """Read the crops: the heatmaps hold nothing."""
+        return self.predict_with_sides(crops)

@@ -17,8 +17,7 @@ PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/install.md", "docs/design.md", "docs/extract.md",
     "docs/data.md", "docs/distill.md", "docs/ablations.md", "docs/api.md",
     "models/pretrained/penn_action_video.md",
-    "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_pose_256x192.md",
-    "models/pretrained/skelact_aligner_96.md",
+    "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_litehrnet18_256x192.md",
 ]  # fmt: skip
 
 
@@ -34,7 +33,7 @@ def commands(repository):
         for line in code_lines((repository / page).read_text()):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|predict|synth|"
-                r"export|probe|cost|inspect|distill|doctor) .*)$",
+                r"export|probe|cost|inspect|distill|train-pose|doctor) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):

@@ -64,9 +64,9 @@ _POSE_OPTIONS = [
     click.option(
         "--pose",
         metavar="NAME|FILE",
-        help="litehrnet18-coco-256x192, skelact-pose-256x192, an MMPose model name such as "
-        "td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose model of your "
-        "own [the first that is here].",
+        help="skelact-litehrnet18-256x192 [default], litehrnet18-coco-256x192, an MMPose model "
+        "name such as td-hm_hrnet-w32_8xb64-210e_coco-256x192, an MMPose config file, or a pose "
+        "model of your own.",
     ),
     click.option(
         "--pose-checkpoint", metavar="FILE|URL", help="Weights for an MMPose config file."
@@ -76,12 +76,6 @@ _POSE_OPTIONS = [
         is_flag=True,
         default=None,
         help="Run the MMPose config file that --pose names: it is Python code.",
-    ),
-    click.option(
-        "--aligner",
-        metavar="NAME|FILE",
-        help="Finds the orientation of a body before it is cropped: skelact-aligner-96, one of "
-        "your own, or none [auto: with our own pose model].",
     ),
     click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
     click.option(

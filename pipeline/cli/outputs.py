@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 # Options of ``pose_options`` that may name files.
-_FILE_OPTIONS = ("boxes", "detector", "pose", "pose_checkpoint", "aligner")
+_FILE_OPTIONS = ("boxes", "detector", "pose", "pose_checkpoint")
 _BUNDLE_SUFFIXES = (".json", ".safetensors")
 
 

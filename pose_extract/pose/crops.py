@@ -30,7 +30,7 @@ class Crops:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, inds: Sequence[int] | slice) -> Crops:
+    def take(self, inds: Sequence[int] | slice | np.ndarray) -> Crops:
         """Return some of the crops."""
         return Crops(*(getattr(self, field.name)[inds] for field in fields(self)))
 
@@ -74,7 +74,7 @@ def resample_heatmaps(
 
     height, width = heatmaps.shape[2:]
     corners = np.array([[0, 0], [width, 0], [0, height]], np.float32)
-    in_crop = np.tile(corners * np.float32(pixels_per_cell), (len(heatmaps), 1, 1))
+    in_crop = np.tile(corners * np.array(pixels_per_cell, np.float32), (len(heatmaps), 1, 1))
     result = np.empty_like(heatmaps)
     for row, (there, here) in enumerate(zip(source.to_frame(in_crop), target.to_frame(in_crop))):
         to_frame = np.vstack([cv2.getAffineTransform(corners, there), [0, 0, 1]])
@@ -90,6 +90,7 @@ def boxes_to_centers(bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
     As MMPose's GetBBoxCenterScale computes them, before padding.
     """
+    bboxes = np.asarray(bboxes, np.float32)
     centers = (bboxes[:, 2:] + bboxes[:, :2]) * 0.5
     return centers, bboxes[:, 2:] - bboxes[:, :2], np.zeros(len(bboxes), np.float32)
 

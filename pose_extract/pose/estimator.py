@@ -7,7 +7,6 @@ adds: crops of any frames and clips share a batch, and nothing is built anew per
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +20,7 @@ from ..nets.lite_hrnet import LiteHRNet
 from ..nets.mmpose_adapter import build_pose_model, import_mmpose
 from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, read_bundle
 from ..weights.download import fetch_file, fetch_weights, identify_weights
-from ..weights.table import WEIGHTS
+from ..weights.table import WEIGHTS, refuse_renamed
 from .crops import Crops, affine_crops, boxes_to_centers
 from .mmpose_zoo import (
     check_is_trusted,
@@ -35,12 +34,8 @@ from .mmpose_zoo import (
 if TYPE_CHECKING:
     import torch
 
-    from .aligner import Aligner
-
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-_SHIPPED_ALIGNER = "skelact-aligner-96"
 
 
 class PoseEstimator:
@@ -56,12 +51,9 @@ class PoseEstimator:
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: Number format of the pose network: "fp32", "bf16", "fp16", or "auto", which takes
             fp16 on CUDA, bf16 on processors that have it, else fp32. It concerns the pose network
-            alone: an aligner always runs in the format of "auto", and detectors choose their own.
+            alone: detectors choose their own.
         flip_test: Average the heatmaps with those of the mirrored crop.
         num_threads: Threads on the CPU; 0 takes the free cores.
-        aligner: Rotates people upright before the pose network: an ``Aligner``'s name or file,
-            "none", or "auto", which takes the one that ships for exported bundles that were trained
-            on upright people alone.
 
     Raises:
         SkelactError: for a name that is none of these, a config that is not trusted, or one without
@@ -79,20 +71,12 @@ class PoseEstimator:
         precision: Precision = "auto",
         flip_test: bool = False,
         num_threads: int = 0,
-        aligner: str = "auto",
         trust_config: bool = False,
     ) -> None:
         self._name = str(name)
         self._trust_config = trust_config
         self._checkpoint = None if checkpoint is None else str(checkpoint)
         self._check_name()
-        self._aligner: Aligner | None = None
-        if aligner == "auto":
-            aligner = _default_aligner(self._name)
-        if aligner != "none":
-            from .aligner import Aligner
-
-            self._aligner = Aligner(aligner, device, num_threads)
         self._device_name = device
         self._precision = precision
         self._flip_test = flip_test
@@ -100,6 +84,7 @@ class PoseEstimator:
         self._model: Any = None
 
     def _check_name(self) -> None:
+        refuse_renamed(self._name)
         is_named = self._name in WEIGHTS and WEIGHTS[self._name].kind == "pose"
         if self._checkpoint is not None and (is_named or is_bundle(self._name)):
             raise SkelactError(
@@ -128,7 +113,6 @@ class PoseEstimator:
             "weights": self._weights_identity(),
             "precision": self._precision,
             "flip_test": self._flip_test,
-            **({"aligner": self._aligner.identity()} if self._aligner else {}),
         }
 
     def _weights_identity(self) -> str:
@@ -150,8 +134,6 @@ class PoseEstimator:
             return
         import torch
 
-        if self._aligner is not None:
-            self._aligner.load()
         self.device = choose_device(self._device_name)
         torch.set_num_threads(self._num_threads or default_threads())
         model, config = self.build()
@@ -211,30 +193,14 @@ class PoseEstimator:
         fused = fuse_conv_bn(model)
         self._model = fused.to(self.device, memory_format=torch.channels_last)
 
-    def align(
-        self, frames: Sequence[np.ndarray], bboxes: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return centers (N, 2), sizes (N, 2) and rotations (N,) for :meth:`crop_rotated`.
-
-        Without an aligner they are those of the boxes.
-
-        Args:
-            frames: N frames (H, W, 3) uint8 RGB, one per person.
-            bboxes: (N, 4), xyxy in pixels.
-        """
-        bboxes = np.asarray(bboxes, np.float32).reshape(-1, 4)
-        if self._aligner is not None:
-            return self._aligner.align(frames, bboxes)
-        return boxes_to_centers(bboxes)
-
     def crop(self, frame: np.ndarray, bboxes: np.ndarray) -> Crops:
-        """Crop people out of a frame, each with the rotation that :meth:`align` finds.
+        """Crop people out of a frame, upright.
 
         Args:
             frame: (H, W, 3) uint8, RGB.
             bboxes: (N, 4), xyxy in pixels; at least one.
         """
-        return self.crop_rotated(frame, *self.align([frame] * len(bboxes), bboxes))
+        return self.crop_rotated(frame, *boxes_to_centers(bboxes))
 
     def crop_rotated(
         self, frame: np.ndarray, centers: np.ndarray, sizes: np.ndarray, rotations: np.ndarray
@@ -353,18 +319,6 @@ def _side_margins(
     found = at(left, left) + at(right, right)
     margins: np.ndarray = (found - at(left, right) - at(right, left)) / 2
     return margins
-
-
-def _default_aligner(name: str) -> str:
-    """Return the aligner that a pose model is used with by default."""
-    path = Path(name)
-    if name in WEIGHTS and is_bundle(WEIGHTS[name].filename):
-        path = fetch_weights(name)
-    elif not is_bundle(name):
-        return "none"
-    training = read_bundle(path, "pose").config.get("pose", {})
-    # The chance of a rotated crop in training.
-    return "none" if training.get("rotated_prob", 1.0) > 0 else _SHIPPED_ALIGNER
 
 
 def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,10 +1,9 @@
 """Poses of people at any orientation, by rotated crops.
 
 A pose model trained on upright people fails on rotated ones: at 180 degrees its OKS falls from .89
-to .30 (``benchmarks/rotation.py``). So crops of a person are tried at quarter rotations, from
-upright or from the axis that an aligner gives, the one with the highest mean heatmap peak is taken,
-the person is cropped once more along the axis of the body found in it, and the heatmaps of the two
-crops are averaged.
+to .30 (``benchmarks/rotation.py``). So crops of a person are tried at quarter rotations, the
+one with the highest mean heatmap peak is taken, the person is cropped once more along the axis of
+the body found in it, and the heatmaps of the two crops are averaged.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..common.geometry import body_angles, rotate_points
-from .crops import Crops, resample_heatmaps
+from .crops import Crops, boxes_to_centers, resample_heatmaps
 from .estimator import PoseEstimator
 
 # A body reaches beyond its keypoints by about this share of their extent, at each side; used to
@@ -77,8 +76,8 @@ def estimate_oriented(
     """
     config = config or OrientationConfig()
     crops = _RotatedCrops(pose, frames, batch_size)
-    centers, sizes, first = pose.align(frames, bboxes)
-    best = crops.look(np.arange(len(frames)), centers, sizes, first)
+    centers, sizes, upright = boxes_to_centers(bboxes)
+    best = crops.look(np.arange(len(frames)), centers, sizes, upright)
     view_scores = _view_scores(best.keypoints, best.scores, bboxes, config)
     tried = rejected = np.flatnonzero(best.scores.mean(axis=1) < config.view_thr)
     # Upside down is the likeliest orientation of a person who is not upright.
@@ -86,7 +85,7 @@ def estimate_oriented(
         if not len(rejected):
             break
         across = sizes[rejected, ::-1] if quarter % 2 else sizes[rejected]
-        rotated = first[rejected] + np.float32(90.0 * quarter)
+        rotated = np.full(len(rejected), 90.0 * quarter, np.float32)
         found = crops.look(rejected, centers[rejected], across, rotated)
         found_view_scores = _view_scores(found.keypoints, found.scores, bboxes[rejected], config)
         better = found_view_scores > view_scores[rejected]

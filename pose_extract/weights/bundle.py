@@ -1,7 +1,7 @@
 """Model files: NAME.safetensors with the weights and NAME.json with everything else.
 
-All our networks are written and read here: exported bundles (detector, pose model, aligner), and
-the checkpoints of classifiers and masked autoencoders. The JSON names the hash of its weights, so
+All our networks are written and read here: exported bundles (detector, pose model), and the
+checkpoints of classifiers and masked autoencoders. The JSON names the hash of its weights, so
 that two files which do not belong together are noticed. Nothing is executed when they are read.
 """
 
@@ -20,7 +20,7 @@ from ..common.files import atomic_write, sha256_of
 from ..common.plain import build_config, parse_json, read_text, shown
 from ..common.text import one_line
 from ..nets.lite_hrnet import LiteHRNet
-from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, NetworkShape, RTMDetShape, SlimHRNet
+from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, NetworkShape, RTMDetShape
 from .table import WeightsError
 
 if TYPE_CHECKING:
@@ -34,15 +34,16 @@ FORMAT_VERSION = 2
 # batch normalisation stay exact, they are few and variances may be tiny.
 Half = Literal["none", "kernels", "all"]
 
-BundleKind = Literal["pose", "detector", "aligner"]
+BundleKind = Literal["pose", "detector"]
 
 M = TypeVar("M")
 
 _SHAPES: dict[str, type[NetworkShape]] = {
     "rtmdet": RTMDetShape,
     "lite_hrnet": LiteHRNet,
-    "slim_hrnet": SlimHRNet,
 }
+# Kinds and networks of bundles that earlier versions ran.
+_RUN_NO_MORE = ("aligner", "slim_hrnet")
 # Sides of a network's input in pixels: the coarsest stride of the detector, and more than any
 # published pose model or detector takes.
 _LEAST_SIDE, _MOST_SIDE = 32, 2048
@@ -164,10 +165,9 @@ class BundleMeta:
     """What an exported bundle's JSON says.
 
     Attributes:
-        kind: "pose", "detector" or "aligner".
+        kind: "pose" or "detector".
         input_wh: Width and height of the input.
-        network: Shape of the network; in the JSON with its ``type``: "rtmdet", "lite_hrnet" or
-            "slim_hrnet".
+        network: Shape of the network; in the JSON with its ``type``: "rtmdet" or "lite_hrnet".
         config: The whole resolved training config.
         data: What it was trained on: frames, people, teachers.
         seed: Seed of the run.
@@ -193,14 +193,6 @@ class BundleMeta:
             raise ValueError(
                 f"input_wh: expected sides of {_LEAST_SIDE} to {_MOST_SIDE}, got {self.input_wh}"
             )
-        # What is read of the config when the network runs; the rest is a record.
-        training = self.config.get("pose", {})
-        if not isinstance(training, Mapping):
-            raise ValueError(f"config.pose: expected a mapping, got {shown(training)}")
-        for name in ("rotated_prob", "padding"):
-            value = training.get(name, 1.0)
-            if type(value) not in (int, float) or not 0 <= value <= 10:
-                raise ValueError(f"config.pose.{name}: expected 0 to 10, got {shown(value)}")
 
     def shape(self, *expected: type) -> Any:
         """Return the network's shape.
@@ -210,10 +202,7 @@ class BundleMeta:
         """
         if not isinstance(self.network, expected):
             names = " or ".join(cls.__name__ for cls in expected)
-            raise WeightsError(
-                f"a {self.kind}: expected {names}, got {self.network}, which this version does not "
-                "run; train another with `skelact distill train`"
-            )
+            raise WeightsError(f"a {self.kind}: expected {names}, got {self.network}")
         return self.network
 
 
@@ -253,6 +242,9 @@ def read_bundle(path: str | Path, kind: BundleKind | None = None) -> BundleMeta:
         values = _upgrade(values)
         network = dict(values["network"])
         kind_of_network = network.pop("type")
+        for found in (values["kind"], kind_of_network):
+            if found in _RUN_NO_MORE:
+                raise WeightsError(f"{info}: this version no longer runs {found!r} networks")
         if kind_of_network not in _SHAPES:
             raise SkelactError(
                 f"network: expected {', '.join(_SHAPES)}, got {shown(kind_of_network)}"
@@ -278,20 +270,9 @@ def _upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
         network = {"type": "lite_hrnet", "depth": network["lite_depth"]}
     else:
         network = {"type": "slim_hrnet", **network}
-
     kind = "detector" if values["kind"] == "finder" else values["kind"]
-    # The record of the training stays as it was written, but for the one setting that is read.
-    config = dict(values.get("config", {}))
-    if "turned_prob" in config.get("pose", {}):
-        pose = dict(config["pose"])
-        config["pose"] = {"rotated_prob": pose.pop("turned_prob"), **pose}
-    return {
-        **values,
-        "kind": kind,
-        "network": network,
-        "config": config,
-        "format_version": FORMAT_VERSION,
-    }
+    # The record of the training stays as it was written.
+    return {**values, "kind": kind, "network": network, "format_version": FORMAT_VERSION}
 
 
 class BundleNetwork:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ... import SkelactError
 from ..common.files import PACKAGE_FOLDER, atomic_write, cache_folder, sha256_of, shared_folder
@@ -106,19 +106,18 @@ def identify_weights(name: str) -> str:
     return name if is_url(name) else sha256_of(fetch_file(name))
 
 
-def choose_weights(kind: Literal["detector", "pose"]) -> str:
-    """Return the name of the best weights of a kind on this machine: the table has them in order.
+def choose_detector() -> str:
+    """Return the name of the best detector on this machine: the table has them in order.
 
-    Those that ship in the package come last and are always there; a warning says when they are
+    The one that ships in the package comes last and is always there; a warning says when it is
     taken.
     """
-    known = [file.name for file in WEIGHTS.values() if file.kind == kind]
+    known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
     chosen = next((name for name in known if locate_weights(name)), known[0])
     if chosen == known[-1]:
         _LOG.warning(
-            "%s %s is not on this machine: %s takes its place and is less accurate; "
+            "detector %s is not on this machine: %s takes its place and is less accurate; "
             "`skelact doctor` says what to do",
-            kind,
             known[0],
             chosen,
         )

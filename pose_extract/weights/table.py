@@ -18,7 +18,7 @@ class WeightFile:
 
     Attributes:
         name: What it is called on the command line.
-        kind: "detector", "pose" or "aligner".
+        kind: "detector" or "pose".
         filename: Name of the file wherever it lies.
         what: What it is, in a line.
         licence: Under which terms it may be used.
@@ -29,7 +29,7 @@ class WeightFile:
     """
 
     name: str
-    kind: Literal["detector", "pose", "aligner"]
+    kind: Literal["detector", "pose"]
     filename: str
     what: str
     licence: str
@@ -86,7 +86,17 @@ _FILES = (
         num_bytes=6013213,
         sha256="2442915cfe3349a52fe8016c9176907cf590ca146c065ad249a93783f26cf0c9",
     ),
-    # Our own ship in the package; they come last of their kind.
+    # Our own ship in the package.
+    WeightFile(
+        name="skelact-litehrnet18-256x192",
+        kind="pose",
+        filename="skelact_litehrnet18_256x192.safetensors",
+        what=f"{_LITE_HRNET}, 256x192, for athletes in the air",
+        licence="Apache-2.0",
+        source="skelact, litehrnet18-coco-256x192 fine-tuned on Leeds Sports Pose Extended",
+        num_bytes=3041532,
+        sha256="fcf936d87419ac2e543f40e8e473db6bf7de257171db889cb76784710206b154",
+    ),
     WeightFile(
         name="skelact-detector-320",
         kind="detector",
@@ -97,39 +107,27 @@ _FILES = (
         num_bytes=2157340,
         sha256="03cd3d8a48b1c480b4af356638a5b676a12da356b1e616f8db6f73736d5e0040",
     ),
-    WeightFile(
-        name="skelact-pose-256x192",
-        kind="pose",
-        filename="skelact_pose_256x192.safetensors",
-        what="Lite-HRNet-18, COCO-17 pose model, 256x192, 1.3 M parameters",
-        licence="Apache-2.0",
-        source="skelact, distilled from litehrnet18-coco-256x192",
-        num_bytes=3041532,
-        sha256="377b5a85a239392265af262ce974076c27480ae59f117c7f9eecd0eafc5be834",
-    ),
-    WeightFile(
-        name="skelact-aligner-96",
-        kind="aligner",
-        filename="skelact_aligner_96.safetensors",
-        what="rotates people upright for a pose model, 96x96, 0.25 M parameters",
-        licence="Apache-2.0",
-        source="skelact, trained on labels of litehrnet18-coco-256x192 and -b",
-        num_bytes=561696,
-        sha256="8546fe3042df480fa01491c527bc4d995b3830b20642d2d6bca4f88afb56d5ec",
-    ),
 )
 
 
 WEIGHTS = {file.name: file for file in _FILES}
 
-_RENAMED = {"skelact-finder-320": "skelact-detector-320"}
+# The pose model where none is chosen; it ships in the package.
+DEFAULT_POSE = "skelact-litehrnet18-256x192"
+
+# Names of earlier versions, and what an error says of them.
+_EARLIER = {
+    "skelact-finder-320": "are now called 'skelact-detector-320'",
+    "skelact-pose-256x192": f"no longer ship: {DEFAULT_POSE!r} takes their place",
+    "skelact-aligner-96": f"no longer ship: {DEFAULT_POSE!r} needs no aligner",
+}
 
 
 def refuse_renamed(name: str) -> None:
     """Check that a name on the command line is none that weights had in earlier versions.
 
     Raises:
-        WeightsError: if it is; it names the new one.
+        WeightsError: if it is; it says what takes their place.
     """
-    if name in _RENAMED:
-        raise WeightsError(f"the weights {name!r} are now called {_RENAMED[name]!r}")
+    if name in _EARLIER:
+        raise WeightsError(f"the weights {name!r} {_EARLIER[name]}")

@@ -17,9 +17,9 @@ from skelact.pose_extract.common.device import choose_device, fastest_dtype
 from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.extract import ExtractConfig, Extractor
-from skelact.pose_extract.pose.aligner import Aligner
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.sources import ClipSource
+from skelact.pose_extract.weights.table import DEFAULT_POSE
 
 DEVICE = "cuda"
 NUM_FRAMES = 4
@@ -70,7 +70,7 @@ def test_poses_are_those_of_the_cpu(batch, people, precision, pixels, score):
 
     def run(device):
         estimator = PoseEstimator(
-            "skelact-pose-256x192",
+            DEFAULT_POSE,
             device=device,
             precision="fp32" if device == "cpu" else precision,
         )
@@ -98,20 +98,6 @@ def test_detections_are_those_of_the_cpu(batch):
         moved = here.bboxes[order] - there.bboxes[order_there]
         assert np.abs(moved).max() < 2  # pixels of a frame; arithmetic on both sides may be 16 bit
         assert np.abs(here.scores[order] - there.scores[order_there]).max() < 0.02
-
-
-@pytest.mark.cuda
-def test_orientations_are_those_of_the_cpu(batch, people):
-    frames = [frame for frame, boxes in zip(batch.frames, people) for _ in boxes]
-
-    def run(device):
-        return Aligner("skelact-aligner-96", device=device).align(frames, np.concatenate(people))
-
-    (middles, sizes, angles), (middles_there, sizes_there, angles_there) = on_both(run)
-    assert np.abs((angles - angles_there + 180) % 360 - 180).max() < 3  # degrees
-    reach = sizes.max(axis=1, keepdims=True)
-    assert np.abs((middles - middles_there) / reach).max() < 0.03
-    assert np.abs((sizes - sizes_there) / reach).max() < 0.03
 
 
 @pytest.mark.cuda
@@ -179,7 +165,7 @@ def test_skeletons_are_those_of_the_cpu(shared, effort):
         config = ExtractConfig(
             effort=effort,
             detector="skelact-detector-320",
-            pose="skelact-pose-256x192",
+            pose=DEFAULT_POSE,
             precision="fp32",
             device=device,
         )

@@ -8,7 +8,10 @@ from skelact import SkelactError
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.effort import EFFORTS, EffortConfig, effort_table
 from skelact.pose_extract.extract import ExtractConfig, Extractor, candidate_detector
+from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.sources import ClipSource
+from skelact.pose_extract.weights.download import locate_weights
+from skelact.pose_extract.weights.table import DEFAULT_POSE
 
 
 def run(clips, detector=None, pose=None, **config):
@@ -206,24 +209,28 @@ def test_options_that_would_do_nothing_are_refused(options, message):
 
 def test_weights_of_a_network_that_has_its_own_are_refused():
     with pytest.raises(SkelactError, match="expected no --pose-checkpoint"):
-        Extractor(ExtractConfig(pose="skelact-pose-256x192", pose_checkpoint="other.pth"))
+        Extractor(ExtractConfig(pose=DEFAULT_POSE, pose_checkpoint="other.pth"))
 
 
 def test_networks_may_be_paths(repository):
     folder = repository / "models" / "pretrained"
     config = ExtractConfig(
         detector=folder / "skelact_detector_320.json",
-        pose=folder / "skelact_pose_256x192.json",
-        aligner=folder / "skelact_aligner_96.json",
+        pose=folder / "skelact_litehrnet18_256x192.json",
     )
     assert config.detector == str(folder / "skelact_detector_320.json")
     identity = Extractor(config).identity()
-    named = Extractor(
-        ExtractConfig(detector="skelact-detector-320", pose="skelact-pose-256x192")
-    ).identity()
+    named = Extractor(ExtractConfig(detector="skelact-detector-320", pose=DEFAULT_POSE)).identity()
     ours, theirs = (i["detector"]["detectors"][0]["sha256"] for i in (identity, named))
     assert ours == theirs
-    assert identity["pose"]["aligner"]["sha256"] == named["pose"]["aligner"]["sha256"]
+    assert identity["pose"]["weights"] == named["pose"]["weights"]
+
+
+def test_the_pose_model_that_ships_is_the_default_also_where_others_are(shared, caplog):
+    assert locate_weights("litehrnet18-coco-256x192")
+    chosen = Extractor(ExtractConfig(detector="skelact-detector-320")).identity()["pose"]
+    assert chosen == PoseEstimator("skelact-litehrnet18-256x192").identity()
+    assert not caplog.text
 
 
 def test_thresholds_of_candidates_reach_the_detector():

@@ -203,7 +203,7 @@ def test_the_error_has_the_command_that_installs_what_is_missing(names, said):
         ["extract", "clip.mp4", "--out", "out"],
         ["distill", "label", ".", "--out", "out"],
         ["distill", "train", "pose_128x96", "--labels", "labels"],
-        ["distill", "measure", "skelact-pose-256x192", "--labels", "labels"],
+        ["distill", "measure", "skelact-detector-320", "--labels", "labels"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )

@@ -68,7 +68,7 @@ def mean_oks(index, people, results, tmp_path):
         (NET, "bf16", 0.88),
         (f"{NET}-b", "fp32", 0.88),
         ("litehrnet18-coco-128x96", "fp32", 0.77),
-        ("skelact-pose-256x192", "fp32", 0.85),
+        ("skelact-litehrnet18-256x192", "fp32", 0.85),
     ],
 )
 def test_annotated_people(coco, tmp_path, name, precision, least):

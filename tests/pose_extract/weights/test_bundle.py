@@ -14,7 +14,7 @@ from skelact.pose_extract.common.files import sha256_of
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets.lite_hrnet import LiteHRNet
 from skelact.pose_extract.nets.rtmdet import RTMDetNano
-from skelact.pose_extract.nets.shapes import RTMDetShape, SlimHRNet
+from skelact.pose_extract.nets.shapes import RTMDetShape
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.weights.bundle import (
     BundleMeta,
@@ -66,7 +66,7 @@ def test_what_is_saved_is_loaded_and_kernels_take_half_the_room(tmp_path):
 def test_the_json_says_the_type_of_the_network_in_words(tmp_path):
     _, info = save(tmp_path / "mine")
     assert json.loads(info.read_text())["network"] == {"type": "rtmdet", "width": 2}
-    shipped = {"detector-320": "rtmdet", "pose-256x192": "lite_hrnet", "aligner-96": "slim_hrnet"}
+    shipped = {"detector-320": "rtmdet", "litehrnet18-256x192": "lite_hrnet"}
     for name, expected in shipped.items():
         values = json.loads(find_weights(f"skelact-{name}").with_suffix(".json").read_text())
         assert values["network"]["type"] == expected
@@ -77,12 +77,9 @@ def test_the_json_says_the_type_of_the_network_in_words(tmp_path):
     ("name", "kind", "network", "shape"),
     [
         ("skelact-detector-320", "finder", {"rtmdet_width": 16}, RTMDetShape(width=16)),
-        ("skelact-pose-256x192", "pose", {"lite_depth": 18}, LiteHRNet(depth=18)),
-        ("skelact-aligner-96", "aligner",
-         {"width": 8, "blocks": 1, "modules": [1, 1, 1], "bottleneck": 8},
-         SlimHRNet(8, 1, (1, 1, 1), 8)),
+        ("skelact-litehrnet18-256x192", "pose", {"lite_depth": 18}, LiteHRNet(depth=18)),
     ],
-)  # fmt: skip
+)
 def test_bundles_of_the_first_version_load_as_the_present_ones(
     name, kind, network, shape, tmp_path
 ):
@@ -102,8 +99,8 @@ def test_bundles_of_the_first_version_load_as_the_present_ones(
     meta = read_bundle(info, present.kind)
     assert (meta.kind, meta.network) == (present.kind, shape)
     assert meta.network == present.network
-    # The record of the training stays as it was written, but for the setting that is read.
-    assert meta.config == old | {"pose": {"rotated_prob": 0.7, "half_prob": 0.1}}
+    # The record of the training stays as it was written.
+    assert meta.config == old
 
 
 def test_an_old_detector_finds_what_the_shipped_one_finds(tmp_path):
@@ -140,12 +137,32 @@ def test_a_pair_that_does_not_belong_together_is_refused(tmp_path):
         PoseEstimator(str(tmp_path / "none.json"))
 
 
-@pytest.mark.parametrize(("kind", "build"), [("finder", build_detector), ("pose", PoseEstimator)])
-def test_networks_that_are_run_no_more_say_so(kind, build, tmp_path):
-    info = copy_of("skelact-aligner-96", tmp_path)
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "build"),
+    [("finder", build_detector), ("pose", PoseEstimator), ("aligner", PoseEstimator)],
+)
+def test_networks_that_are_run_no_more_say_so(kind, build, version, tmp_path):
+    _, info = save(tmp_path / "mine")
     slim = {"width": 16, "blocks": 1, "modules": [1, 2, 1], "bottleneck": 16}
-    as_version_1(info, kind=kind, network=slim)
-    with pytest.raises(WeightsError, match=r"got SlimHRNet.* does not run; train another"):
+    if version == 1:
+        as_version_1(info, kind=kind, network=slim)
+    else:
+        network = {"type": "slim_hrnet", **slim}
+        info.write_text(
+            json.dumps(json.loads(info.read_text()) | {"kind": kind, "network": network})
+        )
+    what = "aligner" if kind == "aligner" else "slim_hrnet"
+    with pytest.raises(WeightsError, match=f"this version no longer runs '{what}' networks"):
+        build(str(info), device="cpu").load()
+
+
+@pytest.mark.parametrize(("kind", "build"), [("detector", build_detector), ("pose", PoseEstimator)])
+def test_a_network_of_another_shape_than_its_kind_is_refused(kind, build, tmp_path):
+    _, info = save(tmp_path / "mine")
+    shape = {"pose": {"type": "rtmdet", "width": 2}, "detector": {"type": "lite_hrnet"}}[kind]
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"kind": kind, "network": shape}))
+    with pytest.raises(WeightsError, match=f"a {kind}: expected .*, got "):
         build(str(info), device="cpu").load()
 
 
@@ -155,11 +172,19 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_bundle_weights(info, RTMDetNano(RTMDetShape(width=4)))
 
 
-@pytest.mark.parametrize("use", [find_weights, identify_weights, build_detector])
-def test_a_name_of_an_earlier_version_is_an_error_that_names_the_new_one(use):
-    with pytest.raises(WeightsError, match="'skelact-finder-320' are now .*'skelact-detector-320'"):
-        use("skelact-finder-320")
-    assert "skelact-finder-320" not in WEIGHTS
+@pytest.mark.parametrize("use", [find_weights, identify_weights, build_detector, PoseEstimator])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("skelact-finder-320", "are now called 'skelact-detector-320'"),
+        ("skelact-pose-256x192", "no longer ship: 'skelact-litehrnet18-256x192' takes their place"),
+        ("skelact-aligner-96", "no longer ship: 'skelact-litehrnet18-256x192' needs no aligner"),
+    ],
+)
+def test_a_name_of_an_earlier_version_is_an_error_that_names_the_new_one(use, name, message):
+    with pytest.raises(WeightsError, match=f"the weights {name!r} {message}"):
+        use(name)
+    assert name not in WEIGHTS
 
 
 @pytest.mark.parametrize(
@@ -168,7 +193,7 @@ def test_a_name_of_an_earlier_version_is_an_error_that_names_the_new_one(use):
         ({"later": 1}, "unknown key 'later'"),
         ({"format_version": True}, "expected format_version 1 to 2, got True"),
         ({"format_version": [2]}, r"expected format_version 1 to 2, got \[2\]"),
-        ({"kind": "finger"}, "kind: expected one of pose, detector, aligner"),
+        ({"kind": "finger"}, "kind: expected one of pose, detector, got"),
         ({"seed": "3"}, "seed: expected a whole number"),
         ({"input_wh": [64]}, "input_wh: expected a list of 2"),
         ({"input_wh": [64, 10**9]}, "input_wh: expected sides of 32 to 2048"),
@@ -178,11 +203,8 @@ def test_a_name_of_an_earlier_version_is_an_error_that_names_the_new_one(use):
         ({"network": {"type": "rtmdet", "width": "2"}}, "width: expected a whole number"),
         ({"network": {"type": "rtmdet", "depth": 2}}, "unknown key 'depth'"),
         ({"network": {"type": "lite_hrnet", "depth": 10**9}}, "depth: expected 18"),
-        ({"network": {"type": "slim_hrnet", "blocks": 10**9}}, "blocks: expected 1 to 4"),
         ({"network": None}, "NoneType"),
         ({"config": []}, "config: expected a mapping"),
-        ({"config": {"pose": 3}}, "config.pose: expected a mapping"),
-        ({"config": {"pose": {"rotated_prob": "x"}}}, "config.pose.rotated_prob: expected 0 to 10"),
         ({"weights_sha256": None}, "weights_sha256: expected text"),
     ],
 )  # fmt: skip

@@ -18,13 +18,13 @@ from skelact.pose_extract.common.files import sha256_of
 from skelact.pose_extract.weights import download as weights
 from skelact.pose_extract.weights.bundle import read_bundle
 from skelact.pose_extract.weights.download import (
-    choose_weights,
+    choose_detector,
     download,
     fetch_file,
     find_weights,
     locate_weights,
 )
-from skelact.pose_extract.weights.table import WEIGHTS, WeightsError
+from skelact.pose_extract.weights.table import DEFAULT_POSE, WEIGHTS, WeightsError
 
 
 def onnx_file(content=b"weights" * 1000):
@@ -344,30 +344,24 @@ def test_an_unknown_name_lists_the_known_ones():
         find_weights("rtmdet-mini")
 
 
-@pytest.mark.parametrize(
-    ("kind", "filename", "first", "ours"),
-    [
-        ("detector", "rtmdet_nano_person_320.onnx", "rtmdet-nano", "skelact-detector-320"),
-        ("pose", "litehrnet18_wider_naive_coco_256x192_a.pth", "litehrnet18-coco-256x192",
-         "skelact-pose-256x192"),
-    ],
-)  # fmt: skip
-def test_the_best_that_is_here_is_chosen(kind, filename, first, ours, tmp_path, caplog):
-    assert choose_weights(kind) == ours
-    assert f"{first} is not on this machine: {ours} takes its place" in caplog.text
+def test_the_best_detector_that_is_here_is_chosen(tmp_path, caplog):
+    assert choose_detector() == "skelact-detector-320"
+    assert "rtmdet-nano is not on this machine: skelact-detector-320 takes its" in caplog.text
     caplog.clear()
     (tmp_path / "no-shared" / "weights").mkdir(parents=True)
-    (tmp_path / "no-shared" / "weights" / filename).touch()
-    assert choose_weights(kind) == first
+    (tmp_path / "no-shared" / "weights" / WEIGHTS["rtmdet-nano"].filename).touch()
+    assert choose_detector() == "rtmdet-nano"
     assert not caplog.text
 
 
 def test_our_own_networks_ship_whole_small_and_with_their_cards():
-    paths = [locate_weights(name) for name in WEIGHTS if name.startswith("skelact-")]
-    assert len(paths) == 3
+    ours = [file for file in WEIGHTS.values() if file.name.startswith("skelact-")]
+    assert {file.kind for file in ours} == {"detector", "pose"}
+    assert DEFAULT_POSE in WEIGHTS
+    paths = [locate_weights(file.name) for file in ours]
     assert sum(path.stat().st_size for path in paths) < 8e6
-    for path, kind in zip(paths, ("detector", "pose", "aligner")):
-        assert read_bundle(path, kind).figures
+    for path, file in zip(paths, ours):
+        assert read_bundle(path, file.kind).figures
         assert path.with_suffix(".md").is_file()
 
 
