@@ -15,12 +15,10 @@ from torch import Tensor
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, sha256_of
-from ...pose_extract.common.geometry import body_angles
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
 from ...pose_extract.nets.mmpose_adapter import build_pose_model
 from ...pose_extract.pose.estimator import PoseEstimator
-from ...pose_extract.pose.orientation import OrientationConfig, body_extents
 from ...pose_extract.weights.bundle import BundleMeta, is_bundle, save_bundle
 from ...pose_extract.weights.table import WEIGHTS
 from ..distill.labelled_frames import LabelledFrames, read_teachers
@@ -28,17 +26,13 @@ from ..distill.warp import SEEN_SCORE
 from ..training.log import LOG
 from ..training.processes import is_main_process
 from ..training.runner import train_module
+from .faces import FACES_NAME, find_faces
 from .folding import folded, load_folded
-from .module import FOUND_TORSOS, InputFormat, PoseTraining, TrainPoseConfig, measure
+from .module import InputFormat, PoseTraining, TrainPoseConfig, measure
 from .people import AnnotatedPeople, corrected, read_corrections, read_people
 from .pose_samples import PoseSamples
 
 _FACE = slice(0, 5)
-_BODY = slice(5, COCO_17.num_keypoints)
-# A face is learned from the start model where it finds this share of the annotated joints of the
-# body; no benchmark chose it.
-_AGREED_SHARE = 0.7
-_BATCH_SIZE = 32
 # The stored square shows a person's longer side with as many pixels as a crop of usual padding has,
 # over four fifths: the images of Leeds Sports Pose Extended show about 150.
 _STORED_SHARE = 1.25
@@ -60,7 +54,8 @@ def train_pose(
     Args:
         config: What to do.
         annotations: Files of annotated people, see :func:`read_people`.
-        work_dir: Gets the result, and a folder per seed with its state and logs.
+        work_dir: Gets the result, a folder per seed with its state and logs, and what the start
+            model says of the faces.
         labels: Folder of labelled frames (`skelact distill label`), whose people are mixed in.
         seeds: Seed of each run's order and samples. All start from the same weights, so their
             weights can be averaged (Wortsman et al., Model soups, ICML 2022).
@@ -85,7 +80,7 @@ def train_pose(
     people = _chosen_people(config, annotations)
     train_rows, val_rows = _split(people, config)
     side = round(_STORED_SHARE * max(format.input_wh))
-    faces = _faces(config.start, people, device)
+    faces = find_faces(config.start, people, device, work_dir / FACES_NAME)
     samples = people_as_frames(people, faces)
     held_out = PoseSamples(samples, val_rows, side) if val_rows else None
     weights: list[dict[str, Tensor]] = []
@@ -176,41 +171,6 @@ def _split(people: AnnotatedPeople, config: TrainPoseConfig) -> tuple[list[int],
     if not train:
         raise SkelactError("nobody to learn from: all annotated people are excluded or held out")
     return train, np.flatnonzero(is_held_out & ~people.sides_unknown).tolist()
-
-
-def _faces(start: str, people: AnnotatedPeople, device: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the start model's keypoints (N, 17, 2) and scores (N, 17) of people upright.
-
-    Each person is cropped along the axis of the annotated trunk. The scores are 0 where the model
-    does not find the annotated body.
-    """
-    pose = PoseEstimator(start, device=device)
-    keypoints = np.zeros_like(people.keypoints)
-    scores = np.zeros(people.visible.shape, np.float32)
-    trunk = [
-        COCO_17.index(f"{side}_{part}")
-        for side in ("left", "right")
-        for part in ("shoulder", "hip")
-    ]
-    rows = np.flatnonzero(people.visible[:, trunk].all(axis=1))
-    angles = body_angles(people.keypoints, COCO_17)
-    centers, sizes = body_extents(
-        people.keypoints, people.visible.astype(np.float32), angles, OrientationConfig()
-    )
-    for first in range(0, len(rows), _BATCH_SIZE):
-        chosen = rows[first : first + _BATCH_SIZE]
-        crops = [
-            pose.crop_rotated(people.image(i), centers[[i]], sizes[[i]], angles[[i]])
-            for i in chosen
-        ]
-        keypoints[chosen], scores[chosen] = pose.predict(type(crops[0]).concatenate(crops))
-    trunks = people.keypoints[:, [11, 12]].mean(axis=1) - people.keypoints[:, [5, 6]].mean(axis=1)
-    torsos = np.maximum(np.linalg.norm(trunks, axis=1), 1.0)
-    distance = np.linalg.norm(keypoints - people.keypoints, axis=-1) / torsos[:, None]
-    found = ((distance <= FOUND_TORSOS) & people.visible)[:, _BODY].sum(axis=1)
-    share = found / np.maximum(people.visible[:, _BODY].sum(axis=1), 1)
-    scores[share < _AGREED_SHARE] = 0.0
-    return keypoints, scores
 
 
 def people_as_frames(
