@@ -14,8 +14,9 @@ from ...pose_extract.nets.shapes import RTMDetShape
 from ..config import OptimConfig, RuntimeConfig
 from ..training.runner import SeededModule
 from . import detector_features, detector_targets
-from .detector_features import CLASSIFICATION_FEATURES, HEADS, DetectorTeacher, Features
+from .detector_features import CLASSIFICATION_FEATURES, HEADS, DetectorTeacher
 from .detector_samples import DetectorSamples, DetectorSampling
+from .feature_hooks import Features
 from .image_augment import ImageAugmentConfig, augment_images, normalised
 
 # Weight of the loss of the few features that are learned on rotated images beside that of all

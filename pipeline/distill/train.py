@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ def distill(
         # The first of several processes writes for all.
         return work_dir / "detector.json"
     _mix_weights(module.net, start_weights, config.ensemble_weight)
-    data = {
+    data: dict[str, Any] = {
         "frames": len(labelled),
         "people": len(labelled.person_frames),
         "learned_from": len(train_rows),

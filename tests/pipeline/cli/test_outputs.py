@@ -80,9 +80,9 @@ def test_the_manifest_is_no_place_for_annotations(inputs):
 
 
 def test_a_distillation_does_not_write_over_what_it_starts_from(inputs):
-    Path("pose.json").write_text(json.dumps({}))
-    arguments = ["distill", "train", "pose_lite_256x192", "--labels", ".", "--work-dir", "."]
-    result = CliRunner().invoke(main, [*arguments, "--init", "pose.json"])
+    Path("detector.json").write_text(json.dumps({}))
+    arguments = ["distill", "train", "detector_rtmdet", "--labels", ".", "--work-dir", "."]
+    result = CliRunner().invoke(main, [*arguments, "--init", "detector.json"])
     assert (result.exit_code, LOST in result.output) == (1, True)
 
 

@@ -20,7 +20,7 @@ from skelact.pose_extract.extract import Extractor
 # What ships, on few threads: light enough to load in a test.
 SHIPPED = {
     "detector": "skelact-detector-320",
-    "pose": "skelact-pose-256x192",
+    "pose": "skelact-litehrnet18-256x192",
     "precision": "fp32",
     "num_threads": 1,
 }
