@@ -30,7 +30,7 @@ _COMMANDS = {
     "export": (".export", "export", "Write a classifier as ONNX."),
     "predict": (".predict", "predict", "Label the action in video clips."),
     "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
-    "distill": (".distill", "distill", "Train small pose models and detectors from larger ones."),
+    "distill": (".distill", "distill", "Label people, and train a small detector on them."),
     "train-pose": (".train_pose", "train_pose", "Train a pose model on annotated people."),
     "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to fix it."),
