@@ -57,7 +57,7 @@ def train_pose(
     quiet: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the pose model of CONFIG (lite_hrnet, or a YAML file) on ANNOTATIONS.
+    """Train the pose model of CONFIG (own, lspet, or a YAML file) on ANNOTATIONS.
 
     ANNOTATIONS are files of people annotated by hand: .npz with the images in a .zip or folder
     beside it, or COCO-style .json. The result goes to --pose of `skelact extract`: a bundle, or for
@@ -66,13 +66,18 @@ def train_pose(
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
+    from ... import SkelactError
     from ..config import load_config
     from ..pose_training.module import TrainPoseConfig
     from ..pose_training.train import train_pose as run
 
     settings = load_config(TrainPoseConfig, config, "train_pose", overrides)
     folder = work_dir or Path("work_dirs") / f"train_pose_{Path(config).stem}"
-    check_outputs([("--work-dir", folder / "pose.json")], annotations)
+    written = ("pose.json", "pose.safetensors", "pose.pth", "faces.npz", "runs.json")
+    for name in written:
+        if (folder / name).is_dir():
+            raise SkelactError(f"{folder / name}: expected a place for a file, got a folder")
+        check_outputs([("--work-dir", folder / name)], annotations)
     path = run(
         settings,
         annotations,

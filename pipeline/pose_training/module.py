@@ -226,7 +226,7 @@ class PoseTraining(SeededModule):
 def measure(net: Any, format: InputFormat, people: PoseSamples) -> dict[str, float]:
     """Return the share of the body's joints within .2 torso lengths, by the tilt of the trunk.
 
-    Each person is seen in one crop along the axes of the image.
+    A tilt that nobody has is left out. Each person is seen in one crop along the axes of the image.
 
     Args:
         net: Pose model with a backbone and a heatmap head.
@@ -259,6 +259,8 @@ def measure(net: Any, format: InputFormat, people: PoseSamples) -> dict[str, flo
     figures = {}
     for name, (least, most) in TILTS.items():
         rows = has_trunk & (tilts >= least) & (tilts < most)
-        share = (founds & knowns)[rows].sum() / max(1, knowns[rows].sum())
+        if not rows.any():
+            continue
+        share = (founds & knowns)[rows].sum() / knowns[rows].sum()
         figures[f"found_{name}"] = round(float(share), 4)
     return figures

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, sha256_of
+from ...pose_extract.common.plain import parse_json, read_text
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
 from ...pose_extract.nets.mmpose_adapter import build_pose_model
 from ...pose_extract.pose.estimator import PoseEstimator
 from ...pose_extract.weights.bundle import BundleMeta, is_bundle, save_bundle
 from ...pose_extract.weights.table import WEIGHTS
+from ..config import check_seed
 from ..distill.labelled_frames import LabelledFrames, read_teachers
 from ..distill.warp import SEEN_SCORE
 from ..training.log import LOG
@@ -36,6 +38,8 @@ _FACE = slice(0, 5)
 # The stored square shows a person's longer side with as many pixels as a crop of usual padding has,
 # over four fifths: the images of Leeds Sports Pose Extended show about 150.
 _STORED_SHARE = 1.25
+# In the work_dir: what its runs learn, and how.
+RUNS_NAME = "runs.json"
 
 
 def train_pose(
@@ -68,17 +72,32 @@ def train_pose(
         ``pose.pth``.
 
     Raises:
-        SkelactError: if there is nobody to learn from, or files cannot be read.
+        SkelactError: if there is nobody to learn from, files cannot be read or would be written
+            over, or the runs in ``work_dir`` are of other data or settings.
     """
     work_dir = Path(work_dir)
     if not seeds:
         raise SkelactError("seeds: expected at least one")
+    for seed in seeds:
+        check_seed(seed)
+    if labels is not None and Path(labels).resolve() == work_dir.resolve():
+        raise SkelactError(f"{work_dir}: expected another folder for the results than the labels'")
+    labelled = LabelledFrames.load(labels) if labels is not None else None
     start = PoseEstimator(config.start)
     network, network_config = start.build()
     network.eval()
     format = InputFormat.of(network_config)
     people = _chosen_people(config, annotations)
     train_rows, val_rows = _split(people, config)
+    data: dict[str, Any] = {
+        "annotations": [
+            {"name": Path(path).name, "sha256": sha256_of(Path(path))} for path in annotations
+        ],
+        "started_from": start.identity(),
+        "teachers": read_teachers(labels) if labels is not None else None,
+    }
+    if is_main_process():
+        _begin_runs(work_dir / RUNS_NAME, _settings(config) | data, resume)
     side = round(_STORED_SHARE * max(format.input_wh))
     faces = find_faces(config.start, people, device, work_dir / FACES_NAME)
     samples = people_as_frames(people, faces)
@@ -88,10 +107,8 @@ def train_pose(
     learned_from = 0
     for seed in seeds:
         frames, rows = samples, list(train_rows)
-        if labels is not None and config.labelled_share:
-            drawn = _draw_people(
-                LabelledFrames.load(labels), round(config.labelled_share * len(train_rows)), seed
-            )
+        if labelled is not None and config.labelled_share:
+            drawn = _draw_people(labelled, config.labelled_share * len(train_rows), seed)
             rows += [len(samples.person_frames) + i for i in range(len(drawn.person_frames))]
             frames = LabelledFrames.concatenate([samples, drawn])
         unknown = np.zeros(len(rows), bool)
@@ -121,18 +138,43 @@ def train_pose(
     if held_out is not None:
         figures = {**measure(average, format, held_out), **figures}
     load_folded(network, average)
-    data = {
-        "annotations": [
-            {"name": Path(path).name, "sha256": sha256_of(Path(path))} for path in annotations
-        ],
+    data |= {
         "annotated_people": len(train_rows),
         "learned_from": learned_from,
         "held_out": len(val_rows),
         "seeds": list(seeds),
-        "started_from": start.identity(),
-        "teachers": read_teachers(labels) if labels is not None else None,
     }
     return _export(network, config, work_dir, data, figures, format)
+
+
+def _settings(config: TrainPoseConfig) -> dict[str, Any]:
+    """Return the settings that a run cannot change on its way, JSON-able."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    # Longer runs go on from shorter ones, and the start's weight counts after the last epoch.
+    for name in ("runtime", "start_weight"):
+        del values[name]
+    del values["optim"]["epochs"]
+    return {"config": values}
+
+
+def _begin_runs(path: Path, record: dict[str, Any], resume: bool) -> None:
+    """Write what the runs in a folder learn and how, or check it where they go on.
+
+    Raises:
+        SkelactError: naming what differs.
+    """
+    record = json.loads(json.dumps(record))
+    if resume and path.is_file():
+        before = parse_json(read_text(path), str(path))
+        for name, value in record.items():
+            if before.get(name) != value:
+                raise SkelactError(
+                    f"{path}: the runs there began with other {name}; take them up with what they "
+                    "began with, or name another --work-dir"
+                )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def mean_weights(
@@ -152,12 +194,20 @@ def mean_weights(
 def _chosen_people(config: TrainPoseConfig, annotations: Sequence[str | Path]) -> AnnotatedPeople:
     if not annotations:
         raise SkelactError("expected at least one file of annotated people")
-    people = AnnotatedPeople.concatenate([read_people(path) for path in annotations])
+    people = everyone = AnnotatedPeople.concatenate([read_people(path) for path in annotations])
     if config.excluded:
         divisor, remainder = config.excluded
         people = people.take(np.flatnonzero(people.numbers % divisor != remainder))
+    count = len(people)
     if config.corrections:
         people = corrected(people, read_corrections(config.corrections))
+    LOG.info(
+        "%d annotated people: %d excluded by number, %d unusable by the corrections %r",
+        len(everyone),
+        len(everyone) - count,
+        count - len(people),
+        config.corrections,
+    )
     return people
 
 
@@ -202,13 +252,13 @@ def people_as_frames(
     )
 
 
-def _draw_people(labelled: LabelledFrames, count: int, seed: int) -> LabelledFrames:
+def _draw_people(labelled: LabelledFrames, count: float, seed: int) -> LabelledFrames:
     """Return labelled frames with people drawn at random.
 
     Joints that no teacher sees lose their weight.
     """
     total = len(labelled.person_frames)
-    rows = np.sort(np.random.default_rng(seed).permutation(total)[:count])
+    rows = np.sort(np.random.default_rng(seed).permutation(total)[: round(min(count, total))])
     seen = labelled.peaks[rows] >= SEEN_SCORE
     return dataclasses.replace(
         labelled,
