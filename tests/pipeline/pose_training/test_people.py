@@ -97,8 +97,12 @@ def test_coco_annotations(tmp_path):
     [
         ({"keypoints": np.zeros((3, 16, 2))}, r"expected keypoints \(3, 17, 2\)"),
         ({"visible": np.zeros((3, 17), bool)}, "found none"),
-        ({"files": ["no.png"] * 3}, "the image no.png cannot be read"),
+        ({"files": ["no.png"] * 3}, "the image 'no.png' cannot be read"),
         ({"keypoints": None}, "expected keypoints, visible and files or numbers"),
+        ({"keypoints": np.float32(1.0)}, "expected keypoints, visible and files or numbers"),
+        ({"numbers": None}, "expected keypoints, visible and files or numbers"),
+        ({"numbers": [7, 12, 13.5]}, "numbers that are no whole numbers"),
+        ({"numbers": ["7", "12", "13"]}, "numbers that are no whole numbers"),
     ],
 )
 def test_files_that_are_refused(npz, change, message):
@@ -115,6 +119,144 @@ def test_json_that_is_no_annotation_file_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(SkelactError, match="expected COCO keypoint annotations"):
         read_people(path)
+
+
+def write_coco(folder, annotations, images=None, **more):
+    images = [{"id": 8, "file_name": "b.png"}, {"id": 3, "file_name": "a.png"}] + (images or [])
+    path = folder / "person_keypoints.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, **more}))
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(png(9))
+    return path
+
+
+SEEN = [5, 6, 2] * 17
+
+
+def test_people_of_one_image_share_its_number(npz, tmp_path):
+    people = [{"image_id": i, "keypoints": SEEN} for i in (3, 8, 3)]
+    read = read_people(write_coco(tmp_path, people))
+    assert read.numbers.tolist() == [1, 0, 1]
+    assert read.names == ["a.png", "b.png", "a.png"]
+
+    path, keypoints = npz
+    files = np.array([b"im00012.jpg", b"im00007.jpg", b"im00012.jpg"])
+    np.savez(path, keypoints=keypoints, visible=np.ones((3, 17), bool), files=files)
+    read = read_people(path)
+    assert read.numbers.tolist() == [0, 1, 0]
+    assert [read.image(i)[0, 0, 0] for i in range(3)] == [12, 7, 12]
+
+
+def test_crowds_and_other_categories_are_not_people(tmp_path):
+    people = [
+        {"image_id": 3, "keypoints": SEEN, "iscrowd": 1, "category_id": 1},
+        {"image_id": 3, "keypoints": [1, 2, 2] * 9, "iscrowd": 0, "category_id": 2},
+        {"image_id": 8, "keypoints": SEEN, "iscrowd": 0, "category_id": 1},
+    ]
+    categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "horse"}]
+    assert read_people(write_coco(tmp_path, people, categories=categories)).names == ["b.png"]
+    with pytest.raises(SkelactError, match="found none"):
+        read_people(write_coco(tmp_path, people[:2], categories=categories))
+
+
+@pytest.mark.parametrize(
+    ("person", "message"),
+    [
+        (None, "expected COCO keypoint annotations"),
+        ({"image_id": 3, "keypoints": [10**400, *SEEN[1:]]}, "expected COCO keypoint annotations"),
+        ({"image_id": 3, "keypoints": 5}, "expected COCO keypoint annotations"),
+        ({"image_id": 3, "keypoints": [SEEN] * 51}, "expected COCO keypoint annotations"),
+        ({"image_id": 4, "keypoints": SEEN}, "annotation 77: expected the id .* image_id 4"),
+        ({"image_id": 3, "keypoints": SEEN[3:]}, "annotation 77: expected 51 numbers.*got 48"),
+        ({"image_id": 50, "keypoints": SEEN}, "cannot be read"),
+        ({"image_id": 51, "keypoints": SEEN}, "expected images inside the folder, got '/a.png'"),
+        ({"image_id": 52, "keypoints": SEEN}, "expected images inside the folder"),
+        ({"image_id": 53, "keypoints": SEEN}, "a file_name that is no text"),
+    ],
+)
+def test_annotations_that_are_refused(tmp_path, person, message):
+    names = ["a\0.png", "/a.png", "x/../../a.png", None]
+    images = [{"id": 50 + i, "file_name": name} for i, name in enumerate(names)]
+    path = write_coco(tmp_path, [person and {"id": 77, **person}], images)
+    with pytest.raises(SkelactError, match=message):
+        read_people(path)
+
+
+def test_joints_that_are_not_finite(npz, caplog):
+    """They do not matter where nothing is annotated; elsewhere the person is left out."""
+    path, keypoints = npz
+    keypoints[0, 0] = np.nan
+    keypoints[1, 9, 1] = np.inf
+    np.savez(path, **dict(np.load(path)) | {"keypoints": keypoints})
+    people = read_people(path)
+    assert people.numbers.tolist() == [7]
+    assert people.keypoints[0, 0].tolist() == [0, 0]
+    np.testing.assert_array_equal(people.keypoints[0, 1:], keypoints[0, 1:])
+    (line,) = caplog.messages
+    assert "2 of 3 people left out: 1 without annotated joints, 1 with" in line
+
+
+def test_nothing_is_said_where_nobody_is_left_out(tmp_path, caplog):
+    read_people(write_coco(tmp_path, [{"image_id": 3, "keypoints": SEEN}]))
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_an_image_that_cannot_be_decoded(tmp_path, data):
+    path = write_coco(tmp_path, [{"image_id": 3, "keypoints": SEEN}])
+    (tmp_path / "a.png").write_bytes(data)
+    people = read_people(path)
+    with pytest.raises(SkelactError, match=rf"a.png: expected an image, got {len(data)} bytes"):
+        people.image(0)
+
+
+def test_a_damaged_zip_gives_way_to_the_folder(npz):
+    path, _ = npz
+    archive, folder = path.with_suffix(".zip"), path.with_suffix("")
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(SkelactError, match="people.zip: expected a zip of images"):
+        read_people(path)
+    folder.mkdir()
+    for number in (7, 12):
+        (folder / f"im{number:05d}.jpg").write_bytes(png(number + 1))
+    assert read_people(path).image(0)[0, 0, 0] == 8
+
+
+def test_an_encrypted_image_is_refused(npz):
+    path, _ = npz
+    archive = path.with_suffix(".zip")
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1  # the flag "encrypted" of the first file listed
+    data[6] |= 1  # and in its own header
+    archive.write_bytes(data)
+    with pytest.raises(SkelactError, match="im00007.jpg' cannot be read: .*encrypted"):
+        read_people(path)
+
+
+def test_arrays_that_are_damaged_or_no_archive(npz):
+    path, keypoints = npz
+    np.savez_compressed(path, **dict(np.load(path)))
+    data = bytearray(path.read_bytes())
+    data[100:110] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(SkelactError, match="people.npz: expected keypoints, visible and files"):
+        read_people(path)
+    with path.open("wb") as stream:
+        np.save(stream, keypoints)
+    with pytest.raises(SkelactError, match="people.npz: expected keypoints, visible and files"):
+        read_people(path)
+
+
+def test_a_folder_is_no_file_of_people(tmp_path):
+    with pytest.raises(SkelactError, match="it is a folder"):
+        read_people(tmp_path)
+
+
+def test_corrections_with_a_number_in_two_lists(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("exchanged: [1, 5]\nunusable: [2, 5]\n")
+    with pytest.raises(SkelactError, match="mine.yaml: .*got 5 in exchanged and unusable"):
+        read_corrections(str(path))
 
 
 def test_corrections_exchange_sides(npz):
