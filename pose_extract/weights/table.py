@@ -95,7 +95,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, litehrnet18-coco-256x192 fine-tuned on Leeds Sports Pose Extended",
         num_bytes=3041532,
-        sha256="fcf936d87419ac2e543f40e8e473db6bf7de257171db889cb76784710206b154",
+        sha256="75bcb093bb48451eee1e7eb054dc5d15fe73cfc07279b07feb4a8fe3d0478a74",
     ),
     WeightFile(
         name="skelact-detector-320",

@@ -70,7 +70,6 @@ def skeletons(videos, name, effort):
     return {field: getattr(result.sequence, field) for field in FIELDS}
 
 
-@pytest.mark.skipif(not REFERENCE.is_file(), reason=f"{REFERENCE.name} is not made yet")
 @pytest.mark.parametrize("effort", ["balanced", "thorough"])
 @pytest.mark.parametrize("name", CLIPS)
 def test_skeletons_are_what_they_were(shared, name, effort):
