@@ -19,7 +19,7 @@ from skelact.pipeline.pose_training.people import (
     corrected,
     read_people,
 )
-from skelact.pose_extract.common.geometry import body_angles
+from skelact.pose_extract.common.geometry import body_angles, torso_lengths
 from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.pose.crops import Crops
@@ -49,11 +49,7 @@ def scored(people: AnnotatedPeople) -> AnnotatedPeople:
 
 def torsos(people: AnnotatedPeople) -> np.ndarray:
     """Return (P,) pixels from the middle of the shoulders to the middle of the hips."""
-    corners = people.keypoints[:, TORSO].astype(float)
-    lengths: np.ndarray = np.linalg.norm(
-        corners[:, :2].mean(axis=1) - corners[:, 2:].mean(axis=1), axis=-1
-    )
-    return lengths
+    return torso_lengths(people.keypoints.astype(float), COCO_17)
 
 
 def tilts(people: AnnotatedPeople) -> np.ndarray:

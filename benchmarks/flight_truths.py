@@ -18,6 +18,7 @@ from flight_people import JOINTS, load_divers
 
 from skelact.pipeline.inference.frame_spool import write_frames
 from skelact.pose_extract.common.files import atomic_write
+from skelact.pose_extract.common.geometry import torso_lengths
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource, find_sources
@@ -42,12 +43,6 @@ class Truth:
     frames: np.ndarray
     keypoints: np.ndarray
     torsos: np.ndarray
-
-
-def torso_lengths(keypoints: np.ndarray) -> np.ndarray:
-    """Return (T,) pixels from mid-shoulder to mid-hip of poses (T, 17, 2)."""
-    middles = keypoints[:, 5:7].mean(axis=1) - keypoints[:, 11:13].mean(axis=1)
-    return np.asarray(np.linalg.norm(middles, axis=-1))
 
 
 def athlete_keypoints(sequence: SkeletonSequence, frames: np.ndarray) -> np.ndarray:
@@ -87,7 +82,9 @@ def load_diver(shared: Path) -> dict[str, Truth]:
     """Return the annotated joints of the dive, by clip; each frame's torso is the measure."""
     people = load_divers(shared)
     keypoints = np.where(people.visible[..., None], people.keypoints, np.nan)
-    return {"diver1.mkv": Truth(np.arange(len(keypoints)), keypoints, torso_lengths(keypoints))}
+    return {
+        "diver1.mkv": Truth(np.arange(len(keypoints)), keypoints, torso_lengths(keypoints, COCO_17))
+    }
 
 
 def load_hand(joints: Path, sequences: Sequences) -> dict[str, Truth]:
@@ -101,7 +98,7 @@ def load_hand(joints: Path, sequences: Sequences) -> dict[str, Truth]:
         mine = [frame for frame in frames if frame.video == video]
         keypoints = np.stack([frame.keypoints for frame in mine])
         keypoints[..., 0] *= float(sequence.pixel_aspect)
-        torsos = np.fmax(torso_lengths(keypoints), longest[video] / 2)
+        torsos = np.fmax(torso_lengths(keypoints, COCO_17), longest[video] / 2)
         truths[video] = Truth(np.array([frame.frame for frame in mine]), keypoints, torsos)
     return truths
 
@@ -128,7 +125,7 @@ def views_of(joints: np.ndarray, sequences: Sequence[SkeletonSequence]) -> Views
     even = [sequence.frame_inds[sequence.frame_inds % 2 == 0] for sequence in sequences]
     poses = [athlete_keypoints(*pair) for pair in zip(sequences, even)]
     keypoints = np.concatenate(poses)
-    lengths = torso_lengths(keypoints)
+    lengths = torso_lengths(keypoints, COCO_17)
     lengths = lengths[np.isfinite(lengths)]
     return Views(
         keypoints[:, JOINTS],
@@ -178,7 +175,7 @@ def load_parkour(
         frames = models[0][name].frame_inds
         frames = frames[frames % 2 == 1]
         keypoints = fit.project(joints[name], frames)
-        torsos = torso_lengths(keypoints)
+        torsos = torso_lengths(keypoints, COCO_17)
         inside = np.isfinite(torsos)
         torsos = np.fmax(torsos, np.max(torsos[inside], initial=0) / 2)
         truths[name] = Truth(frames[inside], keypoints[inside], torsos[inside])

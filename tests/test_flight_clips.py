@@ -45,7 +45,9 @@ def standing(num_frames=10):
 
 
 def truth_of(truths, keypoints):
-    return truths.Truth(np.arange(len(keypoints)), keypoints, truths.torso_lengths(keypoints))
+    return truths.Truth(
+        np.arange(len(keypoints)), keypoints, truths.torso_lengths(keypoints, truths.COCO_17)
+    )
 
 
 class TestHits:

@@ -8,6 +8,7 @@ import click
 
 from ...pose_extract.common.text import printable
 from .outputs import check_outputs
+from .training_options import run_options
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -59,16 +60,7 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
 )
 @click.option("--work-dir", type=_FOLDER, help="Folder of results [work_dirs/distill_CONFIG_SEED].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--resume", is_flag=True, help="Continue from the last saved state.")
-@click.option("--quiet", is_flag=True, help="Log warnings only.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the config, such as optim.epochs=20; may be repeated.",
-)
+@run_options
 def train(
     config: str,
     labels: Path,

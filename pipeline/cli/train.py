@@ -11,36 +11,24 @@ import click
 
 from ...pose_extract.common.text import printable
 from .measure import FILE, print_figures
+from .training_options import chosen_seeds, run_options, seeds_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TRAIN_OPTIONS = [
+_DATA_OPTIONS = [
     click.option(
         "--work-dir",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of checkpoint, resume states and logs [work_dirs/COMMAND_CONFIG_SEED].",
     ),
     click.option("--ann-file", type=FILE, help="PYSKL annotation file, in place of the config's."),
-    click.option("--seed", "seeds", multiple=True, type=int, help="Seed [0]; may be repeated."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option(
-        "--resume",
-        is_flag=True,
-        help="Continue from the last saved state; without one, begin and say so.",
-    ),
-    click.option("--quiet", is_flag=True, help="Log warnings and errors only."),
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change a setting of the config, such as optim.epochs=20; may be repeated.",
-    ),
+    seeds_option,
 ]
 
 
 def _train_options(command: F) -> F:
-    for option in reversed(_TRAIN_OPTIONS):
+    command = run_options(command)
+    for option in reversed(_DATA_OPTIONS):
         command = option(command)
     return command
 
@@ -49,13 +37,6 @@ def _overrides(overrides: tuple[str, ...], ann_file: Path | None) -> list[str]:
     if ann_file is None:
         return list(overrides)
     return [*overrides, f"data.ann_file={json.dumps(str(ann_file))}"]
-
-
-def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the seeds to train with; the same one twice would replace its own results."""
-    if len(set(seeds)) < len(seeds):
-        raise click.UsageError(f"--seed: expected each seed once, got {', '.join(map(str, seeds))}")
-    return seeds or (0,)
 
 
 def _work_dir(chosen: Path | None, command: str, config: str, seed: int, single: bool) -> Path:
@@ -85,7 +66,7 @@ def pretrain(
     from ..training.train import pretrain as run
 
     settings = load_config(PretrainConfig, config, "pretrain", _overrides(overrides, ann_file))
-    for seed in _seeds(seeds):
+    for seed in chosen_seeds(seeds):
         folder = _work_dir(work_dir, "pretrain", config, seed, len(seeds) < 2)
         path = run(settings, folder, seed=seed, device=device, resume=resume, quiet=quiet)
         click.echo(printable(path))
@@ -123,7 +104,7 @@ def finetune(
 
     settings = load_config(FinetuneConfig, config, "finetune", _overrides(overrides, ann_file))
     figures = []
-    for seed in _seeds(seeds):
+    for seed in chosen_seeds(seeds):
         folder = _work_dir(work_dir, "finetune", config, seed, len(seeds) < 2)
         encoder = Path(str(pretrained).replace("{seed}", str(seed))) if pretrained else None
         path = run(

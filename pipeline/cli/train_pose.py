@@ -8,18 +8,9 @@ import click
 
 from ...pose_extract.common.text import printable
 from .outputs import check_outputs
+from .training_options import chosen_seeds, run_options, seeds_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-def _seeds(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        seeds = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"expected numbers such as 0,1,2, got {value!r}") from None
-    if len(set(seeds)) != len(seeds):
-        raise click.BadParameter(f"expected different seeds, got {value!r}")
-    return seeds
 
 
 @click.command("train-pose")
@@ -29,23 +20,8 @@ def _seeds(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     "--labels", type=_FOLDER, help="Folder of frames from `skelact distill label` to mix in."
 )
 @click.option("--work-dir", type=_FOLDER, help="Folder of results [work_dirs/train_pose_CONFIG].")
-@click.option(
-    "--seeds",
-    default="0",
-    show_default=True,
-    callback=_seeds,
-    help="A run for each, such as 0,1,2; the mean of their weights is exported.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--resume", is_flag=True, help="Continue from the last saved states.")
-@click.option("--quiet", is_flag=True, help="Log warnings only.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the config, such as optim.epochs=20; may be repeated.",
-)
+@seeds_option
+@run_options
 def train_pose(
     config: str,
     annotations: tuple[Path, ...],
@@ -60,8 +36,9 @@ def train_pose(
     """Train the pose model of CONFIG (own, lspet, or a YAML file) on ANNOTATIONS.
 
     ANNOTATIONS are files of people annotated by hand: .npz with the images in a .zip or folder
-    beside it, or COCO-style .json. The result goes to --pose of `skelact extract`: a bundle, or for
-    an MMPose model named by `start` a checkpoint for --pose-checkpoint.
+    beside it, or COCO-style .json. Each seed is a run; the mean of their weights is exported, for
+    --pose of `skelact extract`: a bundle, or for an MMPose model named by `start` a checkpoint for
+    --pose-checkpoint.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -83,7 +60,7 @@ def train_pose(
         annotations,
         folder,
         labels=labels,
-        seeds=seeds,
+        seeds=chosen_seeds(seeds),
         device=device,
         resume=resume,
         quiet=quiet,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import __version__
 from ...pose_extract.common.files import atomic_write, discard_leftovers
-from ...pose_extract.common.geometry import body_angles
+from ...pose_extract.common.geometry import body_angles, torso_lengths
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.pose.estimator import PoseEstimator
 from ...pose_extract.pose.orientation import OrientationConfig, body_extents
@@ -95,8 +95,7 @@ def _answers(pose: PoseEstimator, people: AnnotatedPeople) -> tuple[np.ndarray, 
             for i in chosen
         ]
         keypoints[chosen], scores[chosen] = pose.predict(type(crops[0]).concatenate(crops))
-    trunks = people.keypoints[:, [11, 12]].mean(axis=1) - people.keypoints[:, [5, 6]].mean(axis=1)
-    torsos = np.maximum(np.linalg.norm(trunks, axis=1), 1.0)
+    torsos = np.maximum(torso_lengths(people.keypoints, COCO_17), 1.0)
     distance = np.linalg.norm(keypoints - people.keypoints, axis=-1) / torsos[:, None]
     found = ((distance <= FOUND_TORSOS) & people.visible)[:, _BODY].sum(axis=1)
     share = found / np.maximum(people.visible[:, _BODY].sum(axis=1), 1)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pose_extract.common.geometry import body_angles, torso_lengths
 from ...pose_extract.layout import COCO_17
 from ..config import OptimConfig, RuntimeConfig
 from ..distill.image_augment import ImageAugmentConfig, augment_images
@@ -24,6 +25,9 @@ TILTS = {"upright": (0, 45), "sideways": (45, 135), "inverted": (135, 181)}
 FOUND_TORSOS, _MIN_TORSO = 0.2, 15.0
 _MEASURE_BATCH = 32
 _BODY = slice(5, COCO_17.num_keypoints)
+_TRUNK = [
+    COCO_17.index(f"{side}_{part}") for side in ("left", "right") for part in ("shoulder", "hip")
+]
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,11 @@ def heatmap_errors(
     """
     height, width = heatmaps.shape[2:]
 
-    def bell(places: Tensor, size: int) -> Tensor:
+    def gaussian(places: Tensor, size: int) -> Tensor:
         pixels = torch.arange(size, device=places.device, dtype=places.dtype)
         return torch.exp(-((pixels - places[..., None]) ** 2) / (2 * sigma**2))
 
-    columns, rows = bell(keypoints[..., 0], width), bell(keypoints[..., 1], height)
+    columns, rows = gaussian(keypoints[..., 0], width), gaussian(keypoints[..., 1], height)
     targets = peaks[..., None, None] * rows[..., :, None] * columns[..., None, :]
     # The integral of a squared Gaussian of height 1 is pi sigma^2.
     errors = (heatmaps - targets).square().sum(dim=(2, 3)) / (math.pi * sigma**2)
@@ -236,7 +240,7 @@ def measure(net: Any, format: InputFormat, people: PoseSamples) -> dict[str, flo
     device = next(net.parameters()).device
     found: list[np.ndarray] = []
     known: list[np.ndarray] = []
-    torsos: list[np.ndarray] = []
+    truths: list[np.ndarray] = []
     with torch.inference_mode():
         for inds in torch.arange(len(people)).split(_MEASURE_BATCH):
             images, keypoints, _, weights = people.batch(
@@ -244,23 +248,20 @@ def measure(net: Any, format: InputFormat, people: PoseSamples) -> dict[str, flo
             )
             x = format.normalised(images.to(device))
             heatmaps = net.head.forward(net.extract_feat(x)).float().cpu().numpy()
-            answers = np.stack([net.head.decoder.decode(one)[0][0] for one in heatmaps])
-            truth = keypoints.cpu().numpy()
-            trunk = truth[:, [11, 12]].mean(axis=1) - truth[:, [5, 6]].mean(axis=1)
-            torso = np.linalg.norm(trunk, axis=1)
-            distance = np.linalg.norm(answers - truth, axis=-1) / torso[:, None]
-            found.append((distance <= FOUND_TORSOS)[:, _BODY])
-            known.append((weights.cpu().numpy() > 0)[:, _BODY])
-            torsos.append(trunk)
-    trunks, knowns, founds = map(np.concatenate, (torsos, known, found))
-    tilts = np.abs(np.degrees(np.arctan2(-trunks[:, 0], trunks[:, 1])))
-    has_trunk = knowns[:, [0, 1, 6, 7]].all(axis=1)
-    has_trunk &= np.linalg.norm(trunks, axis=1) >= _MIN_TORSO
+            found.append(np.stack([net.head.decoder.decode(one)[0][0] for one in heatmaps]))
+            known.append(weights.cpu().numpy() > 0)
+            truths.append(keypoints.cpu().numpy())
+    answers, knowns, truth = map(np.concatenate, (found, known, truths))
+    torsos = torso_lengths(truth, COCO_17)
+    tilts = np.abs(body_angles(truth, COCO_17))
+    has_trunk = knowns[:, _TRUNK].all(axis=1) & (torsos >= _MIN_TORSO)
+    distance = np.linalg.norm(answers - truth, axis=-1) / np.maximum(torsos, 1e-6)[:, None]
+    hits, knowns = (distance <= FOUND_TORSOS)[:, _BODY], knowns[:, _BODY]
     figures = {}
     for name, (least, most) in TILTS.items():
         rows = has_trunk & (tilts >= least) & (tilts < most)
         if not rows.any():
             continue
-        share = (founds & knowns)[rows].sum() / knowns[rows].sum()
+        share = (hits & knowns)[rows].sum() / knowns[rows].sum()
         figures[f"found_{name}"] = round(float(share), 4)
     return figures

@@ -111,9 +111,19 @@ def body_angles(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
     It is the angle of the line from the middle of the shoulders to the middle of the hips: 0 for a
     person who stands, 180 in a handstand, -180 to 180.
     """
+    down = _trunks(keypoints, layout)
+    angles: np.ndarray = np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
+    return angles
+
+
+def torso_lengths(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
+    """Return (N,) lengths from mid-shoulder to mid-hip of bodies (N, V, 2), in their unit."""
+    return np.asarray(np.linalg.norm(_trunks(keypoints, layout), axis=-1))
+
+
+def _trunks(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
+    """Return (N, 2), the way from mid-shoulder to mid-hip."""
     left, right = layout.index("left_shoulder"), layout.index("right_shoulder")
     shoulders = (keypoints[:, left] + keypoints[:, right]) / 2
     left, right = layout.index("left_hip"), layout.index("right_hip")
-    down = (keypoints[:, left] + keypoints[:, right]) / 2 - shoulders
-    angles: np.ndarray = np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
-    return angles
+    return np.asarray((keypoints[:, left] + keypoints[:, right]) / 2 - shoulders)

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.geometry import torso_lengths
 from ..layout import KeypointLayout
 
 
 @dataclass(frozen=True)
 class OutlierConfig:
-    """Which joints are replaced; chosen on 1,149 frames of parkour clips with measured joints.
+    """Which joints are replaced.
 
-    Of the joints that are replaced there, 1 % lay within .2 torso lengths of their places before
-    and 65 % do afterwards. Replacing joints of low scores that are not far off, interpolating where
-    a joint moves far, and parabolas through more frames gain nothing or lose on dives.
+    Chosen on the parkour clips of ``benchmarks/flight.py clips``, whose joints were measured.
 
     Attributes:
         low_score: Joints with at least this score are never moved.
@@ -57,12 +56,7 @@ def replace_outliers(
     present = (keypoint_scores > 0).any(axis=1)
     if not present.any():
         return points, replaced
-    trunk = [
-        keypoints[present][:, [layout.index(f"left_{part}"), layout.index(f"right_{part}")]]
-        for part in ("shoulder", "hip")
-    ]
-    down = trunk[1].mean(axis=1) - trunk[0].mean(axis=1)
-    torso = max(float(np.median(np.linalg.norm(down, axis=1))), 1.0)
+    torso = max(float(np.median(torso_lengths(keypoints[present], layout))), 1.0)
     for joint in range(layout.num_keypoints):
         if joint in layout.parts["head"]:
             continue
