@@ -10,15 +10,37 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+class _SubsampledConv2d(nn.Conv2d):
+    """A grouped convolution with a stride, computed at stride 1 and subsampled.
+
+    The same in value. On the CPU the gradient of a strided depthwise convolution takes PyTorch five
+    times as long as that of a plain one: more than a third of a training step of Lite-HRNet.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain = nn.functional.conv2d(
+            x, self.weight, self.bias, 1, self.padding, self.dilation, self.groups
+        )
+        steps = self.stride
+        return plain[:, :, :: steps[0], :: steps[1]].contiguous(memory_format=torch.channels_last)
+
+
 def folded(net: nn.Module) -> Any:
-    """Return a copy of a network whose normalisation is folded into the convolutions before it."""
+    """Return a copy of a network whose normalisation is folded into the convolutions before it.
+
+    Its grouped convolutions with a stride become such that train faster on the CPU.
+    """
     from mmcv.cnn.utils import fuse_conv_bn
 
-    return fuse_conv_bn(copy.deepcopy(net).eval())
+    copied = fuse_conv_bn(copy.deepcopy(net).eval())
+    for module in copied.modules():
+        if type(module) is nn.Conv2d and module.groups > 1 and max(module.stride) > 1:
+            module.__class__ = _SubsampledConv2d
+    return copied
 
 
 @torch.no_grad()

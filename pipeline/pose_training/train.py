@@ -253,20 +253,16 @@ def people_as_frames(
 
 
 def _draw_people(labelled: LabelledFrames, count: float, seed: int) -> LabelledFrames:
-    """Return labelled frames with people drawn at random.
-
-    Joints that no teacher sees lose their weight.
-    """
+    """Return labelled frames with people drawn at random."""
     total = len(labelled.person_frames)
     rows = np.sort(np.random.default_rng(seed).permutation(total)[: round(min(count, total))])
-    seen = labelled.peaks[rows] >= SEEN_SCORE
     return dataclasses.replace(
         labelled,
         person_frames=labelled.person_frames[rows],
         bboxes=labelled.bboxes[rows],
         keypoints=labelled.keypoints[rows],
         peaks=np.minimum(labelled.peaks[rows], 1.0),
-        weights=labelled.weights[rows] * seen,
+        weights=labelled.weights[rows],
     )
 
 
