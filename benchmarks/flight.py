@@ -345,6 +345,7 @@ def people_command(
 @click.option(
     "--free", is_flag=True, help="Leave left and right of the whole body free in the errors."
 )
+@click.option("--bare", is_flag=True, help="Draw the poses without the images.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first people of the set.")
 @model_options
 def sheet_command(
@@ -356,6 +357,7 @@ def sheet_command(
     numbers: Numbers,
     count: int,
     free: bool,
+    bare: bool,
     limit: int | None,
     mended: bool,
     labels: str,
@@ -374,7 +376,7 @@ def sheet_command(
     errors = Errors.of(people, found)
     order, means = worst_first(errors.free if free else errors.torsos, count)
     with atomic_write(out) as temporary:
-        page = draw_sheet(people.take(order), found.keypoints[order], means)
+        page = draw_sheet(people.take(order), found.keypoints[order], means, not bare)
         if not cv2.imwrite(str(temporary), page[..., ::-1]):
             raise click.ClickException(f"{out}: the image cannot be written")
     click.echo(f"{out}: the worst {len(order)} of {len(people)} people, {words}")

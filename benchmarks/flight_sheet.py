@@ -15,6 +15,8 @@ from skelact.pose_extract.layout import COCO_17
 _EDGES = [edge for edge in COCO_17.edges if set(edge) <= set(JOINTS)] + [(5, 6), (11, 12)]
 # RGB. Red and blue, as sheets of this set are usually judged; the middle of the body is grey.
 _LEFT, _RIGHT, _MIDDLE, _TEXT = (230, 40, 40), (40, 90, 250), (220, 220, 220), (255, 255, 0)
+# Behind poses without their images, which are not everybody's to show.
+_BACKGROUND = (40, 40, 40)
 _TILE, _GAP, _TILES_PER_ROW = 150, 6, 6
 # A tile shows the person's box and as much again on all sides together as a limb that is guessed
 # may need.
@@ -33,7 +35,9 @@ def worst_first(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
     return order, means[order]
 
 
-def draw_sheet(people: AnnotatedPeople, keypoints: np.ndarray, means: np.ndarray) -> np.ndarray:
+def draw_sheet(
+    people: AnnotatedPeople, keypoints: np.ndarray, means: np.ndarray, with_images: bool = True
+) -> np.ndarray:
     """Return (H, W, 3) uint8 RGB, six people a row: the label at the left, the pose at the right.
 
     Left limbs are red, right ones blue.
@@ -42,6 +46,7 @@ def draw_sheet(people: AnnotatedPeople, keypoints: np.ndarray, means: np.ndarray
         people: P people, at least one.
         keypoints: (P, 17, 2) their poses, pixels.
         means: (P,) their mean errors in torsos, written on them.
+        with_images: Whether the poses are drawn on the images, or on a plain background.
     """
     num_rows = ceil(len(people) / _TILES_PER_ROW)
     num_columns = min(len(people), _TILES_PER_ROW)
@@ -50,7 +55,7 @@ def draw_sheet(people: AnnotatedPeople, keypoints: np.ndarray, means: np.ndarray
     everything = np.ones(17, bool)
     bboxes = people.bboxes()
     for i in range(len(people)):
-        image, to_tile = people.image(i), _to_tile(bboxes[i])
+        image, to_tile = people.image(i) if with_images else None, _to_tile(bboxes[i])
         panels = [
             _draw(image, to_tile, points, shown)
             for points, shown in (
@@ -74,10 +79,13 @@ def _to_tile(box: np.ndarray) -> np.ndarray:
 
 
 def _draw(
-    image: np.ndarray, to_tile: np.ndarray, points: np.ndarray, shown: np.ndarray
+    image: np.ndarray | None, to_tile: np.ndarray, points: np.ndarray, shown: np.ndarray
 ) -> np.ndarray:
     """Return a tile (150, 150, 3) of an image with a pose (17, 2) drawn where it is shown (17,)."""
-    tile = cv2.warpAffine(image, to_tile, (_TILE, _TILE), flags=cv2.INTER_AREA)
+    if image is None:
+        tile = np.full((_TILE, _TILE, 3), _BACKGROUND, np.uint8)
+    else:
+        tile = cv2.warpAffine(image, to_tile, (_TILE, _TILE), flags=cv2.INTER_AREA)
     places = np.rint(points @ to_tile[:, :2].T + to_tile[:, 2]).astype(int).tolist()
     for i, j in _EDGES:
         if shown[i] and shown[j]:

@@ -219,7 +219,7 @@ class Teachers:
         angles = body_angles(keypoints, self._orientation_pose.layout)
         centers, sizes = body_extents(keypoints, scores, angles, orientation)
         crops = self._poses[0].crop_rotated(image, centers, sizes, angles)
-        answers = [pose.predict(crops) for pose in self._poses]
+        answers = [pose.predict_with_peaks(crops) for pose in self._poses]
         people: list[Person] = []
         for i, box in enumerate(bboxes):
             area = float(np.prod(sizes[i]))

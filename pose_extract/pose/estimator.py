@@ -22,6 +22,7 @@ from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, rea
 from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS, refuse_renamed
 from .crops import Crops, affine_crops, boxes_to_centers
+from .heatmaps import blurred, found_chances
 from .mmpose_zoo import (
     check_is_trusted,
     check_topdown_model,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+# Deviation of the Gaussians that MMPose trains crops of 256x192 on, cells of the heatmap.
+_USUAL_SIGMA = 2.0
 
 
 class PoseEstimator:
@@ -182,6 +186,8 @@ class PoseEstimator:
         self._padding = config["padding"]
         self._use_udp = config["use_udp"]
         self._dtype = _choose_dtype(self._precision, self.device)
+        # Codecs without Gaussians (Megvii's) learn blobs of about the usual size.
+        self._sigma = float(getattr(model.head.decoder, "sigma", _USUAL_SIGMA))
         normalise = config["model"]["data_preprocessor"]
         # Crops are RGB; a network that takes MMPose's BGR unchanged needs the other order.
         self._reverse = not normalise.get("bgr_to_rgb", False)
@@ -229,8 +235,8 @@ class PoseEstimator:
         """Estimate the poses in a batch of crops.
 
         Returns:
-            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, the peaks
-            of the heatmaps: 0 and up, a little above 1 where a network is very confident.
+            keypoints (N, V, 2) float32 in pixels of the frame, and scores (N, V) float32, 0 to 1:
+            the chance that the keypoint lies within .2 torso lengths, see :func:`found_chances`.
         """
         keypoints, scores, _ = self.predict_with_sides(crops)
         return keypoints, scores
@@ -255,11 +261,26 @@ class PoseEstimator:
             heatmaps: (N, V, h, w) float32.
             crops: The N crops that they are of.
         """
-        decoded = [self._model.head.decoder.decode(heatmap) for heatmap in heatmaps]
-        keypoints = np.concatenate([points for points, _ in decoded]).astype(np.float32)
-        scores = np.concatenate([point_scores for _, point_scores in decoded]).astype(np.float32)
+        decoder = self._model.head.decoder
+        decoded = [decoder.decode(heatmap)[0] for heatmap in blurred(heatmaps, self._sigma)]
+        keypoints = np.concatenate(decoded).astype(np.float32)
+        spots = keypoints / np.array(self.pixels_per_cell, np.float32)
+        scores = found_chances(heatmaps, spots, self._sigma, self.layout)
         margins = _side_margins(heatmaps, keypoints, self.input_wh, self.layout)
-        return crops.to_frame(keypoints), np.maximum(scores, 0.0), margins
+        return crops.to_frame(keypoints), scores, margins
+
+    def predict_with_peaks(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate poses as :meth:`predict` does, with the peaks of the heatmaps for scores.
+
+        They are what a network that learns from this one is to answer with.
+
+        Returns:
+            keypoints (N, V, 2) and peaks (N, V) float32: 0 and up, a little above 1 where a network
+            is very confident.
+        """
+        heatmaps = self.heatmaps(crops)
+        keypoints, _, _ = self.decode(heatmaps, crops)
+        return keypoints, np.maximum(heatmaps.max(axis=(2, 3)), 0.0)
 
     @property
     def pixels_per_cell(self) -> tuple[float, float]:
