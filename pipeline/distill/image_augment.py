@@ -7,7 +7,7 @@ share of the batch, so that a step costs the same every time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD
+from ..network_config import expect
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,17 @@ class ImageAugmentConfig:
         "mix_prob": "mixup_prob",
         "mix_share": "mixup_share",
     }
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name.endswith(("_prob", "_share", "_size")):
+                expect(self, field.name, 0 <= getattr(self, field.name) <= 1, "0 to 1")
+        expect(self, "brightness", 0 <= self.brightness <= 255, "0 to 255")
+        expect(self, "noise", 0 <= self.noise <= 255, "0 to 255")
+        expect(self, "contrast", 0 <= self.contrast <= 10, "0 to 10")
+        expect(self, "color", 0 <= self.color <= 1, "0 to 1")
+        expect(self, "motion_blur_length", 1 <= self.motion_blur_length <= 64, "1 to 64")
+        expect(self, "downscale_factor", 1 <= self.downscale_factor <= 32, "1 to 32")
 
 
 def normalised(images: Tensor) -> Tensor:

@@ -94,7 +94,9 @@ def _answers(pose: PoseEstimator, people: AnnotatedPeople) -> tuple[np.ndarray, 
             pose.crop_rotated(people.image(i), centers[[i]], sizes[[i]], angles[[i]])
             for i in chosen
         ]
-        keypoints[chosen], scores[chosen] = pose.predict_with_peaks(type(crops[0]).concatenate(crops))
+        keypoints[chosen], scores[chosen] = pose.predict_with_peaks(
+            type(crops[0]).concatenate(crops)
+        )
     torsos = np.maximum(torso_lengths(people.keypoints, COCO_17), 1.0)
     distance = np.linalg.norm(keypoints - people.keypoints, axis=-1) / torsos[:, None]
     found = ((distance <= FOUND_TORSOS) & people.visible)[:, _BODY].sum(axis=1)

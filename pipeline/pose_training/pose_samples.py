@@ -14,6 +14,7 @@ from torch import Tensor
 from ...pose_extract.layout import COCO_17
 from ..distill.labelled_frames import LabelledFrames
 from ..distill.warp import SEEN_SCORE, rotation_matrices, sample_images
+from ..network_config import expect
 
 # A person reaches beyond the seen keypoints by this share of their longer side, and half of a body
 # is cropped from this number of seen keypoints on. No benchmark chose them.
@@ -52,6 +53,14 @@ class PoseSampling:
     half_body_prob: float = 0.1
     flip_prob: float = 0.5
     padding: float = 1.25
+
+    def __post_init__(self) -> None:
+        for name in ("rotated_prob", "aligned_prob", "half_body_prob", "flip_prob"):
+            expect(self, name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        expect(self, "upright_degrees", 0 <= self.upright_degrees <= 180, "0 to 180")
+        for name in ("scale", "shift"):
+            expect(self, name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        expect(self, "padding", 0.5 <= self.padding <= 4, "0.5 to 4")
 
 
 @dataclass(frozen=True, eq=False)

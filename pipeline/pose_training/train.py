@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,10 @@ def train_pose(
         "annotations": [
             {"name": Path(path).name, "sha256": sha256_of(Path(path))} for path in annotations
         ],
+        "images_sha256": _sha256(people.images),
         "started_from": start.identity(),
         "teachers": read_teachers(labels) if labels is not None else None,
+        "labels_sha256": _sha256(_arrays(labelled)) if labelled is not None else None,
     }
     if is_main_process():
         _begin_runs(work_dir / RUNS_NAME, _settings(config) | data, resume)
@@ -145,6 +148,18 @@ def train_pose(
         "seeds": list(seeds),
     }
     return _export(network, config, work_dir, data, figures, format)
+
+
+def _sha256(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _arrays(labelled: LabelledFrames) -> Iterator[bytes]:
+    for field in dataclasses.fields(labelled):
+        yield getattr(labelled, field.name).tobytes()
 
 
 def _settings(config: TrainPoseConfig) -> dict[str, Any]:

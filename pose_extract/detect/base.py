@@ -136,9 +136,18 @@ class BoxesFromFile:
                 if array.shape[1] not in (4, 5):
                     raise ValueError(f"{array.shape[1]} numbers per box")
                 frames[frame] = array
+                corners = array[:, :4]
+                is_box = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+                wrong = np.flatnonzero(~is_box & (corners != 0).any(axis=1))
+                if len(wrong):
+                    raise ValueError(
+                        f"in frame {frame} {corners[wrong[0]].tolist()}, of which x2 is not right "
+                        "of x1, or y2 not below y1 (boxes are corners, not sizes)"
+                    )
         except (TypeError, ValueError, OverflowError) as error:
             raise SkelactError(
-                f"{self._path}: clip {name!r}: expected boxes of 4 or 5 numbers per frame, {error}"
+                f"{self._path}: clip {name!r}: expected boxes of 4 or 5 numbers per frame, got "
+                f"{error}"
             ) from None
         return frames
 

@@ -159,6 +159,8 @@ def test_boxes_from_a_file(tmp_path, suffix):
     [
         ("[1, 2]", "expected a mapping"),
         ('{"a": {"0": [[1, 2, 3]]}}', "expected boxes of 4 or 5 numbers"),
+        ('{"a": {"7": [[0, 0, 0, 0], [30, 40, 10, 20]]}}', r"in frame 7 \[30.* not sizes"),
+        ('{"a": {"0": [[NaN, 0, 10, 20, 0.9]]}}', "not right of x1"),
         ('{"a": {"first": []}}', "expected boxes of 4 or 5 numbers"),
         ("{", "expected boxes as JSON"),
         ("[" * 100_000, "expected boxes as JSON"),
