@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..common.geometry import body_angles, rotate_points
+from ..common.geometry import body_angles, rotate_points, torso_lengths
+from ..layout import COCO_17, KeypointLayout
 from .crops import Crops, boxes_to_centers, resample_heatmaps
 from .estimator import PoseEstimator
 
@@ -37,6 +38,8 @@ class OrientationConfig:
             again along its own axis.
         keypoint_thr: Keypoints with at least this score give the body's extent.
         margin: The body's size over the extent of its keypoints.
+        min_torsos: The body's least size along its axis, in lengths of its torso: people in a tuck
+            or a pike are cropped at the scale of standing ones, at which the network learned.
         fill_weight: Weight of the IoU of pose and box beside the mean keypoint score, when views
             are compared.
         keep_share: The heatmaps of the crop along the body's axis and of the best view are averaged
@@ -47,6 +50,7 @@ class OrientationConfig:
     max_axis_degrees: float = 20.0
     keypoint_thr: float = 0.2
     margin: float = 1.15
+    min_torsos: float = 3.2
     fill_weight: float = 0.5
     keep_share: float = 0.85
 
@@ -149,7 +153,11 @@ def estimate_from_previous(
 
 
 def body_extents(
-    keypoints: np.ndarray, scores: np.ndarray, angles: np.ndarray, config: OrientationConfig
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    angles: np.ndarray,
+    config: OrientationConfig,
+    layout: KeypointLayout = COCO_17,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return centers (N, 2) and sizes (N, 2) in pixels of bodies along their own axes.
 
@@ -157,10 +165,12 @@ def body_extents(
         keypoints: (N, V, 2) in pixels.
         scores: (N, V).
         angles: (N,) rotations of the bodies in degrees, as :func:`body_angles` gives them.
-        config: Which keypoints count, and the margin.
+        config: Which keypoints count, the margin and the least size.
+        layout: What the keypoints are.
     """
     centers = np.zeros((len(keypoints), 2), np.float32)
     sizes = np.zeros((len(keypoints), 2), np.float32)
+    torsos = torso_lengths(keypoints, layout)
     for i, (points, point_scores, angle) in enumerate(zip(keypoints, scores, angles)):
         confident = point_scores >= config.keypoint_thr
         if confident.sum() < _MIN_KEYPOINTS:
@@ -168,7 +178,10 @@ def body_extents(
         upright = rotate_points(points[confident], -angle)
         low, high = upright.min(axis=0), upright.max(axis=0)
         centers[i] = rotate_points((low + high) / 2, angle)
-        sizes[i] = np.maximum((high - low) * config.margin, _MIN_ASPECT * (high - low).max() + 1.0)
+        longest = (high - low).max()
+        sizes[i] = np.maximum((high - low) * config.margin, _MIN_ASPECT * longest + 1.0)
+        # A torso that is longer than the body was not found.
+        sizes[i, 1] = max(sizes[i, 1], config.min_torsos * min(torsos[i], longest))
     return centers, sizes
 
 
