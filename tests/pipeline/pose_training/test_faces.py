@@ -42,7 +42,7 @@ def model(people, monkeypatch):
         crops.append(len(images))
         return people.keypoints[: len(images)] + 1, np.full((len(images), 17), 0.9, np.float32)
 
-    monkeypatch.setattr(PoseEstimator, "predict", predict)
+    monkeypatch.setattr(PoseEstimator, "predict_with_peaks", predict)
     return crops
 
 

