@@ -42,8 +42,8 @@ _EVERY = float("inf")
 
 EFFORTS: dict[Effort, EffortConfig] = {
     "fast": EffortConfig((0,), (1.0,), 12.5, 12.5, 0.0, 0.0),
-    "balanced": EffortConfig(_ALL, (1.0,), 12.5, 12.5, 0.55, 0.0),
-    "thorough": EffortConfig(_ALL, (1.0, 1.5), 12.5, _EVERY, _EVERY, 0.65),
+    "balanced": EffortConfig(_ALL, (1.0,), 12.5, 12.5, 0.7, 0.0),
+    "thorough": EffortConfig(_ALL, (1.0, 1.5), 12.5, _EVERY, _EVERY, 0.78),
 }
 DEFAULT_EFFORT: Effort = "balanced"
 

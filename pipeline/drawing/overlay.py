@@ -44,7 +44,7 @@ def draw_people(
     step: int,
     *,
     person_labels: Mapping[int, str] | None = None,
-    score_thr: float = 0.2,
+    score_thr: float = 0.3,
 ) -> np.ndarray:
     """Return a copy of a frame with its people drawn on it.
 

@@ -22,7 +22,7 @@ from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, rea
 from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS, refuse_renamed
 from .crops import Crops, affine_crops, boxes_to_centers
-from .heatmaps import blurred, found_chances
+from .heatmaps import NEAR_TORSOS, blurred, found_chances
 from .mmpose_zoo import (
     check_is_trusted,
     check_topdown_model,
@@ -117,6 +117,8 @@ class PoseEstimator:
             "weights": self._weights_identity(),
             "precision": self._precision,
             "flip_test": self._flip_test,
+            # Until it was this, a score was the peak of a heatmap.
+            "score": f"chance within {NEAR_TORSOS:g} torso lengths",
         }
 
     def _weights_identity(self) -> str:

@@ -46,9 +46,9 @@ class OrientationConfig:
             if the score of the former is at least this share of the latter's.
     """
 
-    view_thr: float = 0.65
+    view_thr: float = 0.78
     max_axis_degrees: float = 20.0
-    keypoint_thr: float = 0.2
+    keypoint_thr: float = 0.3
     margin: float = 1.15
     min_torsos: float = 3.2
     fill_weight: float = 0.5

@@ -24,8 +24,8 @@ class OutlierConfig:
         max_motion: The neighbours are at most this far apart, torso lengths.
     """
 
-    low_score: float = 0.3
-    confident_score: float = 0.4
+    low_score: float = 0.43
+    confident_score: float = 0.55
     max_gap: int = 6
     min_distance: float = 0.5
     max_motion: float = 0.5

@@ -133,7 +133,7 @@ def test_one_line_says_why_old_results_are_made_again(videos, tmp_path):
     assert other_effort.num_todo == 4
     assert other_effort.why_again() == (
         "3 of 4 clips are made again: made with other settings: "
-        "tracker.orientation.athlete.view_thr was 0.0, is now 0.55"
+        "tracker.orientation.athlete.view_thr was 0.0, is now 0.7"
     )
     assert other_video.why_again() == (
         "1 of 4 clips are made again: made from another version of the video"

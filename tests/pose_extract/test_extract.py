@@ -1,5 +1,8 @@
 """The chain from video to skeletons, with a detector and a pose model whose answers are known."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from clips import BOX, FPS, BrightnessPose, OneWalker, write_clip
@@ -267,6 +270,10 @@ def test_the_efforts_are_a_table_of_data():
     cells = {row[0]: row[1:] for row in rows}
     assert cells["rotations"] == ("0", "0, 90, 180, 270", "0, 90, 180, 270")
     assert cells["views_per_second"] == ("12.5", "12.5", "all")
+    design = Path(__file__).parents[2] / "docs" / "design.md"
+    in_docs = [re.split(r"\s{2,}", line.strip()) for line in design.read_text().splitlines()]
+    for row in effort_table():
+        assert list(row) in in_docs, f"docs/design.md: expected the row {row}"
 
 
 def test_an_unknown_detector_is_an_error_before_any_video_is_read():
