@@ -7,8 +7,8 @@
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole and cut.
-`clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder. Nothing
-was chosen on real clips.
+`clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder.
+Nothing was chosen on real clips.
 """
 
 from __future__ import annotations
@@ -215,10 +215,11 @@ def _reliability(judged: list[Judged]) -> None:
             for b in np.unique(bins)
         ]
         believed = chance >= 0.5
+        firm = chance >= 0.9
         click.echo(
             f"{name}: expected calibration error {sum(gaps):.3f}; "
-            f"of {believed.mean():.3f} believed {right[believed].mean():.3f} right; at .9 and more {np.mean(chance >= 0.9):.3f}, "
-            f"{right[chance >= 0.9].mean() if (chance >= 0.9).any() else float('nan'):.3f} right"
+            f"of {believed.mean():.3f} believed {right[believed].mean():.3f} right; "
+            f"of {firm.mean():.3f} at .9 and more {right[firm].mean() if firm.any() else 1:.3f} right"
         )
 
 

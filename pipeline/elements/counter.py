@@ -62,8 +62,8 @@ class CountedFlight:
         half_somersaults, half_twists: int answers.
         rotates_forward: bool answer: towards the chest, or towards the back.
         rotates_with_travel: bool answer: whether the head, or in an armstand the feet, goes first
-            to where the athlete flies. True for forward and back dives, False for reverse and inward
-            ones; None without the camera's motion.
+            to where the athlete flies. True for forward and back dives, False for reverse and
+            inward ones; None without the camera's motion.
         position: Answer, one of "straight", "pike", "tuck", "free".
     """
 
