@@ -216,10 +216,11 @@ def _reliability(judged: list[Judged]) -> None:
         ]
         believed = chance >= 0.5
         firm = chance >= 0.9
+        firm_right = right[firm].mean() if firm.any() else 1.0
         click.echo(
             f"{name}: expected calibration error {sum(gaps):.3f}; "
             f"of {believed.mean():.3f} believed {right[believed].mean():.3f} right; "
-            f"of {firm.mean():.3f} at .9 and more {right[firm].mean() if firm.any() else 1:.3f} right"
+            f"of {firm.mean():.3f} at .9 and more {firm_right:.3f} right"
         )
 
 

@@ -98,7 +98,7 @@ def test_a_broken_clip(schema, clip, path, value):
 @pytest.mark.parametrize("name", ["family", "elements", "segments", "unknown"])
 def test_a_clip_that_lacks_something(schema, clip, name):
     del clip[name]
-    assert problems(clip, schema) == [f"$: {name} is missing"]
+    assert f"$: {name} is missing" in problems(clip, schema)
 
 
 def test_an_element_that_lacks_something(schema, clip):

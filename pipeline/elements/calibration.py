@@ -1,6 +1,6 @@
 """Chances that answers of the counter are right, by logistic regression on simulated dives.
 
-The coefficients are what `benchmarks/counter.py fit` prints; `benchmarks/counter.py simulated`
+The coefficients are what `benchmarks/counter.py fit --clips 96` prints; `benchmarks/counter.py simulated`
 reports their reliability on others. The first of a row is the constant; the others are of the
 features of ``counter.flight_features`` in their order.
 """
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (2.0, 0.0, 0.0, 0.0),
-    "half_twists": (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "forward": (2.0, 0.0, 0.0, 0.0),
-    "travel": (2.0, 0.0, 0.0),
+    "half_somersaults": (1.60, -6.43, 2.44, -1.62),
+    "half_twists": (6.78, 0.45, 0.28, -2.87, -5.18, -3.20, -0.65),
+    "forward": (5.25, 0.85, -4.90, -0.84),
+    "travel": (0.40, 2.81, 1.83),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (0.0, -5.0, 0.0, 0.0, -1.0, 0.0),
-    "pike": (0.0, 0.0, 0.0, -3.0, 0.0, 0.0),
-    "tuck": (-2.0, 0.0, 0.0, 3.0, -3.0, 0.0),
-    "free": (-3.0, 0.0, -3.0, 0.0, 5.0, 0.0),
+    "straight": (3.30, -1.54, -2.50, -1.62, -4.43, 2.44),
+    "pike": (0.46, 5.47, 3.02, -6.35, 0.82, -4.94),
+    "tuck": (-2.60, 0.33, 2.33, 6.28, -1.42, -3.98),
+    "free": (-1.15, -4.26, -2.85, 1.69, 5.03, 6.48),
 }
 
 

@@ -129,8 +129,7 @@ def _refine_ends(
     step = float(np.median(np.diff(seconds)))
     stride = max(int(np.ceil(_REACH_SECONDS / step / (_TRIED // 2))), 1)
     moves = (np.arange(_TRIED) - _TRIED // 2) * stride
-    starts, ends = np.meshgrid(start + moves, end + moves, indexing="ij")
-    starts, ends = starts.ravel(), ends.ravel()
+    starts, ends = (grid.ravel() for grid in np.meshgrid(start + moves, end + moves, indexing="ij"))
     inside = (starts >= 0) & (ends <= len(center)) & (ends - starts >= 4)
     inside[(_TRIED * _TRIED) // 2] = True
     starts, ends = starts[inside].clip(0), ends[inside].clip(None, len(center))
