@@ -1,8 +1,8 @@
 """Chances that answers of the counter are right, by logistic regression on simulated dives.
 
-The coefficients are what `benchmarks/counter.py fit --clips 96` prints; `benchmarks/counter.py simulated`
-reports their reliability on others. The first of a row is the constant; the others are of the
-features of ``counter.flight_features`` in their order.
+The coefficients are what `benchmarks/counter.py fit --clips 96` prints; `benchmarks/counter.py
+simulated` reports their reliability on others. The first of a row is the constant; the others are
+of the features of ``counter.flight_features`` in their order.
 """
 
 from __future__ import annotations
