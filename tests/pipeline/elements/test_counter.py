@@ -165,3 +165,51 @@ def test_the_path_is_unwrapped():
     path, agreement = trunk_path(truth[:, None], np.ones((60, 1)))
     np.testing.assert_allclose(path, truth, atol=0.05)
     assert (agreement > 0.9).all()
+
+
+def twisting(half_somersaults, half_twists, *, azimuth=20.0, sense=1.0):
+    """Return a clip of a straight body in three dimensions that twists in the middle of its flight.
+
+    Axes: x to the front, y up, z to the right; it faces right and rotates forward. The camera looks
+    along z, rotated by ``azimuth`` degrees about the vertical.
+    """
+    flat = body()
+    points = np.stack([flat[:, 0], -flat[:, 1], np.zeros(17)], axis=1)
+    points[5:11, 2] = np.tile([-0.45, 0.45], 3)
+    points[11:17, 2] = np.tile([-0.33, 0.33], 3)
+    points[1:5, 2] = np.tile([-0.1, 0.1], 2)
+    frames = []
+    for t in range(60):
+        share = np.clip((t - 15) / 30, 0, 1)
+        twist = sense * np.pi * half_twists * np.clip((share - 0.2) / 0.6, 0, 1)
+        somersault = np.pi * half_somersaults * share
+        c, s = np.cos(twist), np.sin(twist)
+        about_y = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        c, s = np.cos(-somersault), np.sin(-somersault)
+        about_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        world = points @ (about_z @ about_y).T
+        view = np.radians(azimuth)
+        right = world[:, 0] * np.cos(view) + world[:, 2] * np.sin(view)
+        place = [CENTER + 60 * share, 300 - 250 * share * 1.2 + 400 * (share * 1.2) ** 2]
+        frames.append(np.stack([right, -world[:, 1]], axis=1) * SCALE + place)
+    return np.array(frames), np.full((60, 17), 0.9), np.arange(60) / FPS
+
+
+@pytest.mark.parametrize("half_twists", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(("sense", "azimuth"), [(1.0, 20.0), (-1.0, 20.0), (1.0, -25.0)])
+def test_half_twists(half_twists, sense, azimuth):
+    clip = twisting(3, half_twists, sense=sense, azimuth=azimuth)
+    flight = only(count_flights(*clip, still(clip)))
+    assert flight.half_somersaults.value == 3
+    assert flight.half_twists.value == half_twists
+    assert flight.rotates_forward.value is True
+
+
+def test_a_mirrored_clip_has_the_same_counts():
+    keypoints, scores, seconds = clip = twisting(3, 3)
+    mirrored = keypoints * [-1, 1] + [2 * CENTER, 0]
+    mirrored = mirrored[:, [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
+    one = only(count_flights(*clip, still(clip)))
+    two = only(count_flights(mirrored, scores, seconds, still(clip)))
+    assert one.clockwise is not two.clockwise
+    assert one.as_dive() == two.as_dive()
