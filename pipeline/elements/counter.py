@@ -9,6 +9,7 @@ position, each with a confidence.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .calibration import position_chances, right_chance
 from .element import Element, Position, Takeoff
 from .flights import FlightSpan, find_flights
 from .signals import BodySignals, measure_body
-from .trunk_angle import trunk_path
+from .trunk_angle import one_way_path, trunk_path
 from .twist import TwistCount, count_twists
 
 # Phases of a frame.
@@ -28,6 +29,9 @@ _SUPPORT_SECONDS, _LANDING_SECONDS = 1.0, 0.4
 MIN_CONFIDENCE = 0.5
 # Shares of a flight in which a position is held: opening and closing are outside.
 _HELD = (0.2, 0.8)
+# Between flights that turn opposite ways a body is supported for longer than this, seconds:
+# contacts of tumbling last about a tenth of a second.
+_SUPPORTED_SECONDS = 0.08
 # Seconds before a flight over which an athlete is seen to stand on the hands.
 _BEFORE_SECONDS = 0.25
 
@@ -150,10 +154,16 @@ def count_flights(
     if body is None:
         return CountedClip(phases, ())
     path, agreement = trunk_path(body.axes, body.axis_weight)
-    spans = find_flights(
-        path, agreement, body.center, body.center_weight, seconds,
-        fits_ballistics=camera_motion is not None,
-    )  # fmt: skip
+
+    def find() -> list[FlightSpan]:
+        return find_flights(
+            path, agreement, body.center, body.center_weight, seconds,
+            fits_ballistics=camera_motion is not None,
+        )  # fmt: skip
+
+    spans = find()
+    if _join_opposite(spans, body, path, agreement, seconds):
+        spans = find()
     seen = agreement > 0
     for span in spans:
         before = (seconds >= seconds[span.start] - _SUPPORT_SECONDS) & (phases == OTHER) & seen
@@ -165,6 +175,37 @@ def count_flights(
         _count(span, body, path, agreement, seconds, camera_motion is not None) for span in spans
     )
     return CountedClip(phases, counted)
+
+
+def _join_opposite(
+    spans: list[FlightSpan],
+    body: BodySignals,
+    path: np.ndarray,
+    agreement: np.ndarray,
+    seconds: np.ndarray,
+) -> bool:
+    """Make one of flights that follow each other at once and turn opposite ways; tell if any do.
+
+    A body needs support to turn back: the sense was mistaken in one of them. ``path`` and
+    ``agreement`` are changed in place.
+    """
+    joined = False
+    for one, two in pairwise(spans):
+        if one.sense == two.sense or seconds[two.start] - seconds[one.end - 1] > _SUPPORTED_SECONDS:
+            continue
+        part = slice(one.start, two.end)
+        before = path[two.end - 1]
+        angles, agreed = one_way_path(body.axes[part], body.axis_weight[part])
+        # Angles are known but for full circles.
+        path[part] = angles + _whole_circles(path[one.start] - angles[0])
+        path[two.end :] += _whole_circles(path[two.end - 1] - before)
+        agreement[part] = agreed
+        joined = True
+    return joined
+
+
+def _whole_circles(angle: float) -> float:
+    return float(2 * np.pi * np.round(angle / (2 * np.pi)))
 
 
 def _count(

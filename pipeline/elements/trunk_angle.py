@@ -29,10 +29,33 @@ def trunk_path(axes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
         Angles (T,) float64 in radians, the first within -pi to pi; agreement (T,) float64, -1 to 1:
         mean cosine between the path and the hypotheses, times their weight.
     """
+    path, _ = _best_path(axes, weights, np.arange(-_MAX_STEP, _MAX_STEP + 1))
+    return _refined(path, axes, weights)
+
+
+def one_way_path(axes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same as ``trunk_path`` for a body that does not change its sense of rotation.
+
+    In flight the angular momentum is constant.
+    """
+    steps = np.arange(_MAX_STEP + 1)
+    candidates = [_best_path(axes, weights, sense * steps) for sense in (1, -1)]
+    path, _ = max(candidates, key=lambda candidate: candidate[1])
+    return _refined(path, axes, weights)
+
+
+def _best_path(
+    axes: np.ndarray, weights: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the path (T,) with the greatest sum of rewards less costs, and that sum.
+
+    Args:
+        axes, weights: See ``trunk_path``.
+        steps: (K,) int, steps per frame that are allowed, in bins.
+    """
     bins = np.arange(_NUM_BINS) * _BIN
     close = np.cos(bins[None, :, None] - axes[:, None, :])
     reward = (np.exp(_KAPPA * (close - 1)) * weights[:, None, :]).sum(axis=2)
-    steps = np.arange(-_MAX_STEP, _MAX_STEP + 1)
     change = np.abs(steps[:, None] - steps[None, :])
     cost = (
         _ACCELERATION_COST * np.maximum(change - 1, 0) ** 2 + _SPEED_COST * np.abs(steps)[:, None]
@@ -49,14 +72,14 @@ def trunk_path(axes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
         value = np.take_along_axis(options, arrived[:, None], axis=1)[:, 0]
         best = value[rows, source] + reward[t]
         back[t] = arrived[rows, source]
+    total = float(best.max())
     step, place = np.unravel_index(int(best.argmax()), best.shape)
     moves = np.zeros(len(axes))
     for t in range(len(axes) - 1, 0, -1):
         moves[t] = steps[step]
         step, place = back[t, step, place], (place - steps[step]) % _NUM_BINS
     path = (place + moves.cumsum()) * _BIN
-    path -= 2 * np.pi * np.round(path[0] / (2 * np.pi))
-    return _refined(path, axes, weights)
+    return path - 2 * np.pi * np.round(path[0] / (2 * np.pi)), total
 
 
 def _refined(

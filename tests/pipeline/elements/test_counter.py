@@ -7,7 +7,7 @@ import pytest
 
 from skelact import SkelactError
 from skelact.pipeline.elements.counter import FLIGHT, LANDING, OTHER, SUPPORT, count_flights
-from skelact.pipeline.elements.trunk_angle import trunk_path
+from skelact.pipeline.elements.trunk_angle import one_way_path, trunk_path
 
 FPS, SCALE, CENTER = 25.0, 100.0, 400.0
 
@@ -213,3 +213,17 @@ def test_a_mirrored_clip_has_the_same_counts():
     two = only(count_flights(mirrored, scores, seconds, still(clip)))
     assert one.clockwise is not two.clockwise
     assert one.as_dive() == two.as_dive()
+
+
+def test_a_body_in_flight_does_not_turn_back():
+    """It turns by 40 degrees per frame, and is seen to turn back in some frames of low score."""
+    truth = np.radians(-40.0) * np.arange(27)
+    seen = truth.copy()
+    seen[8:19] = truth[8] + np.radians(25) * np.arange(11)
+    weights = np.ones((27, 1))
+    weights[8:19] = 0.4
+    path, _ = trunk_path(seen[:, None], weights)
+    assert path[18] > path[8] + np.pi
+    path, agreement = one_way_path(seen[:, None], weights)
+    assert path[18] < path[8]
+    assert (agreement[:8] > 0.9).all()
