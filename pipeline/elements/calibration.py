@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (1.60, -6.43, 2.44, -1.62),
-    "half_twists": (6.78, 0.45, 0.28, -2.87, -5.18, -3.20, -0.65),
-    "forward": (5.25, 0.85, -4.90, -0.84),
+    "half_somersaults": (2.98, -7.40, 2.62, -2.25),
+    "half_twists": (6.92, 0.39, 0.34, -3.37, -4.72, -2.71, -0.88),
+    "forward": (5.20, 0.79, -4.39, -0.79),
     "travel": (0.40, 2.81, 1.83),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {

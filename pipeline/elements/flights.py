@@ -36,7 +36,7 @@ class FlightSpan:
         sense: 1 if it turns clockwise in the image, -1 if counter-clockwise.
         turn: Radians by which the trunk turns from where it begins to turn to where it stops.
         ballistic: Mean share, 0 to 1, by which its centre falls freely; 0 where not known.
-        begins, ends: Whether two frames or more before and after it are seen.
+        begins, ends: Whether two frames or more before and after its turn are seen.
     """
 
     start: int
@@ -85,12 +85,12 @@ def find_flights(
         if gain < _MIN_TURN / 2:
             break
         turn = float(path[end - 1] - path[start])
+        begins, ends = bool(seen[0] < start - 1), bool(seen[-1] > end)
         ballistic = 0.0
         if fits_ballistics:
             start, end, ballistic = _refine_ends(center, center_weight, seconds, free, start, end)
         free[start:end] = False
         if sense * turn >= _MIN_TURN:
-            begins, ends = bool(seen[0] < start - 1), bool(seen[-1] > end)
             flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends))
     return sorted(flights, key=lambda flight: flight.start)
 
