@@ -8,7 +8,8 @@
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole and cut.
 `clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder.
-Nothing was chosen on real clips.
+That neighbouring flights of opposite sense are joined was added after a look at dive_207C, which is
+not held out any more.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _MAX_STEP = 9
 # Sharpness of a hypothesis (von Mises): its errors are about 25 degrees. Rewards are bounded, so
 # that a wrong frame costs the path no more than a missing one.
 _KAPPA = 5.0
-# Costs, chosen with `benchmarks/counter.py`: of a change of speed by bins per frame beyond one
+# Costs, set by hand: of a change of speed by bins per frame beyond one
 # (rounding to bins), and of speed itself, which keeps a path still where nothing is seen.
 _ACCELERATION_COST = 0.12
 _SPEED_COST = 0.01

@@ -25,7 +25,7 @@ _FASTEST = 3000.0
 _MAX_STEP = 8
 # Shares of the breadth that c may have along the image; cameras are nearly level.
 _OFFSETS = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
-# Chosen with `benchmarks/counter.py`: error of right minus left in breadths, the greatest cost of
+# Set by hand: error of right minus left in breadths, the greatest cost of
 # a frame, what the front's side and changes of speed count, and what twisting costs per bin.
 _ACROSS_ERROR, _MAX_COST, _NOISE_SHARE = 0.4, 2.0, 1.5
 _FRONT_WEIGHT, _FRONT_SCALE = 0.8, 0.4
