@@ -93,6 +93,22 @@ def test_folding_changes_no_answer_and_is_taken_back():
             torch.testing.assert_close(answer, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [(8, 6), (9, 7)])
+def test_strided_depthwise_convolutions_are_learned_as_they_were(size):
+    torch.manual_seed(0)
+    plain = torch.nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)
+    fast = folded(torch.nn.Sequential(plain, torch.nn.Identity()))[0]
+    assert type(fast) is not torch.nn.Conv2d
+    x = torch.randn(2, 4, *size)
+    gradients = []
+    for convolution in (plain, fast):
+        answer = convolution(x)
+        answer.square().sum().backward()
+        gradients.append((answer, convolution.weight.grad, convolution.bias.grad))
+    for expected, ours in zip(*gradients):
+        torch.testing.assert_close(ours, expected)
+
+
 def test_the_mean_of_runs_and_the_way_back_to_the_start():
     runs = [{"w": torch.tensor([2.0]), "n": torch.tensor(1)} for _ in range(1)]
     runs.append({"w": torch.tensor([4.0]), "n": torch.tensor(1)})
