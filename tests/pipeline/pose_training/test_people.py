@@ -245,7 +245,7 @@ def test_arrays_that_are_damaged_or_no_archive(npz):
         read_people(path)
     with path.open("wb") as stream:
         np.save(stream, keypoints)
-    with pytest.raises(SkelactError, match="people.npz: expected keypoints, visible and files"):
+    with pytest.raises(SkelactError, match="people.npz: expected an archive of numpy.savez"):
         read_people(path)
 
 
