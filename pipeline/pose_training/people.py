@@ -70,7 +70,7 @@ class AnnotatedPeople:
         for row, image in enumerate(self.images):
             if id(image) not in sizes:
                 sizes[id(image)] = np.array(self.image(row).shape[1::-1])
-        size_wh = np.array([sizes[id(image)] for image in self.images])[:, None]
+        size_wh = np.array([sizes[id(image)] for image in self.images]).reshape(-1, 1, 2)
         is_outside = ((self.keypoints < -0.5) | (self.keypoints > size_wh - 0.5)).any(axis=2)
         outside: np.ndarray = is_outside & self.visible
         return outside
