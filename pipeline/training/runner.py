@@ -158,7 +158,7 @@ def train_module(
                 figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
                 log(f"epoch {done}/{optim.epochs}", done, figures)
         except KeyboardInterrupt:
-            if is_main_process():
+            if is_main_process() and (work_dir / STATE_NAME).is_file():
                 LOG.warning("stopped; --resume goes on from the last state in %s", work_dir)
             raise
     state.keep_average()
