@@ -27,10 +27,11 @@ from ..common.plain import MAX_TEXT_BYTES, changes, parse_json
 from ..common.text import one_line
 from ..skeleton import SkeletonSequence
 
-# 2: presentation times, and keypoints in square pixels with the pixel aspect.
-FORMAT_VERSION = 2
+# 2: presentation times, and keypoints in square pixels with the pixel aspect. 3: the camera's path
+# and scenes.
+FORMAT_VERSION = 3
 
-# The directory of an entry takes about 1 KiB: twelve names with their places and checksums.
+# The directory of an entry takes about 1 KiB: fifteen names with their places and checksums.
 _DIGEST_BYTES = 4096
 
 # The arrays of an entry: type and number of axes; "U" is text.
@@ -44,6 +45,8 @@ _FIELDS = {
     "fps": ("i8", 1),
     "pts_seconds": ("f8", 1),
     "pixel_aspect": ("i8", 1),
+    "camera_maps": ("f4", 3),
+    "scene_ids": ("i8", 1),
     "layout": ("U", 0),
     "video_id": ("U", 0),
     "format_version": ("i8", 0),
@@ -112,6 +115,8 @@ def save_sequence(path: str | Path, sequence: SkeletonSequence, config: dict[str
         fps=np.array(sequence.fps.as_integer_ratio(), dtype=np.int64),
         pts_seconds=sequence.pts_seconds,
         pixel_aspect=np.array(sequence.pixel_aspect.as_integer_ratio(), dtype=np.int64),
+        camera_maps=sequence.camera_maps,
+        scene_ids=sequence.scene_ids,
         layout=np.array(sequence.layout),
         video_id=np.array(sequence.video_id),
         format_version=np.array(FORMAT_VERSION, dtype=np.int64),
@@ -163,6 +168,8 @@ class _Entry:
             "img_shape": (2,),
             "fps": (2,),
             "pixel_aspect": (2,),
+            "camera_maps": (steps, 2, 3),
+            "scene_ids": (steps,),
         }.items():
             if shapes[name] != expected:
                 raise ValueError(f"{name} of shape {shapes[name]}, not {expected}")
@@ -245,6 +252,8 @@ def load_sequence(path: str | Path) -> SkeletonSequence:
             video_id=entry.text("video_id"),
             pts_seconds=entry["pts_seconds"],
             pixel_aspect=entry.fraction("pixel_aspect"),
+            camera_maps=entry["camera_maps"],
+            scene_ids=entry["scene_ids"],
         )
 
 
