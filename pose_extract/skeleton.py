@@ -59,6 +59,11 @@ class SkeletonSequence:
         pixel_aspect: Width over height of the pixels that the file stores. Other than 1, the
             frames were stretched to square pixels before the poses: the stored columns times
             ``pixel_aspect``, on the stored rows.
+        camera_maps: (T, 2, 3) float32, the affine map from each step's pixels to those of the first
+            frame of its scene: with it, the camera's motion is taken out. Identity where none is
+            given.
+        scene_ids: (T,) int64, number of the scene of each step, which never falls; a cut of the
+            picture begins another one. 0 where none is given.
     """
 
     keypoints: np.ndarray
@@ -72,6 +77,8 @@ class SkeletonSequence:
     video_id: str
     pts_seconds: np.ndarray = None  # type: ignore[assignment]  # filled in by __post_init__
     pixel_aspect: Fraction = Fraction(1)
+    camera_maps: np.ndarray = None  # type: ignore[assignment]  # filled in by __post_init__
+    scene_ids: np.ndarray = None  # type: ignore[assignment]  # filled in by __post_init__
 
     def __post_init__(self) -> None:
         num_keypoints = get_layout(self.layout).num_keypoints
@@ -91,6 +98,13 @@ class SkeletonSequence:
         if self.pts_seconds is None:
             object.__setattr__(self, "pts_seconds", self.frame_inds / float(self.fps))
         _check("pts_seconds", self.pts_seconds, (t,), np.float64)
+        if self.camera_maps is None:
+            unmoved = np.tile(np.eye(2, 3, dtype=np.float32), (t, 1, 1))
+            object.__setattr__(self, "camera_maps", unmoved)
+        _check("camera_maps", self.camera_maps, (t, 2, 3), np.float32)
+        if self.scene_ids is None:
+            object.__setattr__(self, "scene_ids", np.zeros(t, np.int64))
+        _check("scene_ids", self.scene_ids, (t,), np.int64)
         if len(self.img_shape) != 2 or min(self.img_shape) <= 0:
             raise ValueError(
                 "SkeletonSequence.img_shape: expected (height, width) above 0, "
@@ -104,7 +118,9 @@ class SkeletonSequence:
             raise ValueError("SkeletonSequence.frame_inds: expected strictly increasing indices")
         if t > 1 and not (np.diff(self.pts_seconds) > 0).all():
             raise ValueError("SkeletonSequence.pts_seconds: expected strictly increasing times")
-        for name in ("keypoints", "keypoint_scores", "bboxes", "pts_seconds"):
+        if t > 1 and (np.diff(self.scene_ids) < 0).any():
+            raise ValueError("SkeletonSequence.scene_ids: expected numbers that never fall")
+        for name in ("keypoints", "keypoint_scores", "bboxes", "pts_seconds", "camera_maps"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"SkeletonSequence.{name}: expected finite values, got NaN or inf")
 
@@ -139,6 +155,8 @@ class SkeletonSequence:
             bboxes=self.bboxes[:, frames],
             frame_inds=self.frame_inds[frames],
             pts_seconds=self.pts_seconds[frames],
+            camera_maps=self.camera_maps[frames],
+            scene_ids=self.scene_ids[frames],
         )
 
     @property

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ActionPrediction", "ClipSkeletons", "LabelScore", "PersonPrediction"]
 
-_ARRAYS = ("track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes")
+_ARRAYS = (
+    "track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes",
+    "camera_maps", "scene_ids",
+)  # fmt: skip
 _LABEL_COLUMNS = ("video", "rank", "label", "score")
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3

@@ -25,6 +25,7 @@ from ..pose.orientation import OrientationConfig, estimate_from_previous, estima
 from ..skeleton import SkeletonSequence
 from ..sources import ClipSource
 from .camera_motion import CueReader
+from .camera_path import camera_path
 from .candidates import FrameCandidates
 from .left_right import LeftRightConfig, repair_left_right
 from .outliers import OutlierConfig, replace_outliers
@@ -158,6 +159,7 @@ class AthleteTracker:
         poses.replace_outliers(self._pose)
         if self._use_motion:
             poses.move_boxes(img_shape)
+        camera_maps, scene_ids = camera_path(candidates, every, len(frame_inds))
         sequence = SkeletonSequence(
             keypoints=poses.keypoints,
             keypoint_scores=poses.scores,
@@ -170,6 +172,8 @@ class AthleteTracker:
             video_id=clip.clip_id,
             pts_seconds=info.pts_seconds[frame_inds],
             pixel_aspect=info.pixel_aspect,
+            camera_maps=camera_maps,
+            scene_ids=scene_ids,
         )
         score = tracks[0].path_score / len(candidates) if tracks else 0.0
         facts = {"swaps_mended": num_swaps, "subject_score": round(score, 3)}

@@ -23,6 +23,7 @@ from skelact.pose_extract.store.npz import (
 def assert_same(first, second):
     for name in (
         "keypoints", "keypoint_scores", "bboxes", "track_ids", "frame_inds", "pts_seconds",
+        "camera_maps", "scene_ids",
     ):  # fmt: skip
         a, b = getattr(first, name), getattr(second, name)
         assert a.dtype == b.dtype
@@ -35,7 +36,15 @@ def assert_same(first, second):
 def test_what_is_saved_is_loaded(tmp_path, num_person):
     # Frames of a file whose rate varies, with pixels of 2:1.
     times = np.array([0.5, 0.54, 0.75])
-    sequence = make_sequence(num_person, pts_seconds=times, pixel_aspect=Fraction(2))
+    # A camera that pans and zooms, and a cut.
+    maps = np.array([np.eye(2, 3), [[1.1, 0, 5], [0, 1.1, -3]], np.eye(2, 3)], np.float32)
+    sequence = make_sequence(
+        num_person,
+        pts_seconds=times,
+        pixel_aspect=Fraction(2),
+        camera_maps=maps,
+        scene_ids=np.array([0, 0, 1]),
+    )
     path = cache_path(tmp_path, sequence.video_id)
     assert path == tmp_path / "a" / "b.c.mp4.npz"
     save_sequence(path, sequence, {"pose": "net", "n": 1})
@@ -54,7 +63,8 @@ def test_entry_holds_the_documented_fields_without_pickle(tmp_path):
     with np.load(tmp_path / "x.npz", allow_pickle=False) as entry:
         assert set(entry.files) == {
             "keypoints", "keypoint_scores", "frame_inds", "track_ids", "bboxes", "img_shape",
-            "fps", "pts_seconds", "pixel_aspect", "layout", "video_id", "format_version", "config",
+            "fps", "pts_seconds", "pixel_aspect", "camera_maps", "scene_ids", "layout",
+            "video_id", "format_version", "config",
         }  # fmt: skip
         assert all(entry[name].dtype != object for name in entry.files)
         assert entry["fps"].tolist() == [30000, 1001]
@@ -87,7 +97,7 @@ def rewrite(path, **changes):
 def test_other_format_version_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     rewrite(path, format_version=np.array(99))
-    with pytest.raises(CacheError, match="expected format_version 2, got 99"):
+    with pytest.raises(CacheError, match="expected format_version 3, got 99"):
         load_sequence(path)
 
 
@@ -224,6 +234,8 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path):
         {"img_shape": np.array([0, 10])},
         {"layout": np.array("hand_21")},
         {"pixel_aspect": np.array([0, 1])},
+        {"camera_maps": np.full((5, 2, 3), np.nan, np.float32)},
+        {"scene_ids": np.array([1, 1, 0, 0, 0])},
     ],
     ids=lambda changes: next(iter(changes)),
 )
