@@ -64,7 +64,7 @@ def cut(scene: Scene, rng: np.random.Generator) -> Scene:
     part = slice(start, end)
     return replace(
         scene, keypoints=scene.keypoints[part], scores=scene.scores[part],
-        seconds=scene.seconds[part], camera_motion=scene.camera_motion[part],
+        seconds=scene.seconds[part], camera_maps=scene.camera_maps[part],
         flight=(scene.flight[0] - start, scene.flight[1] - start),
     )  # fmt: skip
 
@@ -130,7 +130,7 @@ def fit(clips: int) -> None:
 
 def _evidence(scene: Scene) -> dict[str, tuple[list[float], object]]:
     """Return features and values of the answers about the main flight."""
-    body = measure_body(scene.keypoints, scene.scores, scene.camera_motion)
+    body = measure_body(scene.keypoints, scene.scores, scene.camera_maps)
     if body is None:
         return {}
     path, agreement = trunk_path(body.axes, body.axis_weight)
@@ -194,7 +194,7 @@ def simulated(clips: int) -> None:
 
 
 def _flights(scene: Scene) -> tuple[CountedFlight, ...]:
-    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_motion)
+    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_maps)
     return clip.flights
 
 

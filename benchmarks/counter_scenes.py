@@ -29,7 +29,7 @@ class Scene:
         keypoints: (T, 17, 2) float32, pixels.
         scores: (T, 17) float32.
         seconds: (T,) float64.
-        camera_motion: (T, 2) float64, pixels by which the background moves from the frame before.
+        camera_maps: (T, 2, 3) float64, from the pixels of each frame to those of the first.
         element: The dive.
         flight: First frame in flight, and the frame after its last.
     """
@@ -37,7 +37,7 @@ class Scene:
     keypoints: np.ndarray
     scores: np.ndarray
     seconds: np.ndarray
-    camera_motion: np.ndarray
+    camera_maps: np.ndarray
     element: Element
     flight: tuple[int, int]
 
@@ -72,6 +72,8 @@ def make_scenes(
     background, _ = film(wall, motion.center, motion.height, img_shapes, again)
     moves = np.diff(background[:, :, 0], axis=1, prepend=background[:, :1, 0])
     moves = moves + rng.normal(0, _CAMERA_NOISE, moves.shape)
+    maps = np.tile(np.eye(2, 3), (*moves.shape[:2], 1, 1))
+    maps[..., 2] = -moves.cumsum(axis=1)
     scores = (motion.joints[..., 1] > 0).astype(np.float32)
     if noise:
         keypoints, scores = add_pose_errors(keypoints, scores, depth, fps, noise, rng)
@@ -85,7 +87,7 @@ def make_scenes(
         )
         scenes.append(
             Scene(
-                keypoints[i, :end], scores[i, :end], np.arange(end) / fps[i], moves[i, :end],
+                keypoints[i, :end], scores[i, :end], np.arange(end) / fps[i], maps[i, :end],
                 elements[label], flight,
             )
         )  # fmt: skip

@@ -8,7 +8,7 @@ position, each with a confidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -133,7 +133,8 @@ def count_flights(
     keypoints: np.ndarray,
     scores: np.ndarray,
     seconds: np.ndarray,
-    camera_motion: np.ndarray | None = None,
+    camera_maps: np.ndarray | None = None,
+    scene_ids: np.ndarray | None = None,
 ) -> CountedClip:
     """Find the flights of a person and count somersaults and twists in them.
 
@@ -142,15 +143,39 @@ def count_flights(
         scores: (T, 17) float, the chance of each joint to lie within .2 torso lengths of its place;
             0 where not seen.
         seconds: (T,) float, increasing times of the frames. Slow motion need not be known.
-        camera_motion: (T, 2) float, pixels by which the background moves in the image from the
-            frame before; None if it is not known.
+        camera_maps: (T, 2, 3) float, affine maps from each frame's pixels to those of its scene,
+            as ``SkeletonSequence`` has them; None if the camera's motion is not known.
+        scene_ids: (T,) int, number of each frame's scene; None if the picture is never cut. A
+            flight does not go on over a cut.
 
     Raises:
         SkelactError: for arrays of other shapes, or times that do not increase.
     """
-    _check(keypoints, scores, seconds, camera_motion)
+    if scene_ids is None:
+        scene_ids = np.zeros(len(seconds), np.int64)
+    _check(keypoints, scores, seconds, camera_maps, scene_ids)
+    bounds = [0, *(np.flatnonzero(np.diff(scene_ids)) + 1).tolist(), len(seconds)]
+    scenes = []
+    for start, stop in pairwise(bounds):
+        part = slice(start, stop)
+        maps = None if camera_maps is None else camera_maps[part]
+        scenes.append(_count_scene(keypoints[part], scores[part], seconds[part], maps, start))
+    return CountedClip(
+        np.concatenate([scene.phases for scene in scenes]),
+        tuple(flight for scene in scenes for flight in scene.flights),
+    )
+
+
+def _count_scene(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    seconds: np.ndarray,
+    camera_maps: np.ndarray | None,
+    first_frame: int,
+) -> CountedClip:
+    """Count the flights of frames that show one scene; ``first_frame`` is their number."""
     phases = np.zeros(len(seconds), np.int8)
-    body = measure_body(keypoints, scores, camera_motion) if len(seconds) > 3 else None
+    body = measure_body(keypoints, scores, camera_maps) if len(seconds) > 3 else None
     if body is None:
         return CountedClip(phases, ())
     path, agreement = trunk_path(body.axes, body.axis_weight)
@@ -158,7 +183,7 @@ def count_flights(
     def find() -> list[FlightSpan]:
         return find_flights(
             path, agreement, body.center, body.center_weight, seconds,
-            fits_ballistics=camera_motion is not None,
+            fits_ballistics=camera_maps is not None,
         )  # fmt: skip
 
     spans = find()
@@ -171,10 +196,18 @@ def count_flights(
         phases[span.start : span.end] = FLIGHT
         after = seconds <= seconds[span.end - 1] + _LANDING_SECONDS
         phases[span.end :][after[span.end :]] = LANDING
-    counted = tuple(
-        _count(span, body, path, agreement, seconds, camera_motion is not None) for span in spans
-    )
-    return CountedClip(phases, counted)
+    counted = [
+        _count(span, body, path, agreement, seconds, camera_maps is not None) for span in spans
+    ]
+    moved = [
+        replace(
+            flight,
+            first_frame=flight.first_frame + first_frame,
+            last_frame=flight.last_frame + first_frame,
+        )
+        for flight in counted
+    ]
+    return CountedClip(phases, tuple(moved))
 
 
 def _join_opposite(
@@ -301,12 +334,17 @@ def _check(
     keypoints: np.ndarray,
     scores: np.ndarray,
     seconds: np.ndarray,
-    camera_motion: np.ndarray | None,
+    camera_maps: np.ndarray | None,
+    scene_ids: np.ndarray,
 ) -> None:
     frames = len(seconds) if np.ndim(seconds) == 1 else -1
-    shapes = [("keypoints", keypoints, (frames, 17, 2)), ("scores", scores, (frames, 17))]
-    if camera_motion is not None:
-        shapes.append(("camera_motion", camera_motion, (frames, 2)))
+    shapes = [
+        ("keypoints", keypoints, (frames, 17, 2)),
+        ("scores", scores, (frames, 17)),
+        ("scene_ids", scene_ids, (frames,)),
+    ]
+    if camera_maps is not None:
+        shapes.append(("camera_maps", camera_maps, (frames, 2, 3)))
     for name, array, shape in shapes:
         if np.shape(array) != shape:
             raise SkelactError(

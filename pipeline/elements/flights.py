@@ -8,6 +8,7 @@ pixels is free, since the scale and slow motion are not known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,9 +23,14 @@ _MIN_TURN = np.radians(80)
 # Residual of a centre of mass in free fall, torso lengths: errors of joints, of the camera's motion
 # and of perspective.
 _RESIDUAL = 0.3
-# How far, in seconds, the ends may move for a better parabola; and frames tried within it.
-_REACH_SECONDS, _TRIED = 0.16, 9
+# How far the ends may move for a better parabola: seconds, or a share of the interval in slow motion;
+# and frames tried within it.
+_REACH_SECONDS, _REACH_SHARE, _TRIED = 0.16, 0.25, 9
 _MAX_FLIGHTS = 16
+# A body is followed where frames agree with its path by this much, in the mean over so many
+# seconds; shorter gaps are bridged. Of dive_207C and of a somersault off a rock, frames in flight
+# have .3 and more, and spray, in which poses are found as well, .05 to .2.
+_MIN_AGREEMENT, _AGREEMENT_SECONDS, _BRIDGED_SECONDS = 0.25, 0.25, 0.15
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,15 @@ def find_flights(
         seconds: (T,) seconds, increasing.
         fits_ballistics: Whether the centre is without the camera's motion.
     """
-    seen = np.flatnonzero(agreement > 0)
+    step = float(np.median(np.diff(seconds)))
+    free = _followed(agreement, step)
+    seen = np.flatnonzero(free)
     if len(seen) < 4:
         return []
-    rate = _smooth(np.gradient(path, seconds), float(np.median(np.diff(seconds))))
+    rate = _smooth(np.gradient(path, seconds), step)
     steps = np.gradient(seconds)
-    still = min(_STILL, _STILL_SHARE * float(np.abs(rate).max()))
-    free = np.zeros(len(path), bool)
-    free[seen[0] : seen[-1] + 1] = True
+    still = min(_STILL, _STILL_SHARE * float(np.abs(rate[free]).max()))
+    followed = free.copy()
     flights: list[FlightSpan] = []
     while len(flights) < _MAX_FLIGHTS:
         found = max(
@@ -85,7 +92,8 @@ def find_flights(
         if gain < _MIN_TURN / 2:
             break
         turn = float(path[end - 1] - path[start])
-        begins, ends = bool(seen[0] < start - 1), bool(seen[-1] > end)
+        begins = bool(followed[max(start - 2, 0) : start].sum() == 2)
+        ends = bool(followed[end : end + 2].sum() == 2)
         ballistic = 0.0
         if fits_ballistics:
             start, end, ballistic = _refine_ends(center, center_weight, seconds, free, start, end)
@@ -93,6 +101,20 @@ def find_flights(
         if sense * turn >= _MIN_TURN:
             flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends))
     return sorted(flights, key=lambda flight: flight.start)
+
+
+def _followed(agreement: np.ndarray, step: float) -> np.ndarray:
+    """Return in which frames (T,) a body is followed."""
+    reach = max(round(_AGREEMENT_SECONDS / step / 2), 1)
+    padded = np.pad(np.maximum(agreement, 0), reach, mode="edge")
+    mean = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
+    followed: np.ndarray = mean >= _MIN_AGREEMENT
+    gap = max(round(_BRIDGED_SECONDS / step), 1)
+    frames = np.flatnonzero(followed)
+    for before, after in pairwise(frames.tolist()):
+        if after - before - 1 <= gap:
+            followed[before:after] = True
+    return followed
 
 
 def _smooth(values: np.ndarray, step: float) -> np.ndarray:
@@ -127,7 +149,8 @@ def _refine_ends(
     score is its number of frames times 1 - residual / tolerance.
     """
     step = float(np.median(np.diff(seconds)))
-    stride = max(int(np.ceil(_REACH_SECONDS / step / (_TRIED // 2))), 1)
+    reach = max(_REACH_SECONDS, _REACH_SHARE * float(seconds[end - 1] - seconds[start]))
+    stride = max(int(np.ceil(reach / step / (_TRIED // 2))), 1)
     moves = (np.arange(_TRIED) - _TRIED // 2) * stride
     starts, ends = (grid.ravel() for grid in np.meshgrid(start + moves, end + moves, indexing="ij"))
     inside = (starts >= 0) & (ends <= len(center)) & (ends - starts >= 4)

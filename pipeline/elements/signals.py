@@ -65,17 +65,20 @@ class BodySignals:
 
 
 def measure_body(
-    keypoints: np.ndarray, scores: np.ndarray, camera_motion: np.ndarray | None
+    keypoints: np.ndarray, scores: np.ndarray, camera_maps: np.ndarray | None
 ) -> BodySignals | None:
     """Measure a body; None if its torso is seen in no frame.
 
     Args:
         keypoints: (T, 17, 2) pixels.
         scores: (T, 17), 0 to 1.
-        camera_motion: (T, 2) pixels by which the background moves from the frame before; None if
-            the camera stands.
+        camera_maps: (T, 2, 3) affine maps from each frame's pixels to those of one picture of the
+            scene; None if the camera stands.
     """
     points = keypoints.astype(np.float64)
+    if camera_maps is not None:
+        maps = camera_maps.astype(np.float64)
+        points = np.einsum("tij,tvj->tvi", maps[:, :, :2], points) + maps[:, None, :, 2]
     scores = scores.astype(np.float64)
     shoulders, shoulder_score = _middle(points, scores, _SHOULDERS)
     hips, hip_score = _middle(points, scores, _HIPS)
@@ -98,7 +101,7 @@ def measure_body(
     vectors = np.stack([vector for vector, _ in segments], 1)
     weights = np.stack([weight for _, weight in segments], 1)
     seen = np.linalg.norm(vectors, axis=-1) / torso
-    center, center_weight = _center_of_mass(points, scores, torso, camera_motion)
+    center, center_weight = _center_of_mass(points, scores, torso)
     across, across_weight = _across(points, scores, torso)
     hip, hip_weight = _flexion(points, scores, _SHOULDERS, _HIPS, _KNEES)
     knee, knee_weight = _flexion(points, scores, _HIPS, _KNEES, _ANKLES)
@@ -131,15 +134,13 @@ def _middle(
 
 
 def _center_of_mass(
-    points: np.ndarray, scores: np.ndarray, torso: float, camera_motion: np.ndarray | None
+    points: np.ndarray, scores: np.ndarray, torso: float
 ) -> tuple[np.ndarray, np.ndarray]:
     weight = scores * _MASSES
     share = weight.sum(axis=1) / _MASSES.sum()
     center = (points * weight[..., None]).sum(axis=1) / np.maximum(weight.sum(axis=1), _TINY)[
         :, None
     ]
-    if camera_motion is not None:
-        center = center - np.nan_to_num(camera_motion.astype(np.float64)).cumsum(axis=0)
     # With less than half of the mass, the mean of what is seen is not the centre.
     return center / torso, np.where(share > 0.4, share.clip(0, 1), 0.0)
 

@@ -55,7 +55,7 @@ def only(clip):
 
 
 def still(clip):
-    return np.zeros((len(clip[2]), 2))
+    return np.tile(np.eye(2, 3), (len(clip[2]), 1, 1))
 
 
 @pytest.mark.parametrize("halves", [1, 2, 3, 5, 7, 9])
@@ -151,8 +151,8 @@ def test_bad_input():
     keypoints, scores, seconds = somersault(2)
     with pytest.raises(SkelactError, match="scores: expected the shape"):
         count_flights(keypoints, scores[:-1], seconds)
-    with pytest.raises(SkelactError, match="camera_motion: expected the shape"):
-        count_flights(keypoints, scores, seconds, np.zeros((3, 2)))
+    with pytest.raises(SkelactError, match="camera_maps: expected the shape"):
+        count_flights(keypoints, scores, seconds, np.zeros((3, 2, 3)))
     with pytest.raises(SkelactError, match="times that increase"):
         count_flights(keypoints, scores, seconds[::-1])
     keypoints[3, 5] = np.nan
