@@ -94,10 +94,11 @@ def find_flights(
         turn = float(path[end - 1] - path[start])
         begins = bool(followed[max(start - 2, 0) : start].sum() == 2)
         ends = bool(followed[end : end + 2].sum() == 2)
-        ballistic = 0.0
+        turning, ballistic = slice(start, end), 0.0
         if fits_ballistics:
             start, end, ballistic = _refine_ends(center, center_weight, seconds, free, start, end)
-        free[start:end] = False
+        # What turns before and after the fall, on the board and in the water, is no other flight.
+        free[turning] = free[start:end] = False
         if sense * turn >= _MIN_TURN:
             flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends))
     return sorted(flights, key=lambda flight: flight.start)

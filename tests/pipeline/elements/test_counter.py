@@ -10,6 +10,13 @@ from skelact.pipeline.elements.counter import FLIGHT, LANDING, OTHER, SUPPORT, c
 from skelact.pipeline.elements.trunk_angle import one_way_path, trunk_path
 
 FPS, SCALE, CENTER = 25.0, 100.0, 400.0
+# Shares of the body's mass near shoulders, elbows, wrists, hips, knees, ankles and in the head.
+MASSES = np.array([0.04, *[0.0] * 4, *np.repeat([0.15, 0.025, 0.012, 0.17, 0.08, 0.03], 2)])
+
+
+def about_its_center(points):
+    """Move points so that their centre of mass lies at the origin: bodies in flight turn about it."""
+    return points - (MASSES[:, None] * points).sum(axis=0) / MASSES.sum()
 
 
 def body(front=1.0, hip=0.0, knee=0.0):
@@ -41,7 +48,7 @@ def somersault(halves, *, sense=1.0, front=1.0, hip=0.0, knee=0.0, drift=60.0, f
     for t in range(lead + flight + tail):
         share = np.clip((t - lead) / flight, 0, 1)
         inside = 0 < share < 1
-        posed = body(front, *(hip, knee) if inside else (0, 0))
+        posed = about_its_center(body(front, *(hip, knee) if inside else (0, 0)))
         time = share * 1.2
         place = [CENTER + drift * time, 300 - 250 * time + 400 * time**2]
         frames.append(turned(posed, sense * 180 * halves * share) * SCALE + place)
@@ -178,6 +185,7 @@ def twisting(half_somersaults, half_twists, *, azimuth=20.0, sense=1.0):
     points[5:11, 2] = np.tile([-0.45, 0.45], 3)
     points[11:17, 2] = np.tile([-0.33, 0.33], 3)
     points[1:5, 2] = np.tile([-0.1, 0.1], 2)
+    points = about_its_center(points)
     frames = []
     for t in range(60):
         share = np.clip((t - 15) / 30, 0, 1)
