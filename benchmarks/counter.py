@@ -22,13 +22,10 @@ import click
 import numpy as np
 from counter_scenes import Scene, make_scenes
 
-from skelact.pipeline.elements.counter import (
-    CountedFlight,
-    count_flights,
-    flight_features,
-    flight_travel,
-)
+from skelact.pipeline.elements.counted import CountedFlight
+from skelact.pipeline.elements.counter import count_flights
 from skelact.pipeline.elements.element import Element
+from skelact.pipeline.elements.flight_answers import flight_features, flight_travel
 from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.trunk_angle import trunk_path

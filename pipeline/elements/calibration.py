@@ -2,7 +2,7 @@
 
 The coefficients are what `benchmarks/counter.py fit --clips 96` prints; `benchmarks/counter.py
 simulated` reports their reliability on others. The first of a row is the constant; the others are
-of the features of ``counter.flight_features`` in their order.
+of the features of ``flight_answers.flight_features`` in their order.
 """
 
 from __future__ import annotations

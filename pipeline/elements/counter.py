@@ -14,105 +14,19 @@ from itertools import pairwise
 import numpy as np
 
 from ... import SkelactError
-from .calibration import position_chances, right_chance
-from .element import Element, Position, Takeoff
+from .counted import CountedFlight
+from .flight_answers import answers_about
 from .flights import FlightSpan, find_flights
 from .signals import BodySignals, measure_body
 from .trunk_angle import one_way_path, trunk_path
-from .twist import TwistCount, count_twists
 
 # Phases of a frame.
 OTHER, SUPPORT, FLIGHT, LANDING = range(4)
 # Seconds before a flight that count as on the board or apparatus, and after it as entry or landing.
 _SUPPORT_SECONDS, _LANDING_SECONDS = 1.0, 0.4
-# Below it an answer is more often wrong than right, and is not given.
-MIN_CONFIDENCE = 0.5
-# Shares of a flight in which a position is held: opening and closing are outside.
-_HELD = (0.2, 0.8)
 # Between flights that turn opposite ways a body is supported for longer than this, seconds:
 # contacts of tumbling last about a tenth of a second.
 _SUPPORTED_SECONDS = 0.08
-# Seconds before a flight over which an athlete is seen to stand on the hands.
-_BEFORE_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A value, also where it is doubtful, and the chance that it is right.
-
-    Attributes:
-        value: An int, bool or name.
-        confidence: 0 to 1.
-    """
-
-    value: int | bool | str
-    confidence: float
-
-    @property
-    def believed(self) -> bool:
-        """Whether the answer is more probably right than wrong."""
-        return self.confidence >= MIN_CONFIDENCE
-
-
-@dataclass(frozen=True)
-class CountedFlight:
-    """A flight and what is done in it.
-
-    Attributes:
-        first_frame, last_frame: Frames in flight, both within it.
-        clockwise: Whether the body rotates clockwise in the image.
-        ballistic: 0 to 1, how freely its centre falls; 0 where the camera's motion is not known.
-        from_hands: Whether it begins upside down: an armstand.
-        half_somersaults, half_twists: int answers.
-        rotates_forward: bool answer: towards the chest, or towards the back.
-        rotates_with_travel: bool answer: whether the head, or in an armstand the feet, goes first
-            to where the athlete flies. True for forward and back dives, False for reverse and
-            inward ones; None without the camera's motion.
-        position: Answer, one of "straight", "pike", "tuck", "free".
-    """
-
-    first_frame: int
-    last_frame: int
-    clockwise: bool
-    ballistic: float
-    from_hands: bool
-    half_somersaults: Answer
-    half_twists: Answer
-    rotates_forward: Answer
-    rotates_with_travel: Answer | None
-    position: Answer
-
-    def as_dive(self) -> Element:
-        """Return the dive, with None for what cannot be said."""
-        return Element("dive", self._takeoff(), *self._counts())
-
-    def as_salto(self) -> Element:
-        """Return the salto, with None for what cannot be said."""
-        takeoff: Takeoff | None = None
-        if self.rotates_forward.believed:
-            takeoff = "forward" if self.rotates_forward.value else "back"
-        return Element("salto", takeoff, *self._counts())
-
-    def _counts(self) -> tuple[int | None, int | None, Position | None]:
-        half_somersaults, half_twists, position = (
-            answer.value if answer.believed else None
-            for answer in (self.half_somersaults, self.half_twists, self.position)
-        )
-        return half_somersaults, half_twists, position  # type: ignore[return-value]
-
-    def _takeoff(self) -> Takeoff | None:
-        if not self.rotates_forward.believed:
-            return None
-        forward, travel = bool(self.rotates_forward.value), self.rotates_with_travel
-        known = travel is not None and travel.believed
-        along = known and bool(travel.value)  # type: ignore[union-attr]
-        if self.from_hands:
-            if forward:
-                return "armstand_forward"
-            return ("armstand_back" if along else "armstand_reverse") if known else None
-        if forward:
-            return ("forward" if along else "inward") if known else "forward_or_inward"
-        return ("back" if along else "reverse") if known else "back_or_reverse"
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +111,8 @@ def _count_scene(
         after = seconds <= seconds[span.end - 1] + _LANDING_SECONDS
         phases[span.end :][after[span.end :]] = LANDING
     counted = [
-        _count(span, body, path, agreement, seconds, camera_maps is not None) for span in spans
+        answers_about(span, body, path, agreement, seconds, knows_camera=camera_maps is not None)
+        for span in spans
     ]
     moved = [
         replace(
@@ -239,95 +154,6 @@ def _join_opposite(
 
 def _whole_circles(angle: float) -> float:
     return float(2 * np.pi * np.round(angle / (2 * np.pi)))
-
-
-def _count(
-    span: FlightSpan,
-    body: BodySignals,
-    path: np.ndarray,
-    agreement: np.ndarray,
-    seconds: np.ndarray,
-    knows_camera: bool,
-) -> CountedFlight:
-    twist = count_twists(body, path, max(span.start - 1, 0), span.end, seconds)
-    before = (seconds >= seconds[span.start] - _BEFORE_SECONDS)[: span.start + 1]
-    weight = agreement[: span.start + 1] * before
-    upright = float((np.cos(path[: span.start + 1]) * weight).sum() / max(weight.sum(), 1e-6))
-    halves = abs(span.turn) / np.pi
-    features = flight_features(span, body, agreement, twist)
-    chances = position_chances(features["position"])
-    best = max(chances, key=lambda name: chances[name])
-    travel = None
-    if knows_camera:
-        travelled = flight_travel(span, body, seconds)
-        travel = Answer(
-            span.sense * travelled > 0, right_chance("travel", [abs(travelled), span.ballistic])
-        )
-    return CountedFlight(
-        first_frame=span.start,
-        last_frame=span.end - 1,
-        clockwise=span.sense > 0,
-        ballistic=span.ballistic,
-        from_hands=upright < -0.5,
-        half_somersaults=Answer(
-            min(round(halves), 11), right_chance("half_somersaults", features["half_somersaults"])
-        ),
-        half_twists=Answer(
-            min(twist.half_twists, 9), right_chance("half_twists", features["half_twists"])
-        ),
-        rotates_forward=Answer(
-            span.sense * twist.front > 0, right_chance("forward", features["forward"])
-        ),
-        rotates_with_travel=travel,
-        position=Answer(best, chances[best]),
-    )
-
-
-def flight_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> float:
-    """Return how far a body flies along the image, torso lengths, to the right."""
-    frames = np.arange(span.start, span.end)
-    frames = frames[body.center_weight[frames] > 0]
-    if len(frames) < 4:
-        return 0.0
-    time = seconds[frames] - seconds[frames].mean()
-    speed = (time * body.center[frames, 0]).sum() / max((time**2).sum(), 1e-9)
-    return float(speed * (seconds[span.end - 1] - seconds[span.start]))
-
-
-def flight_features(
-    span: FlightSpan, body: BodySignals, agreement: np.ndarray, twist: TwistCount
-) -> dict[str, list[float]]:
-    """Return what the confidence of each answer depends on; the order is that of the fits."""
-    halves = abs(span.turn) / np.pi
-    off = abs(halves - round(halves))
-    agreed = float(agreement[span.start : span.end].mean())
-    cut = float(not span.begins) + float(not span.ends)
-    frames = span.end - span.start
-    twisted = float(twist.half_twists > 0)
-    weight = twist.weight / max(frames, 1)
-    held = slice(*(span.start + int(share * frames) for share in _HELD))
-    hip = _quantile(body.hip[held], body.hip_weight[held], 0.8)
-    hip_middle = _quantile(body.hip[held], body.hip_weight[held], 0.5)
-    bent = body.hip[held] >= 0.7 * hip
-    knee = _quantile(body.knee[held], body.knee_weight[held] * bent, 0.5)
-    return {
-        "half_somersaults": [off, agreed, cut],
-        "half_twists": [
-            min(twist.parity_margin, 10.0), min(twist.still_margin, 10.0) * twisted, twisted,
-            twist.cost, weight, cut,
-        ],
-        "forward": [min(twist.front_margin, 10.0), agreed, cut],
-        "position": [hip / 100, hip_middle / 100, knee / 100, twisted, min(twist.cost, 2.0)],
-    }  # fmt: skip
-
-
-def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """Return the quantile of values by their weights; 0 where there are none."""
-    order = values.argsort(axis=None)
-    values, running = values.ravel()[order], weights.ravel()[order].cumsum()
-    if not len(values) or running[-1] <= 0:
-        return 0.0
-    return float(values[min(int(np.searchsorted(running, share * running[-1])), len(values) - 1)])
 
 
 def _check(

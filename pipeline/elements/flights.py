@@ -23,8 +23,8 @@ _MIN_TURN = np.radians(80)
 # Residual of a centre of mass in free fall, torso lengths: errors of joints, of the camera's motion
 # and of perspective.
 _RESIDUAL = 0.3
-# How far the ends may move for a better parabola: seconds, or a share of the interval in slow motion;
-# and frames tried within it.
+# How far the ends may move for a better parabola: seconds, or in slow motion a share of the
+# interval; and frames tried within it.
 _REACH_SECONDS, _REACH_SHARE, _TRIED = 0.16, 0.25, 9
 _MAX_FLIGHTS = 16
 # A body is followed where frames agree with its path by this much, in the mean over so many

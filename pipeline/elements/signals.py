@@ -34,6 +34,7 @@ class BodySignals:
 
     Attributes:
         torso: Length of the torso in pixels.
+        seen: (T,) float64, 0 to 1: mean score of the joints below the head.
         center: (T, 2) float64, centre of mass in torso lengths, the camera's motion taken out.
         center_weight: (T,) float64, 0 to 1.
         axes: (T, S) float64, radians: hypotheses of the trunk's angle.
@@ -50,6 +51,7 @@ class BodySignals:
     """
 
     torso: float
+    seen: np.ndarray
     center: np.ndarray
     center_weight: np.ndarray
     axes: np.ndarray
@@ -108,6 +110,7 @@ def measure_body(
     front, front_weight = _front(points, scores, hips, head, head_score, along, torso)
     return BodySignals(
         torso=torso,
+        seen=scores[:, len(_HEAD) :].mean(axis=1),
         center=center,
         center_weight=center_weight,
         axes=np.arctan2(vectors[..., 0], -vectors[..., 1]),

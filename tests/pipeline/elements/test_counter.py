@@ -15,7 +15,7 @@ MASSES = np.array([0.04, *[0.0] * 4, *np.repeat([0.15, 0.025, 0.012, 0.17, 0.08,
 
 
 def about_its_center(points):
-    """Move points so that their centre of mass lies at the origin: bodies in flight turn about it."""
+    """Move points so that the centre of mass lies at the origin: bodies in flight turn about it."""
     return points - (MASSES[:, None] * points).sum(axis=0) / MASSES.sum()
 
 

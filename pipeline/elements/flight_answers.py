@@ -1,0 +1,159 @@
+"""The answers about one flight, from its interval and the signals of the body."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .calibration import position_chances, right_chance
+from .counted import Answer, CountedFlight
+from .flights import FlightSpan
+from .signals import BodySignals
+from .twist import TwistCount, count_twists
+
+# Shares of a flight in which a position is held: opening and closing are outside.
+_HELD = (0.2, 0.8)
+# Seconds before a flight over which an athlete is seen to stand on the hands, and after it over
+# which one is seen to stand; and the cosine of the trunk's angle from upright, 60 degrees.
+_BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
+# Agreement of a frame with the trunk's path above which it is believed.
+_AGREES = 0.5
+# Most that dives and saltos have; see ``Element``.
+_MAX_HALF_SOMERSAULTS, _MAX_HALF_TWISTS = 11, 9
+
+
+def answers_about(
+    span: FlightSpan,
+    body: BodySignals,
+    path: np.ndarray,
+    agreement: np.ndarray,
+    seconds: np.ndarray,
+    *,
+    knows_camera: bool,
+) -> CountedFlight:
+    """Return what is said of a flight.
+
+    Args:
+        span: Its frames and how far the trunk turns.
+        body: Measurements of the body, T frames.
+        path: (T,) radians, unwrapped angle of the trunk.
+        agreement: (T,) -1 to 1, how well each frame agrees with it.
+        seconds: (T,) seconds, increasing.
+        knows_camera: Whether the camera's motion is taken out of ``body.center``.
+    """
+    twist = count_twists(body, path, max(span.start - 1, 0), span.end, seconds)
+    features = flight_features(span, body, agreement, twist)
+    flown = np.arange(span.start, span.end)[body.center_weight[span.start : span.end] > 0]
+    drop = None
+    if knows_camera and len(flown):
+        drop = float(body.center[flown[-1], 1] - body.center[flown[0], 1])
+    return CountedFlight(
+        first_frame=span.start,
+        last_frame=span.end - 1,
+        clockwise=span.sense > 0,
+        ballistic=span.ballistic,
+        from_hands=_begins_on_hands(span, path, agreement, seconds),
+        seen=float(body.seen[span.start : span.end].mean()),
+        drop=drop,
+        lands_upright=_lands_upright(span, path, agreement, seconds),
+        half_somersaults=_half_somersaults(span, features),
+        half_twists=_half_twists(twist, features),
+        rotates_forward=_yes_or_no(span.sense * twist.front > 0, "forward", features["forward"]),
+        rotates_with_travel=_with_travel(span, body, seconds) if knows_camera else None,
+        position=_position(features),
+    )
+
+
+def _begins_on_hands(
+    span: FlightSpan, path: np.ndarray, agreement: np.ndarray, seconds: np.ndarray
+) -> bool:
+    before = (seconds >= seconds[span.start] - _BEFORE_SECONDS)[: span.start + 1]
+    weight = agreement[: span.start + 1] * before
+    upright = (np.cos(path[: span.start + 1]) * weight).sum() / max(weight.sum(), 1e-6)
+    return bool(upright < -_STANDING)
+
+
+def _lands_upright(
+    span: FlightSpan, path: np.ndarray, agreement: np.ndarray, seconds: np.ndarray
+) -> bool | None:
+    after = (seconds <= seconds[span.end - 1] + _AFTER_SECONDS)[span.end :]
+    seen = np.flatnonzero(after & (agreement[span.end :] > _AGREES)) + span.end
+    return bool((np.cos(path[seen]) > _STANDING).mean() > 0.5) if len(seen) > 1 else None
+
+
+def _half_somersaults(span: FlightSpan, features: dict[str, list[float]]) -> Answer:
+    halves = abs(span.turn) / np.pi
+    nearest = round(halves)
+    # The other neighbour of the turn.
+    other = nearest + 1 if halves >= nearest else nearest - 1
+    chance = right_chance("half_somersaults", features["half_somersaults"])
+    most = _MAX_HALF_SOMERSAULTS
+    return Answer(min(nearest, most), chance, min(max(other, 0), most), 1 - chance)
+
+
+def _half_twists(twist: TwistCount, features: dict[str, list[float]]) -> Answer:
+    halves = min(twist.half_twists, _MAX_HALF_TWISTS)
+    chance = right_chance("half_twists", features["half_twists"])
+    return Answer(halves, chance, halves - 1 if halves else 1, 1 - chance)
+
+
+def _yes_or_no(value: bool, name: str, features: list[float]) -> Answer:
+    chance = right_chance(name, features)
+    return Answer(value, chance, not value, 1 - chance)
+
+
+def _with_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> Answer:
+    travel = flight_travel(span, body, seconds)
+    return _yes_or_no(span.sense * travel > 0, "travel", [abs(travel), span.ballistic])
+
+
+def _position(features: dict[str, list[float]]) -> Answer:
+    chances = position_chances(features["position"])
+    second, best = sorted(chances, key=lambda name: chances[name])[-2:]
+    return Answer(best, chances[best], second, chances[second])
+
+
+def flight_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> float:
+    """Return how far a body flies along the image, torso lengths, to the right."""
+    frames = np.arange(span.start, span.end)
+    frames = frames[body.center_weight[frames] > 0]
+    if len(frames) < 4:
+        return 0.0
+    time = seconds[frames] - seconds[frames].mean()
+    speed = (time * body.center[frames, 0]).sum() / max((time**2).sum(), 1e-9)
+    return float(speed * (seconds[span.end - 1] - seconds[span.start]))
+
+
+def flight_features(
+    span: FlightSpan, body: BodySignals, agreement: np.ndarray, twist: TwistCount
+) -> dict[str, list[float]]:
+    """Return what the confidence of each answer depends on; the order is that of the fits."""
+    halves = abs(span.turn) / np.pi
+    off = abs(halves - round(halves))
+    agreed = float(agreement[span.start : span.end].mean())
+    cut = float(not span.begins) + float(not span.ends)
+    frames = span.end - span.start
+    twisted = float(twist.half_twists > 0)
+    weight = twist.weight / max(frames, 1)
+    held = slice(*(span.start + int(share * frames) for share in _HELD))
+    hip = _quantile(body.hip[held], body.hip_weight[held], 0.8)
+    hip_middle = _quantile(body.hip[held], body.hip_weight[held], 0.5)
+    bent = body.hip[held] >= 0.7 * hip
+    knee = _quantile(body.knee[held], body.knee_weight[held] * bent, 0.5)
+    return {
+        "half_somersaults": [off, agreed, cut],
+        "half_twists": [
+            min(twist.parity_margin, 10.0), min(twist.still_margin, 10.0) * twisted, twisted,
+            twist.cost, weight, cut,
+        ],
+        "forward": [min(twist.front_margin, 10.0), agreed, cut],
+        "position": [hip / 100, hip_middle / 100, knee / 100, twisted, min(twist.cost, 2.0)],
+    }  # fmt: skip
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """Return the quantile of values by their weights; 0 where there are none."""
+    order = values.argsort(axis=None)
+    values, running = values.ravel()[order], weights.ravel()[order].cumsum()
+    if not len(values) or running[-1] <= 0:
+        return 0.0
+    return float(values[min(int(np.searchsorted(running, share * running[-1])), len(values) - 1)])

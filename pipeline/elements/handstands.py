@@ -1,0 +1,69 @@
+"""Handstands: a body upside down that does not turn, with its hands under it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .signals import measure_body
+from .trunk_angle import trunk_path
+
+# Degrees of the trunk from upside down, degrees per second, and seconds that it is held at least.
+# Set by hand: a cartwheel or a flic-flac passes a handstand at 200 degrees per second and more.
+_MAX_TILT, _MAX_RATE, _MIN_SECONDS = 45.0, 90.0, 0.4
+# Seconds over which the trunk's rate is taken, and gaps that are bridged.
+_RATE_SECONDS, _BRIDGED_SECONDS = 0.2, 0.15
+# Torso lengths by which the hands lie below the shoulders at least.
+_HANDS_BELOW = 0.3
+_SHOULDERS, _WRISTS = np.array([5, 6]), np.array([9, 10])
+_MIN_SCORE = 0.3
+
+
+def find_handstands(
+    keypoints: np.ndarray, scores: np.ndarray, seconds: np.ndarray, in_flight: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """Return first and last frame and confidence, 0 to 1, of each handstand.
+
+    The confidence is the mean score of shoulders and wrists: the chance that they are where they
+    seem to be.
+
+    Args:
+        keypoints: (T, 17, 2) float32, square pixels.
+        scores: (T, 17) float32.
+        seconds: (T,) float64, increasing.
+        in_flight: (T,) bool, frames that belong to a flight.
+    """
+    body = measure_body(keypoints, scores, None) if len(seconds) > 3 else None
+    if body is None:
+        return []
+    path, agreement = trunk_path(body.axes, body.axis_weight)
+    step = float(np.median(np.diff(seconds)))
+    reach = max(round(_RATE_SECONDS / step / 2), 1)
+    ahead = np.minimum(np.arange(len(path)) + reach, len(path) - 1)
+    behind = np.maximum(np.arange(len(path)) - reach, 0)
+    rate = np.degrees(path[ahead] - path[behind]) / np.maximum(
+        seconds[ahead] - seconds[behind], 1e-9
+    )
+    upside_down = -np.cos(path) > np.cos(np.radians(_MAX_TILT))
+    joints = np.concatenate([_SHOULDERS, _WRISTS])
+    seen = np.median(scores[:, joints], axis=1)
+    below = keypoints[:, _WRISTS, 1].mean(axis=1) - keypoints[:, _SHOULDERS, 1].mean(axis=1)
+    held = upside_down & (np.abs(rate) < _MAX_RATE) & (agreement > 0.5) & ~in_flight
+    held &= (below > _HANDS_BELOW * body.torso) & (seen > _MIN_SCORE)
+    return [
+        (first, last, float(scores[first : last + 1, joints].mean()))
+        for first, last in _runs(held, max(round(_BRIDGED_SECONDS / step), 1))
+        if seconds[last] - seconds[first] >= _MIN_SECONDS
+    ]
+
+
+def _runs(held: np.ndarray, gap: int) -> list[tuple[int, int]]:
+    """Return first and last frame of each run; gaps of up to ``gap`` frames are bridged."""
+    frames = np.flatnonzero(held).tolist()
+    if not frames:
+        return []
+    breaks = [(a, b) for a, b in pairwise(frames) if b - a > gap + 1]
+    firsts = [frames[0], *(b for _, b in breaks)]
+    lasts = [*(a for a, _ in breaks), frames[-1]]
+    return list(zip(firsts, lasts))

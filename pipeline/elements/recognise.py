@@ -1,0 +1,164 @@
+"""From a skeleton sequence to its elements: dives, saltos and handstands, with their times.
+
+    SkeletonSequence -> counter.py, per person -> which flights are elements, and of which kind
+        -> RecognisedElement: start, end, person, Element, confidence, alternatives
+
+Only what can be told by kinematics is named. A flight counts as an element where the body is seen,
+its centre falls freely and it turns at least once; half a turn counts where the fall ends far below
+its start, as a dive's does. What bends, rolls or is lost on the ground has no such flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...pose_extract.layout import COCO_17
+from ...pose_extract.skeleton import SkeletonSequence
+from .counted import CountedFlight
+from .counter import FLIGHT, count_flights
+from .element import Element
+from .handstands import find_handstands
+
+__all__ = ["RecognisedElement", "recognise_elements"]
+
+# Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's training
+# half (`benchmarks/elements.py`): true flights there have .28 and .48 or more.
+_MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
+# Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
+# board, 1 m, to the water.
+_DIVE_DROP = 2.0
+_MAX_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class RecognisedElement:
+    """An element in a clip.
+
+    Attributes:
+        start_seconds, end_seconds: From the first frame of the source file.
+        person: Index of the person in the sequence; 0 is the athlete.
+        element: What it is, with None for what cannot be said.
+        confidence: 0 to 1, the chance that all that is said of it is right.
+        alternatives: Other elements that it may be, most probable first; without their own.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    person: int
+    element: Element
+    confidence: float
+    alternatives: tuple[RecognisedElement, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values as `docs/elements.schema.json` describes them."""
+        element = self.element
+        return {
+            "start_seconds": round(self.start_seconds, 3),
+            "end_seconds": round(self.end_seconds, 3),
+            "person": self.person,
+            "kind": element.kind,
+            "takeoff": element.takeoff,
+            "half_somersaults": element.half_somersaults,
+            "half_twists": element.half_twists,
+            "position": element.position,
+            "code": element.code,
+            "diving48_class": element.diving48_class,
+            "confidence": round(self.confidence, 4),
+            "alternatives": [other.to_dict() for other in self.alternatives],
+        }
+
+
+def recognise_elements(sequence: SkeletonSequence) -> tuple[RecognisedElement, ...]:
+    """Return the elements of all people in a clip, in the order of time.
+
+    Args:
+        sequence: Skeletons of COCO-17; those of another layout have no elements.
+    """
+    if sequence.layout != COCO_17.name:
+        return ()
+    found: list[RecognisedElement] = []
+    for person in range(sequence.num_person):
+        found += _elements_of(sequence, person)
+    return tuple(sorted(found, key=lambda one: (one.start_seconds, one.person)))
+
+
+def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[RecognisedElement]:
+    keypoints, scores = sequence.keypoints[person], sequence.keypoint_scores[person]
+    seconds = sequence.pts_seconds
+    counted = count_flights(keypoints, scores, seconds, sequence.camera_maps, sequence.scene_ids)
+    for flight in counted.flights:
+        start, end = seconds[flight.first_frame], seconds[flight.last_frame]
+        if end - start >= _MIN_SECONDS and _is_element(flight):
+            yield _recognised(flight, float(start), float(end), person)
+    in_flight = counted.phases == FLIGHT
+    for first, last, confidence in find_handstands(keypoints, scores, seconds, in_flight):
+        yield RecognisedElement(
+            float(seconds[first]), float(seconds[last]), person, Element("handstand"), confidence
+        )
+
+
+def _is_element(flight: CountedFlight) -> bool:
+    halves = flight.half_somersaults
+    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC or not halves.believed:
+        return False
+    return int(halves.value) >= 2 or (int(halves.value) == 1 and _is_dive(flight))
+
+
+def _is_dive(flight: CountedFlight) -> bool:
+    """Return whether a flight ends in water: head first or far below, and nobody stands after it.
+
+    Saltos land on the feet, and who lands stays in sight.
+    """
+    if flight.lands_upright:
+        return False
+    falls_far = flight.drop is not None and flight.drop >= _DIVE_DROP
+    return falls_far or int(flight.half_somersaults.value) >= 3
+
+
+def _recognised(flight: CountedFlight, start: float, end: float, person: int) -> RecognisedElement:
+    is_dive = _is_dive(flight)
+    best, *others = _readings(flight, is_dive)
+    alternatives = sorted(others, key=lambda reading: -reading[1])[:_MAX_ALTERNATIVES]
+    return RecognisedElement(
+        start,
+        end,
+        person,
+        best[0],
+        best[1],
+        tuple(RecognisedElement(start, end, person, *reading) for reading in alternatives),
+    )
+
+
+def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float]]:
+    """Return the element as it was counted, and with each doubtful answer exchanged; with chances.
+
+    The answers are taken as independent.
+    """
+    answers = {
+        "half_somersaults": flight.half_somersaults,
+        "half_twists": flight.half_twists,
+        "rotates_forward": flight.rotates_forward,
+        "rotates_with_travel": flight.rotates_with_travel,
+        "position": flight.position,
+    }
+    said = {
+        name: answer
+        for name, answer in answers.items()
+        if answer is not None and answer.believed and (is_dive or name != "rotates_with_travel")
+    }
+    chance = float(np.prod([answer.confidence for answer in said.values()]))
+    readings = [(_element(flight, is_dive), chance)]
+    for name, answer in said.items():
+        exchanged: dict[str, Any] = {name: answer.instead}
+        other = replace(flight, **exchanged)
+        chance_of_other = chance / answer.confidence * answer.other_confidence
+        readings.append((_element(other, is_dive), chance_of_other))
+    return readings
+
+
+def _element(flight: CountedFlight, is_dive: bool) -> Element:
+    return flight.as_dive() if is_dive else flight.as_salto()
