@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .pipeline.elements.element import Element
+    from .pipeline.elements.recognise import RecognisedElement
     from .pipeline.inference.pipeline import Pipeline, extract, predict
     from .pipeline.inference.results import (
         ActionPrediction,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         LabelScore,
         PersonPrediction,
     )
+    from .pipeline.inference.segments import Segment
     from .pose_extract.extract import ExtractConfig
     from .pose_extract.skeleton import SkeletonSequence
     from .pose_extract.sources import ClipSource
@@ -32,10 +35,13 @@ __all__ = [
     "ActionPrediction",
     "ClipSkeletons",
     "ClipSource",
+    "Element",
     "ExtractConfig",
     "LabelScore",
     "PersonPrediction",
     "Pipeline",
+    "RecognisedElement",
+    "Segment",
     "SkelactError",
     "SkeletonSequence",
     "__version__",
@@ -48,10 +54,13 @@ _LAZY = {
     "ActionPrediction": ".pipeline.inference.results",
     "ClipSkeletons": ".pipeline.inference.results",
     "ClipSource": ".pose_extract.sources",
+    "Element": ".pipeline.elements.element",
     "ExtractConfig": ".pose_extract.extract",
     "LabelScore": ".pipeline.inference.results",
     "PersonPrediction": ".pipeline.inference.results",
     "Pipeline": ".pipeline.inference.pipeline",
+    "RecognisedElement": ".pipeline.elements.recognise",
+    "Segment": ".pipeline.inference.segments",
     "SkeletonSequence": ".pose_extract.skeleton",
     "extract": ".pipeline.inference.pipeline",
     "predict": ".pipeline.inference.pipeline",

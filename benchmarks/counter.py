@@ -1,15 +1,13 @@
-"""How well the kinematic counter counts: on simulated dives, a real dive's joints, and real clips.
+"""How well the kinematic counter counts: on simulated dives, and on a real dive's joints.
 
     python benchmarks/counter.py fit
     python benchmarks/counter.py simulated
     python benchmarks/counter.py divers ../shared
-    python benchmarks/counter.py clips work_dirs/aerial
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole and cut.
-`clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder.
-That neighbouring flights of opposite sense are joined was added after a look at dive_207C, which is
-not held out any more.
+Real clips are measured by `dives.py`. That neighbouring flights of opposite sense are joined was
+added after a look at dive_207C, which is not held out any more.
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.trunk_angle import trunk_path
 from skelact.pipeline.elements.twist import count_twists
-from skelact.pose_extract.store.npz import load_sequence
 
 FIT_SEED, REPORT_SEED = 101, 202
 NOISES = (0.0, 1.0, 2.0)
@@ -230,17 +227,6 @@ def divers(shared: Path) -> None:
     # The last frame is another athlete's.
     visible = data["visible"][:-1].astype(np.float32)
     _show(count_flights(data["keypoints"][:-1], visible, np.arange(len(visible)) / 25.0).flights)
-
-
-@main.command()
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
-def clips(folder: Path) -> None:
-    """Count in extracted clips of `../shared/videos/aerial`."""
-    for path in sorted(folder.rglob("*.npz")):
-        sequence = load_sequence(path)
-        seconds = np.asarray(sequence.pts_seconds, float)
-        click.echo(path.stem)
-        _show(count_flights(sequence.keypoints[0], sequence.keypoint_scores[0], seconds).flights)
 
 
 def _show(flights: tuple[CountedFlight, ...]) -> None:

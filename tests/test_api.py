@@ -89,6 +89,8 @@ def test_every_public_class_has_an_example(repository):
         "ClipSkeletons": "skelact.extract(",
         "LabelScore": "prediction[0].label",
         "PersonPrediction": "in prediction.persons",
+        "RecognisedElement": "in prediction.elements",
+        "Segment": "in prediction.segments",
     }
     for name in skelact.__all__:
         if name != "__version__":

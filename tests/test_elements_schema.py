@@ -10,6 +10,9 @@ import pytest
 from json_schema import problems
 
 from skelact.pipeline.elements.element import Element, Kind, Position, Takeoff, diving48_elements
+from skelact.pipeline.elements.recognise import RecognisedElement
+from skelact.pipeline.inference.results import ActionPrediction, LabelScore
+from skelact.pipeline.inference.segments import Segment
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,26 @@ def test_a_clip_of_nothing_known(schema):
         "segments": [],
     }  # fmt: skip
     assert problems(clip, schema) == []
+
+
+def test_what_prediction_gives(schema):
+    """A dive with an alternative, a segment; an error; a label of the classifier."""
+    other = RecognisedElement(1.2, 2.68, 0, Element.from_dive_number("205C"), 0.05)
+    dive = RecognisedElement(1.2, 2.68, 0, Element.from_dive_number("205B"), 0.93, (other,))
+    words = LabelScore(dive.element.words, 0.93)
+    predictions = [
+        ActionPrediction(
+            "a.mp4", words.label, 0.93, (words,), (), "net", family="dive", elements=(dive,),
+            segments=(Segment(0.0, 4.0, "bowl", 0.4),),
+        ),
+        ActionPrediction("b.mp4", None, None, (), (), "net", "no person was found"),
+        ActionPrediction("c.mp4", "bowl", 0.9, (LabelScore("bowl", 0.9),), (), "net",
+                         family="sport"),
+        ActionPrediction("d.mp4", None, 0.2, (), (), "net", family="unknown"),
+    ]  # fmt: skip
+    for prediction in predictions:
+        assert problems(prediction.to_dict(), schema) == []
+    assert predictions[0].to_dict()["elements"][0]["code"] == "205B"
 
 
 def test_every_dive_of_diving48(schema, clip):

@@ -105,6 +105,14 @@ def _print(prediction: ActionPrediction) -> None:
     for item in prediction.top_k:
         bar = "#" * round(30 * item.score)
         click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
+    for element in prediction.elements:
+        times = f"{element.start_seconds:.2f} to {element.end_seconds:.2f} s"
+        code = f"{element.element.code}: " if element.element.code else ""
+        click.echo(f"  {times}: {code}{element.element.words}")
+    if len(prediction.segments) > 1:
+        for segment in prediction.segments:
+            times = f"{segment.start_seconds:.1f} to {segment.end_seconds:.1f} s"
+            click.echo(f"  {times}: {printable(segment.label)} {100 * segment.score:.0f} %")
 
 
 def _save_overlay(prediction: ActionPrediction, path: Path) -> bool:

@@ -19,14 +19,14 @@ import numpy as np
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
 from .counted import CountedFlight
-from .counter import FLIGHT, count_flights
+from .counter import count_flights
 from .element import Element
 from .handstands import find_handstands
 
 __all__ = ["RecognisedElement", "recognise_elements"]
 
-# Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's training
-# half (`benchmarks/elements.py`): true flights there have .28 and .48 or more.
+# Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's dev_val
+# (`benchmarks/dives.py`): true flights there have .28 and .5 or more.
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.
@@ -90,11 +90,12 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
     keypoints, scores = sequence.keypoints[person], sequence.keypoint_scores[person]
     seconds = sequence.pts_seconds
     counted = count_flights(keypoints, scores, seconds, sequence.camera_maps, sequence.scene_ids)
+    in_flight = np.zeros(len(seconds), bool)
     for flight in counted.flights:
         start, end = seconds[flight.first_frame], seconds[flight.last_frame]
         if end - start >= _MIN_SECONDS and _is_element(flight):
+            in_flight[flight.first_frame : flight.last_frame + 1] = True
             yield _recognised(flight, float(start), float(end), person)
-    in_flight = counted.phases == FLIGHT
     for first, last, confidence in find_handstands(keypoints, scores, seconds, in_flight):
         yield RecognisedElement(
             float(seconds[first]), float(seconds[last]), person, Element("handstand"), confidence

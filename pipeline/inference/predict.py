@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,19 @@ from ...pose_extract.sources import ClipSource
 from ...pose_extract.store.source_file import FileState, SourceError, source_state
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
 from ..data.annotations import Annotation
+from ..elements.recognise import RecognisedElement, recognise_elements
 from .classify import classify
-from .results import ActionPrediction, ClipSkeletons, LabelScore, PersonPrediction
+from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
+from .segments import merge_windows
 
-__all__ = ["Predictor", "cut_windows", "extract_skeletons"]
+__all__ = ["Predictor", "extract_skeletons", "window_frames"]
 
 
 class Predictor:
     """Labels clips; preprocessing comes from the classifier's checkpoint.
+
+    With the classifier that ships, a clip in which a dive or a gymnastics element is recognised has
+    the words for it as its label. A classifier of one's own labels every clip.
 
     Args:
         checkpoint: The classifier; None for the shipped one.
@@ -56,6 +61,7 @@ class Predictor:
             raise TypeError(f"checkpoint: expected a path or None, got {checkpoint!r}")
         self._device = choose_device(device)
         path = None if checkpoint is None else Path(checkpoint)
+        self._names_elements = path is None
         model, self.meta = load_classifier(path)
         self._model = model.to(self._device)
         self._name = find_checkpoint(path).stem
@@ -98,28 +104,55 @@ class Predictor:
             empty = self._empty(sequence.video_id, "no person was found")
             return replace(empty, skeletons=ClipSkeletons(sequence.video_id, sequence))
         together = Annotation.from_sequence(sequence)
-        people = [together, *(_alone(together, i) for i in range(sequence.num_person))]
-        scores = [self._scores(person) for person in people]
-        best = self._best(scores[0])
+        elements = recognise_elements(sequence)
+        named = elements if self._names_elements else ()
+        windows, scores = self._scores(together)
+        best = self._best(scores.mean(axis=0))
+        main = _main_element(named)
+        if main is not None:
+            best = self._names_of(main)
         return ActionPrediction(
             video=sequence.video_id,
             label=best[0].label,
             score=best[0].score,
             top_k=best,
             persons=tuple(
-                PersonPrediction(int(track_id), self._best(row))
-                for track_id, row in zip(sequence.track_ids, scores[1:])
+                PersonPrediction(int(track_id), self._best_of(together, person, named))
+                for person, track_id in enumerate(sequence.track_ids)
             ),
             checkpoint=self._name,
+            family=_family(main),
+            elements=elements,
+            segments=merge_windows(
+                windows,
+                scores,
+                sequence.pts_seconds,
+                1 / float(sequence.fps),
+                self.meta.label_names,
+            ),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
-    def _scores(self, annotation: Annotation) -> np.ndarray:
-        """Return class probabilities (num_classes,), the mean over the windows of a long clip."""
-        windows = cut_windows(annotation, self.meta.data.get("median_frames", 0))
-        scores = classify(self._model, self.meta, windows, device=self._device)
-        mean: np.ndarray = scores.mean(axis=0)
-        return mean
+    def _scores(self, annotation: Annotation) -> tuple[list[slice], np.ndarray]:
+        """Return the windows of a clip, and their class probabilities (W, num_classes)."""
+        windows = window_frames(annotation, self.meta.data.get("median_frames", 0))
+        clips = [_cut(annotation, window) for window in windows]
+        return windows, classify(self._model, self.meta, clips, device=self._device)
+
+    def _best_of(
+        self, together: Annotation, person: int, named: Sequence[RecognisedElement]
+    ) -> tuple[LabelScore, ...]:
+        """Return the labels of one person: of the main element, or of the classifier."""
+        main = _main_element([element for element in named if element.person == person])
+        if main is not None:
+            return self._names_of(main)
+        return self._best(self._scores(_alone(together, person))[1].mean(axis=0))
+
+    def _names_of(self, main: RecognisedElement) -> tuple[LabelScore, ...]:
+        return tuple(
+            LabelScore(reading.element.words, round(reading.confidence, 4))
+            for reading in [main, *main.alternatives][: self._top_k]
+        )
 
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
         order = np.argsort(-scores, kind="stable")[: self._top_k]
@@ -154,7 +187,22 @@ def extract_skeletons(
         yield result, ClipSkeletons.of_result(result, extraction, state)
 
 
-def cut_windows(annotation: Annotation, num_frames: int) -> list[Annotation]:
+def _main_element(elements: Sequence[RecognisedElement]) -> RecognisedElement | None:
+    """Return the element that gives a clip its label: the athlete's, flights before handstands."""
+
+    def order(element: RecognisedElement) -> tuple[bool, bool, float]:
+        return element.person == 0, element.element.kind != "handstand", element.confidence
+
+    return max(elements, key=order, default=None)
+
+
+def _family(main: RecognisedElement | None) -> Family:
+    if main is None:
+        return "sport"
+    return "dive" if main.element.kind == "dive" else "gymnastics"
+
+
+def window_frames(annotation: Annotation, num_frames: int) -> list[slice]:
     """Cut a clip that is much longer than those of the training set into their length.
 
     Windows overlap by half; one in which the first person is seen in less than half of the frames
@@ -163,23 +211,26 @@ def cut_windows(annotation: Annotation, num_frames: int) -> list[Annotation]:
     Args:
         annotation: The clip.
         num_frames: Length of a window; 0 leaves the clip whole.
+
+    Returns:
+        The frames of each window, in order.
     """
     total = annotation.keypoints.shape[1]
     if num_frames == 0 or total <= 2 * num_frames:
-        return [annotation]
+        return [slice(0, total)]
     seen = np.asarray((annotation.keypoint_scores[:1] > 0).any(axis=(0, 2)))
     count = -(-(total - num_frames) // max(num_frames // 2, 1)) + 1
     starts = np.linspace(0, total - num_frames, count).astype(int)
     good = [start for start in starts if seen[start : start + num_frames].mean() >= 0.5]
-    windows = [slice(start, start + num_frames) for start in good]
-    return [
-        replace(
-            annotation,
-            keypoints=annotation.keypoints[:, window],
-            keypoint_scores=annotation.keypoint_scores[:, window],
-        )
-        for window in windows
-    ] or [annotation]
+    return [slice(start, start + num_frames) for start in good] or [slice(0, total)]
+
+
+def _cut(annotation: Annotation, frames: slice) -> Annotation:
+    return replace(
+        annotation,
+        keypoints=annotation.keypoints[:, frames],
+        keypoint_scores=annotation.keypoint_scores[:, frames],
+    )
 
 
 def _alone(annotation: Annotation, person: int) -> Annotation:

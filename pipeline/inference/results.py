@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from ...pose_extract.common.files import sha256_of
 from ...pose_extract.extract import ClipResult
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
+from ..elements.recognise import RecognisedElement
+from .segments import Segment
 from .tables import data_frame, keypoint_table, save_by_suffix, write_csv, write_json
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _ARRAYS = (
     "camera_maps", "scene_ids",
 )  # fmt: skip
 _LABEL_COLUMNS = ("video", "rank", "label", "score")
+Family = Literal["sport", "dive", "gymnastics", "unknown"]
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
 
@@ -284,6 +287,10 @@ class ActionPrediction:
         checkpoint: The classifier.
         error: Why there is no label, or None.
         skeletons: What was classified; a failed clip has them too, with the same error.
+        family: What the label is of: "sport", an action of the classifier; "dive" or "gymnastics",
+            the main element in words; None where there is no label.
+        elements: Dives and gymnastics elements of all people, in the order of time.
+        segments: Parts of the clip with one action of the classifier each.
     """
 
     video: str
@@ -296,6 +303,14 @@ class ActionPrediction:
     skeletons: ClipSkeletons = field(
         default_factory=lambda: ClipSkeletons("", None, "none are kept"), compare=False
     )
+    family: Family | None = None
+    elements: tuple[RecognisedElement, ...] = ()
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the clip shows nothing that can be named."""
+        return self.family == "unknown"
 
     @property
     def sequence(self) -> SkeletonSequence:
@@ -331,9 +346,13 @@ class ActionPrediction:
 
         return {
             "video": self.video,
+            "family": self.family,
+            "unknown": self.unknown,
             "label": self.label,
             "score": self.score,
             "top_k": plain(self.top_k),
+            "elements": [element.to_dict() for element in self.elements],
+            "segments": [segment.to_dict() for segment in self.segments],
             "persons": [
                 {"track_id": person.track_id, "top_k": plain(person.top_k)}
                 for person in self.persons

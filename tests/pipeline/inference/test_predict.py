@@ -17,7 +17,7 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
-from skelact.pipeline.inference.predict import Predictor, cut_windows
+from skelact.pipeline.inference.predict import Predictor, window_frames
 from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
@@ -147,6 +147,10 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
     good, bad = json.loads(out.read_text())
     assert set(good) == {
         "video",
+        "family",
+        "unknown",
+        "elements",
+        "segments",
         "label",
         "score",
         "top_k",
@@ -203,24 +207,21 @@ def test_a_long_clip_is_cut_into_windows_where_the_person_is_seen():
     scores = np.ones((1, 100, 17), np.float32)
     scores[:, :45] = 0
     long = type(clip)("long", 0, keypoints, scores, (240, 320))
-    windows = cut_windows(long, 20)
-    firsts = [int(window.keypoints[0, 0, 0, 0]) for window in windows]
     # Every tenth frame; in the window from frame 30 the person is seen in 5 of 20 frames.
-    assert firsts == [40, 50, 60, 70, 80]
-    assert {window.keypoints.shape[1] for window in windows} == {20}
+    assert window_frames(long, 20) == [slice(i, i + 20) for i in (40, 50, 60, 70, 80)]
 
 
 @pytest.mark.parametrize("num_frames", [0, 50, 1000])
 def test_a_clip_of_usual_length_stays_whole(num_frames):
     clip = make_annotations(1)[0]
-    assert cut_windows(clip, num_frames) == [clip]
+    assert window_frames(clip, num_frames) == [slice(0, clip.keypoints.shape[1])]
 
 
 def test_windows_without_the_person_are_kept_if_there_are_no_others():
     clip = make_annotations(1)[0]
     clip.keypoint_scores[:] = 0
     clip.keypoint_scores[:, 0] = 1
-    assert cut_windows(clip, 5) == [clip]
+    assert window_frames(clip, 5) == [slice(0, clip.keypoints.shape[1])]
 
 
 @pytest.mark.parametrize("option", ["--overlay", "--json"])

@@ -1,0 +1,149 @@
+"""Elements of sequences whose motion is known by hand, and of real clips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from flying_bodies import CENTER, FPS, SCALE, body, somersault, turned
+
+import skelact
+from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements.recognise import recognise_elements
+from skelact.pose_extract.skeleton import SkeletonSequence
+
+
+def sequence_of(*people, seconds=None):
+    """Return the sequence of people, each (keypoints (T, 17, 2), scores (T, 17))."""
+    keypoints = np.stack([person[0] for person in people]).astype(np.float32)
+    count = keypoints.shape[1]
+    low, high = keypoints.min(axis=2), keypoints.max(axis=2)
+    return SkeletonSequence(
+        keypoints=keypoints,
+        keypoint_scores=np.stack([person[1] for person in people]).astype(np.float32),
+        bboxes=np.concatenate([low, high], axis=-1),
+        track_ids=np.arange(len(people)),
+        frame_inds=np.arange(count),
+        img_shape=(1000, 2000),
+        fps=Fraction(25),
+        layout="coco_17",
+        video_id="a.mp4",
+        pts_seconds=seconds,
+    )
+
+
+def dive(halves, **options):
+    """Return a dive: who enters the water is not seen any more."""
+    keypoints, scores, seconds = somersault(halves, fall=1.0, **options)
+    scores[seconds >= 1.8] = 0
+    return keypoints, scores
+
+
+def standing(count):
+    return np.repeat(body()[None] * SCALE + CENTER, count, axis=0), np.full((count, 17), 0.9)
+
+
+def test_a_dive_is_named_with_its_times():
+    (element,) = recognise_elements(sequence_of(dive(5, hip=120, knee=5)))
+    assert (element.element.code, element.element.diving48_class) == (
+        "105B", "Forward 25som NoTwis PIKE"
+    )  # fmt: skip
+    # In flight from .6 to 1.8 s.
+    assert element.start_seconds == pytest.approx(0.6, abs=0.13)
+    assert element.end_seconds == pytest.approx(1.8, abs=0.13)
+    assert element.person == 0
+    assert 0.5 < element.confidence <= 1
+    others = [other.element for other in element.alternatives]
+    assert element.element not in others
+    assert [other.confidence for other in element.alternatives] == sorted(
+        (other.confidence for other in element.alternatives), reverse=True
+    )
+
+
+def test_half_a_somersault_head_first_is_a_dive():
+    (element,) = recognise_elements(sequence_of(dive(1, hip=10)))
+    assert element.element.kind == "dive"
+    assert element.element.half_somersaults == 1
+
+
+def test_who_lands_on_the_feet_has_done_a_salto():
+    keypoints, scores, _ = somersault(2, hip=115, knee=130, sense=-1.0)
+    (element,) = recognise_elements(sequence_of((keypoints, scores)))
+    assert element.element.words == "backward salto tucked"
+    assert element.element.code is None
+
+
+def test_each_person_has_elements_of_their_own():
+    keypoints, scores = dive(5, hip=120, knee=5)
+    (element,) = recognise_elements(sequence_of(standing(len(keypoints)), (keypoints, scores)))
+    assert element.person == 1
+
+
+def test_times_are_those_of_the_file():
+    """A cut that begins 30 s after the file's first frame, in four times slower motion."""
+    keypoints, scores = dive(3, hip=120, knee=5)
+    seconds = 30 + np.arange(len(keypoints)) * 4 / FPS
+    (element,) = recognise_elements(sequence_of((keypoints, scores), seconds=seconds))
+    assert element.start_seconds == pytest.approx(30 + 4 * 0.6, abs=0.5)
+    assert element.element.code == "103B"
+
+
+def test_a_handstand():
+    upright, scores = standing(75)
+    keypoints = upright.copy()
+    hanging = body()
+    # Arms overhead, then swung up in .6 s, and upside down to the clip's end.
+    hanging[7:9], hanging[9:11] = [0.0, -1.5], [0.0, -1.95]
+    for frame in range(10, 75):
+        angle = 175 * min((frame - 10) / 15, 1)
+        keypoints[frame] = turned(hanging, angle) * SCALE + CENTER
+    (element,) = recognise_elements(sequence_of((keypoints, scores)))
+    assert element.element.kind == "handstand"
+    assert element.start_seconds == pytest.approx(25 / FPS, abs=0.2)
+    assert element.end_seconds == 74 / FPS
+
+
+def test_who_stands_on_the_ground_has_no_elements():
+    assert recognise_elements(sequence_of(standing(60))) == ()
+    crouching = np.repeat(body(hip=100, knee=120)[None] * SCALE + CENTER, 30, axis=0)
+    rising = np.concatenate([crouching, standing(30)[0]])
+    assert recognise_elements(sequence_of((rising, np.full((60, 17), 0.9)))) == ()
+
+
+def test_other_layouts_and_empty_clips_have_no_elements():
+    empty = sequence_of(standing(60))[:0]
+    assert recognise_elements(empty) == ()
+
+
+def test_sports_on_the_ground_have_no_dives_or_saltos(shared):
+    """Fifteen clips of each kind of sport of Penn Action, annotated by hand."""
+    file = load_annotations(shared / "data" / "penn_action_train.pkl")
+    clips = file.select("dev_val")
+    named = [
+        clip.frame_dir
+        for clip in clips
+        for one in recognise_elements(sequence_of((clip.keypoints[0], clip.keypoint_scores[0])))
+        if one.element.kind != "handstand"
+    ]
+    assert len(clips) == 253
+    assert named == []
+
+
+@pytest.fixture(scope="module")
+def model():
+    return skelact.Pipeline()
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "words", "code"),
+    [
+        ("dive_207C.avi", "dive", "back, 3 1/2 somersaults, tuck", "207C"),
+        ("back_somersault_standing.mp4", "gymnastics", "backward salto tucked", None),
+    ],
+)
+def test_real_clips(shared, model, name, family, words, code):
+    prediction = model(shared / "videos" / "aerial" / name)
+    assert (prediction.family, prediction.label) == (family, words)
+    (element,) = prediction.elements
+    assert element.element.code == code
