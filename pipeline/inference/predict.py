@@ -21,7 +21,7 @@ from ..data.annotations import Annotation
 from ..elements.recognise import RecognisedElement, recognise_elements
 from .classify import classify
 from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
-from .segments import merge_windows
+from .segments import Segment, merge_windows
 
 __all__ = ["Predictor", "extract_skeletons", "window_frames"]
 
@@ -123,14 +123,34 @@ class Predictor:
             checkpoint=self._name,
             family=_family(main),
             elements=elements,
-            segments=merge_windows(
-                windows,
-                scores,
-                sequence.pts_seconds,
-                1 / float(sequence.fps),
-                self.meta.label_names,
-            ),
+            segments=self._segments(sequence, windows, scores, named),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
+        )
+
+    def _segments(
+        self,
+        sequence: SkeletonSequence,
+        windows: Sequence[slice],
+        scores: np.ndarray,
+        named: Sequence[RecognisedElement],
+    ) -> tuple[Segment, ...]:
+        """Merge the windows in which no dive or gymnastics element is named."""
+        seconds = sequence.pts_seconds
+        spans = [(element.start_seconds, element.end_seconds) for element in named]
+        rows = [
+            row
+            for row, window in enumerate(windows)
+            if not any(
+                start <= seconds[window.stop - 1] and seconds[window.start] <= end
+                for start, end in spans
+            )
+        ]
+        return merge_windows(
+            [windows[row] for row in rows],
+            scores[rows],
+            seconds,
+            1 / float(sequence.fps),
+            self.meta.label_names,
         )
 
     def _scores(self, annotation: Annotation) -> tuple[list[slice], np.ndarray]:

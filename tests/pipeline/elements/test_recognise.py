@@ -147,3 +147,7 @@ def test_real_clips(shared, model, name, family, words, code):
     assert (prediction.family, prediction.label) == (family, words)
     (element,) = prediction.elements
     assert element.element.code == code
+    assert all(
+        segment.end_seconds < element.start_seconds or segment.start_seconds > element.end_seconds
+        for segment in prediction.segments
+    )
