@@ -10,17 +10,17 @@ from click.testing import CliRunner
 from skelact import SkelactError
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements.element import Element
 from skelact.pipeline.synth.dataset import (
     SynthConfig,
     film_dives,
     make_dives,
     write_diving,
 )
-from skelact.pipeline.synth.dive import Dive
 from skelact.pipeline.synth.sheet import draw_sheet
 from skelact.pose_extract.layout import COCO_17
 
-DIVES = [Dive("Forward", 5, 0, "TUCK"), Dive("Back", 3, 3, "FREE")] * 20
+DIVES = [Element.from_dive_number("105C"), Element.from_dive_number("5233D")] * 20
 
 
 def film(noise, seed=0):
@@ -31,7 +31,7 @@ def test_exact_poses_are_complete_until_the_water():
     for clip in film(0.0):
         _, total, joints, _ = clip.keypoints.shape
         assert joints == 17
-        assert 24 <= total <= 95
+        assert 24 <= total <= 180
         seen = clip.keypoint_scores[0] > 0
         assert seen[: total // 2].all()
         assert not seen[-1].all()
