@@ -185,8 +185,17 @@ def _draw(
     motion = simulate(scripts, times, rng)
     img_shapes = _IMG_SHAPES[rng.integers(len(_IMG_SHAPES), size=len(scripts))]
     scenes = [script.scene for script in scripts]
-    seen = film(motion.joints, motion.center, 1 / rate, motion.height, scenes, img_shapes,
-                np.array([len(t) for t in times]),                 config.cut_chance, rng)  # fmt: skip
+    seen = film(
+        motion.joints,
+        motion.center,
+        1 / rate,
+        motion.height,
+        scenes,
+        img_shapes,
+        np.array([len(t) for t in times]),
+        config.cut_chance,
+        rng,
+    )
     entry = np.array([s.elements[-1].end if s.scene.has_water else np.nan for s in scripts])
     shown = visible(motion.joints, seen.keypoints, motion.times, entry, img_shapes, rng)
     scores = shown.astype(np.float32)

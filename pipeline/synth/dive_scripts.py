@@ -10,10 +10,12 @@ from .script import LANDING, OTHER, ElementSpan, Scene, Script
 
 GRAVITY = 9.81
 _PLATFORMS = (5.0, 7.5, 10.0)
-# Upward speeds at the take-off, m/s: springboards (Miller and Sprigings 2001, J. Sports Sci. 19: some
+# Upward speeds at the take-off, m/s: springboards (Miller and Sprigings 2001, J. Sports Sci. 19:
+# some
 # 4.5 to 6 from 3 m), platforms (Miller, Jones and Pizzimenti 1988: 2.3 to 3.3), armstands.
 _SPEEDS = {"springboard": (4.4, 5.7), "platform": (2.2, 3.2), "armstand": (0.2, 1.0)}
-# Metres of the centre of mass above the toes at the take-off and above the hands or feet at the entry,
+# Metres of the centre of mass above the toes at the take-off and above the hands or feet at the
+# entry,
 # which a script only needs to draw a time; the flight itself is ballistic in the body's own metres.
 _CENTER_UP, _CENTER_HANDS, _CENTER_FEET = 1.02, 1.0, 0.9
 # Seconds that a springboard is bent down before it throws the diver up (Miller and Sprigings 2001).
@@ -150,5 +152,10 @@ def _enter(script: Script, rng: np.random.Generator) -> None:
     script.hold(rng.uniform(0.9, 1.6), [(0.8, "stand")], phase=OTHER, contact="rise", surface=0.0,
                 pitch=float(upright))  # fmt: skip
     paddle = changed(POSTURES["stand"], lift=70.0, out=30.0, elbow=60.0)
-    script.hold(rng.uniform(0.5, 2.0), [(0.3, paddle), (1.0, "sprawl")], phase=OTHER, contact="rise",
-                surface=0.0)  # fmt: skip
+    script.hold(
+        rng.uniform(0.5, 2.0),
+        [(0.3, paddle), (1.0, "sprawl")],
+        phase=OTHER,
+        contact="rise",
+        surface=0.0,
+    )

@@ -1,16 +1,24 @@
 """Rotation in free flight: the angular momentum vector is constant, all else follows from it.
 
-With the orientation R, the moment of inertia I of the posture and the inner angular momentum h of the
-limbs' motion, L = R (I w + h) (Yeadon, Atha and Hales 1990, J. Biomech. 23(1), 85-89). Two of its three
-equations give the rates of somersault and twist: a tilted body that somersaults twists, the faster the
-thinner it is (Frohlich 1979, Am. J. Phys. 47; Yeadon 1993, J. Biomech. 26, 187-225). The third, about the
-axis of the tilt, ties the tilt to its cause, arms that become asymmetric. Three numbers are solved for: the
-size of L gives the somersaults, the tilt gives the twists, and the asymmetry of the arms gives the tilt.
+With the orientation R, the moment of inertia I of the posture and the inner angular momentum h of
+the
+limbs' motion, L = R (I w + h) (Yeadon, Atha and Hales 1990, J. Biomech. 23(1), 85-89). Two of its
+three
+equations give the rates of somersault and twist: a tilted body that somersaults twists, the faster
+the
+thinner it is (Frohlich 1979, Am. J. Phys. 47; Yeadon 1993, J. Biomech. 26, 187-225). The third,
+about the
+axis of the tilt, ties the tilt to its cause, arms that become asymmetric. Three numbers are solved
+for: the
+size of L gives the somersaults, the tilt gives the twists, and the asymmetry of the arms gives the
+tilt.
 
-Between its rise and its fall the tilt is held, which leaves out its small nutation: what that does to
+Between its rise and its fall the tilt is held, which leaves out its small nutation: what that does
+to
 the momentum is measured by ``benchmarks/simulator.py``.
 
-World axes: x away from the board, y up, z to the right of who faces x. R is twist about the pelvis's
+World axes: x away from the board, y up, z to the right of who faces x. R is twist about the
+pelvis's
 long axis y, then tilt about x, then pitch about z, positive where the head moves to x.
 """
 
@@ -45,7 +53,8 @@ class FlightPlan:
         start: (M, 2) degrees: pitch and twist at the take-off.
         pitch: (M,) degrees of pitch from take-off to landing.
         twist: (M,) degrees of twist from take-off to landing.
-        tilt_times: (M, 4) seconds since the take-off: the tilt rises from the first to the second and
+        tilt_times: (M, 4) seconds since the take-off: the tilt rises from the first to the second
+        and
             falls from the third to the fourth.
     """
 
@@ -164,6 +173,7 @@ class _Search:
         causes = np.empty((*tilts.shape, 2))
         angles[..., 1] = tilts
         now = np.radians(self.plan.start[rows])
+        rate = np.zeros_like(now)
         for k in range(tilts.shape[1]):
             if k:
                 state = (inertia[:, k], inner[:, k], momentum, tilts[:, k], slopes[:, k])

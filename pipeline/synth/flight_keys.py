@@ -9,10 +9,12 @@ import numpy as np
 from ..elements.element import Element
 from .posture import ANGLES, POSTURES, changed, personal
 
-# What an asymmetry of 1 does to arms that are spread: one is raised, the other lowered, and the spine
+# What an asymmetry of 1 does to arms that are spread: one is raised, the other lowered, and the
+# spine
 # bends to the lowered one. Degrees; the limits of the joints.
 _ARMS, _SPINE = 86.0, 22.0
-# Seconds that arms need from spread to asymmetric or back, to be wrapped, and to exchange their places:
+# Seconds that arms need from spread to asymmetric or back, to be wrapped, and to exchange their
+# places:
 # some 600 degrees per second, as fast as divers' arms are (Yeadon 1993, Part III, J. Biomech. 26).
 _ARMS_ONLY = np.array([name.startswith("out") for name in ANGLES], float)
 _TILT_SECONDS, _WRAP_SECONDS, _SWITCH_SECONDS = 0.14, 0.1, 0.22
@@ -28,7 +30,8 @@ class FlightKeys:
         times: Seconds since the take-off, ascending; K of them.
         keys: (K, A) degrees, without asymmetry.
         asymmetry: (K, A) degrees, what an asymmetry of 1 adds.
-        tilt_times: Seconds since the take-off: the tilt rises from the first to the second and falls
+        tilt_times: Seconds since the take-off: the tilt rises from the first to the second and
+        falls
             from the third to the fourth; all beyond the flight without twists.
     """
 
@@ -173,9 +176,12 @@ def _twist_window(
 class _TwistArms:
     """Arms that tilt a body and take the tilt away again.
 
-    Spread arms rotate in the frontal plane, one up and one down, and the body tilts the other way. The
-    same motion reversed takes the tilt away after whole twists. After an odd number of half twists the
-    body's frontal plane faces the other way, so that the arms first exchange their places in front of
+    Spread arms rotate in the frontal plane, one up and one down, and the body tilts the other way.
+    The
+    same motion reversed takes the tilt away after whole twists. After an odd number of half twists
+    the
+    body's frontal plane faces the other way, so that the arms first exchange their places in front
+    of
     the body, where no momentum about the sagittal axis is needed, and then go back to spread.
 
     Args:

@@ -9,7 +9,8 @@ from .dive_scripts import GRAVITY
 from .posture import POSTURES, changed
 from .script import FLIGHT, LANDING, OTHER, ElementSpan, Scene, SceneKind, Script
 
-# Heights in metres of the apparatus (FIG Apparatus Norms): women's beam 1.25, table 1.25, high bars.
+# Heights in metres of the apparatus (FIG Apparatus Norms): women's beam 1.25, table 1.25, high
+# bars.
 _HEIGHTS: dict[SceneKind, tuple[float, ...]] = {
     "floor": (0.0,), "beam": (1.25,), "bar": (2.5, 2.8), "vault": (1.25, 1.35)
 }  # fmt: skip
@@ -92,8 +93,15 @@ def _salto(script: Script, salto: Element, rng: np.random.Generator) -> None:
     turn = 180.0 * twists * rng.choice([-1.0, 1.0])
     start = script.time
     script.anchor = len(script.spans) - 1
-    script.fly(salto, float(seconds), pitch=float(total - rng.uniform(2, 12)), twist=float(turn), end=land,
-               surface=surface, speed=float(rng.uniform(0.8, 2.2)))  # fmt: skip
+    script.fly(
+        salto,
+        float(seconds),
+        pitch=float(total - rng.uniform(2, 12)),
+        twist=float(turn),
+        end=land,
+        surface=surface,
+        speed=float(rng.uniform(0.8, 2.2)),
+    )
     script.elements.append(ElementSpan(salto, start, script.time))
     _land(script, surface, rng)
 
@@ -117,15 +125,20 @@ def _run_up(
 def _giant(script: Script, giant: Element) -> None:
     """One circle about the bar: faster below it, as a pendulum of the body's length."""
     start = script.time
-    _circle(script, 360.0, [(0.2, "handstand"), (0.42, "tap_arch"), (0.56, "hollow"), (0.9, "handstand")],
-            1.0 if giant.takeoff != "back" else -1.0)  # fmt: skip
+    _circle(
+        script,
+        360.0,
+        [(0.2, "handstand"), (0.42, "tap_arch"), (0.56, "hollow"), (0.9, "handstand")],
+        1.0 if giant.takeoff != "back" else -1.0,
+    )
     script.elements.append(ElementSpan(giant, start, script.time))
 
 
 def _circle(script: Script, degrees: float, moves: list[tuple[float, str]], sign: float) -> None:
     """Rotate about the bar by the pendulum's speed, from the handstand."""
     angle = np.radians(np.linspace(0, degrees, 25))
-    # w^2 = w0^2 + 2 g r m / I (1 - cos a); a rod of 2.2 m about its end has r m / I = 3 / (2 * 2.2).
+    # w^2 = w0^2 + 2 g r m / I (1 - cos a); a rod of 2.2 m about its end has r m / I = 3 / (2 *
+    # 2.2).
     speed = np.sqrt(1.4**2 + 2 * GRAVITY * 3 / 4.4 * (1 - np.cos(angle)) * 0.85)
     slowness = (1 / speed[1:] + 1 / speed[:-1]) / 2
     times = np.concatenate([[0], np.cumsum(slowness * np.diff(angle))])
@@ -152,13 +165,25 @@ def _flic_flac(script: Script, element: Element, rng: np.random.Generator) -> No
     if script.twist == 0.0 and element.takeoff == "back":
         way = -1.0
     script.hold(0.22, [(0.5, "dip"), (1.0, changed(POSTURES["dip"], hip=70.0))], pitch=way * 22.0)
-    script.hold(rng.uniform(0.16, 0.22), [(0.7, "arch")], contact="air", phase=FLIGHT, pitch=way * 118.0,
-                speed=way * 2.2)  # fmt: skip
+    script.hold(
+        rng.uniform(0.16, 0.22),
+        [(0.7, "arch")],
+        contact="air",
+        phase=FLIGHT,
+        pitch=way * 118.0,
+        speed=way * 2.2,
+    )
     script.hold(
         rng.uniform(0.18, 0.26), [(0.5, "handstand_arch"), (0.9, "handstand")], pitch=way * 70.0
     )
-    script.hold(rng.uniform(0.14, 0.2), [(0.6, changed(POSTURES["hollow"], hip=45.0))], contact="air",
-                phase=FLIGHT, pitch=way * 135.0, speed=way * 1.8)  # fmt: skip
+    script.hold(
+        rng.uniform(0.14, 0.2),
+        [(0.6, changed(POSTURES["hollow"], hip=45.0))],
+        contact="air",
+        phase=FLIGHT,
+        pitch=way * 135.0,
+        speed=way * 1.8,
+    )
     script.elements.append(ElementSpan(element, start, script.time))
     script.hold(0.12, [(1.0, "dip_arms_up")], pitch=way * 15.0)
 
@@ -209,8 +234,11 @@ def _walkover(script: Script, element: Element, rng: np.random.Generator) -> Non
     start = script.time
     seconds = rng.uniform(1.4, 2.0)
     split = changed(POSTURES["split"], lift=180.0, spine=-25.0 if way < 0 else -15.0)
-    script.hold(seconds, [(0.25, "lunge" if way > 0 else "arch"), (0.5, split), (0.75, split), (1.0, "reach")],
-                pitch=way * 360.0)  # fmt: skip
+    script.hold(
+        seconds,
+        [(0.25, "lunge" if way > 0 else "arch"), (0.5, split), (0.75, split), (1.0, "reach")],
+        pitch=way * 360.0,
+    )
     script.elements.append(ElementSpan(element, start, script.time))
 
 

@@ -18,7 +18,8 @@ from .posture import postures_at
 from .script import PlannedFlight, Script, Span
 
 GRAVITY = 9.81
-# Metres from a joint to the skin that touches the ground, by joint: foot, hand, knee, seat, back, head.
+# Metres from a joint to the skin that touches the ground, by joint: foot, hand, knee, seat, back,
+# head.
 _SKIN = {"ankle": 0.08, "wrist": 0.05, "knee": 0.06, "hip": 0.1, "shoulder": 0.09, "elbow": 0.04,
          "ear": 0.06, "eye": 0.05, "nose": 0.03}  # fmt: skip
 _CLEARANCE = np.array([_SKIN[name.split("_")[-1]] for name in COCO_17.keypoint_names])

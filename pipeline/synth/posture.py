@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# The angles of a posture in degrees; 0 is standing with the arms at the sides. ``lift`` moves an arm
+# The angles of a posture in degrees; 0 is standing with the arms at the sides. ``lift`` moves an
+# arm
 # to the front and ``out`` from there sideways, so that (lift 180, out 0) and (lift 0, out 180) are
 # both an arm overhead, reached through the front or through the side.
 ANGLES = (
@@ -16,8 +17,10 @@ ANGLES = (
 _PLACE = {name: i for i, name in enumerate(ANGLES)}
 _SYMMETRIC = ("hip", "knee", "spread", "lift", "out", "elbow")
 # Angles whose size differs between people.
-_PERSONAL = [_PLACE[name] for name in
-             ("hip_l", "hip_r", "knee_l", "knee_r", "spine", "neck", "elbow_l", "elbow_r")]  # fmt: skip
+_PERSONAL = [
+    _PLACE[name]
+    for name in ("hip_l", "hip_r", "knee_l", "knee_r", "spine", "neck", "elbow_l", "elbow_r")
+]
 
 
 def posture(**angles: float) -> np.ndarray:

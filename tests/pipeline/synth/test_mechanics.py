@@ -130,8 +130,12 @@ def momentum_of(motion, i):
     ears = pair(motion, i, "ear").astype(float)
     parts = [(hips, neck, 0.497, 0.5), (ears, ears, 0.081, 0.5)]
     for side in ("left", "right"):
-        for one, two, mass, share in (("shoulder", "elbow", 0.028, 0.436), ("elbow", "wrist", 0.022, 0.682),
-                                      ("hip", "knee", 0.1, 0.433), ("knee", "ankle", 0.061, 0.606)):  # fmt: skip
+        for one, two, mass, share in (
+            ("shoulder", "elbow", 0.028, 0.436),
+            ("elbow", "wrist", 0.022, 0.682),
+            ("hip", "knee", 0.1, 0.433),
+            ("knee", "ankle", 0.061, 0.606),
+        ):
             parts.append((at[f"{side}_{one}"], at[f"{side}_{two}"], mass, share))
     points, masses = [], []
     for one, two, mass, share in parts:
@@ -159,8 +163,16 @@ def test_a_mirrored_posture_has_mirrored_points_and_the_same_inertia(name):
     one, two = (
         body.points(p[None, None].repeat(3, 1)) for p in (POSTURES[name], mirrored(POSTURES[name]))
     )
-    left, right = (np.array([COCO_17.index(n) for n in names]) for names in zip(
-        *[(n, n.replace("left", "right")) for n in COCO_17.keypoint_names if n.startswith("left")]))  # fmt: skip
+    left, right = (
+        np.array([COCO_17.index(n) for n in names])
+        for names in zip(
+            *[
+                (n, n.replace("left", "right"))
+                for n in COCO_17.keypoint_names
+                if n.startswith("left")
+            ]
+        )
+    )
     joints, other = body.coco(one), body.coco(two)
     np.testing.assert_allclose(joints[:, :, left] * (1, 1, -1), other[:, :, right], atol=1e-6)
     step = np.array([0.01])
@@ -182,11 +194,16 @@ def test_rotations_are_rotations_in_the_order_pitch_tilt_twist():
 
 
 GYMNASTICS = [
-    (Element("salto", "back", 2, 0, "tuck"), 360), (Element("salto", "forward", 2, 1, "straight"), 360),
-    (Element("salto", "back", 4, 0, "pike"), 720), (Element("flic_flac", "back"), 360),
-    (Element("giant", "forward"), 360), (Element("cartwheel", "sideways"), 360),
-    (Element("roll", "back"), 360), (Element("walkover", "forward"), 360), (Element("handstand"), 180),
-]  # fmt: skip
+    (Element("salto", "back", 2, 0, "tuck"), 360),
+    (Element("salto", "forward", 2, 1, "straight"), 360),
+    (Element("salto", "back", 4, 0, "pike"), 720),
+    (Element("flic_flac", "back"), 360),
+    (Element("giant", "forward"), 360),
+    (Element("cartwheel", "sideways"), 360),
+    (Element("roll", "back"), 360),
+    (Element("walkover", "forward"), 360),
+    (Element("handstand"), 180),
+]
 
 
 @pytest.mark.parametrize(("element", "degrees"), GYMNASTICS)
