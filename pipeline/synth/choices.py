@@ -16,7 +16,7 @@ _PRIORS = Path(__file__).with_name("dive_priors.json")
 
 @lru_cache(maxsize=1)
 def dive_shares() -> tuple[tuple[Element, ...], np.ndarray]:
-    """Return the dives of real competitions and their shares, from ``benchmarks/dive_priors.py``."""
+    """Return dives of real competitions and their shares (``benchmarks/dive_priors.py``)."""
     counts = json.loads(_PRIORS.read_text(encoding="utf-8"))["dives"]
     dives, amounts = [], []
     for number, amount in counts.items():
