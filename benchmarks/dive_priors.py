@@ -2,8 +2,8 @@
 
     python benchmarks/dive_priors.py [--labels ../shared/data/labels]
 
-From the labels of FineDiving (Xu et al., CVPR 2022) and MTL-AQA (Parmar and Morris, CVPR 2019): how
-often each dive number occurs, and percentiles of the frames before, in and after the flight's steps.
+From the labels of FineDiving (Xu et al., CVPR 2022) and MTL-AQA (Parmar and Morris, CVPR 2019):
+how often each dive number occurs, and percentiles of the frames before, in and after the flight.
 """
 
 from __future__ import annotations
