@@ -28,6 +28,7 @@ def film(noise, seed=0):
 
 
 def test_exact_poses_are_complete_until_the_water():
+    middles = []
     for clip in film(0.0):
         _, total, joints, _ = clip.keypoints.shape
         assert joints == 17
@@ -36,10 +37,9 @@ def test_exact_poses_are_complete_until_the_water():
         # Above the water joints are missing only where they leave the image.
         assert seen[: total // 2].mean() > 0.8
         assert seen[-3:].mean() < seen[: total // 2].mean()
-        middle = clip.keypoints[0][seen]
-        height, width = clip.img_shape
-        assert np.median(middle[:, 0]) == pytest.approx(width / 2, abs=width / 4)
-        assert np.median(middle[:, 1]) == pytest.approx(height / 2, abs=height / 4)
+        middles.append(np.median(clip.keypoints[0][seen], axis=0) / clip.img_shape[::-1])
+    # Some cameras stand still or lag; most hold the diver in the middle.
+    assert np.median(middles, axis=0) == pytest.approx([0.5, 0.5], abs=0.15)
 
 
 def test_the_same_seed_films_the_same():
