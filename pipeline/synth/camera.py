@@ -121,7 +121,7 @@ def _one_camera(
                        1.0 + rng.uniform(0, 1, count) * center[..., 1].max(axis=1),
                        distance * np.sin(azimuth)], -1)  # fmt: skip
     target = _follow(center, step_seconds, rng)
-    still = rng.random(count) < _STILL
+    still = np.asarray(rng.random(count) < _STILL)
     target = np.where(still[:, None, None], center.mean(axis=1, keepdims=True), target)
     sway = red_noise((count, steps, 3), 0.95, rng) * rng.uniform(0, _MAX_SWAY, (count, 1, 1))
     look = target + sway * ~still[:, None, None] - camera[:, None]
@@ -137,7 +137,9 @@ def _one_camera(
     zoom = red_noise((count, 2, 1), 0.0, rng).clip(-1.5, 1.5) * _MAX_ZOOM
     ramp = np.linspace(0, 1, steps)[None, :, None]
     zoom = np.where(
-        (rng.random(count) < _ZOOMS)[:, None, None], zoom[:, :1] + ramp * np.diff(zoom, axis=1), 0
+        np.asarray(rng.random(count) < _ZOOMS)[:, None, None],
+        zoom[:, :1] + ramp * np.diff(zoom, axis=1),
+        0,
     )
     focal = (share * img_shapes[:, 0] * distance / height)[:, None] * np.exp(zoom[..., 0])
     middle = img_shapes[:, None, None, ::-1] / 2

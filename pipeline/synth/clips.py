@@ -148,7 +148,7 @@ def make_clips(
     clips: dict[int, SynthClip] = {}
     left = np.arange(len(elements))
     for _ in range(_MAX_DRAWS):
-        made = _draw([elements[i] for i in left], fps[left], slow[left], rng, config)
+        made = _draw([elements[int(i)] for i in left], fps[left], slow[left], rng, config)
         clips |= {int(i): clip for i, clip in zip(left, made) if clip is not None}
         left = np.array([i for i in left if int(i) not in clips], int)
         if not len(left):
