@@ -17,8 +17,8 @@ from skelact.pipeline.pose_training.people import (
     AnnotatedPeople,
     Corrections,
     corrected,
-    read_people,
 )
+from skelact.pipeline.pose_training.people_files import read_people
 from skelact.pose_extract.common.geometry import body_angles, torso_lengths
 from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.layout import COCO_17

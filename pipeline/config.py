@@ -329,7 +329,8 @@ def load_config(
     values = read_yaml(path)
     for text in overrides:
         values = merge(values, parse_override(text))
-    return build_config(cls, values, str(path))
+    where = f"{path} with --set {' '.join(overrides)}" if overrides else str(path)
+    return build_config(cls, values, where)
 
 
 def load_label_names(name: str) -> tuple[str, ...]:

@@ -409,6 +409,10 @@ def test_a_sheet_of_real_people_is_drawn(flight, shared, tmp_path):
     assert result.exit_code == 0, result.output
     assert cv2.imread(str(out)).shape == (150, 606, 3)
     assert "the worst 2 of 4 people" in result.output
+    result = CliRunner().invoke(flight.main, [*command, "--bare"])
+    assert result.exit_code == 0, result.output
+    bare = cv2.imread(str(out))
+    assert (bare == 40).all(axis=2).mean() > 0.5  # the background, and no image
 
 
 def test_a_wrong_name_is_an_error_before_anything_is_measured(flight, shared):
@@ -422,3 +426,12 @@ def test_a_wrong_name_is_an_error_before_anything_is_measured(flight, shared):
 def test_the_last_check_is_never_drawn(flight, shared, tmp_path):
     command = ["sheet", str(shared), "--numbers", "check", "--out", str(tmp_path / "a.png")]
     assert CliRunner().invoke(flight.main, command).exit_code == 2
+
+
+def test_blurs_and_reaches_are_measured_on_real_people(flight, shared):
+    heatmaps = importlib.import_module("heatmaps")
+    result = CliRunner().invoke(heatmaps.main, [str(shared), "--limit", "6"])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == len(heatmaps.BLURS) + len(heatmaps.REACHES)
+    assert "blur 0.75 sigma: joints found: upright 0." in result.output

@@ -200,19 +200,24 @@ def extract(
     if annotations:
         label_index(clip.label for clip in clips)  # labels that cannot be are told before the run
     extractor = make_extractor(options)
-    with _ProgressTable() as table:
-        summary = extract_clips(
-            clips,
-            out,
-            extractor,
-            shard=Shard.parse(shard),
-            retry_failed=retry_failed,
-            read_entries=annotations is not None,
-            on_compare=table.compare,
-            on_plan=table.plan,
-            on_progress=table.progress,
-            on_entry=table.entry,
-        )
+    part = Shard.parse(shard)
+    try:
+        with _ProgressTable() as table:
+            summary = extract_clips(
+                clips,
+                out,
+                extractor,
+                shard=part,
+                retry_failed=retry_failed,
+                read_entries=annotations is not None,
+                on_compare=table.compare,
+                on_plan=table.plan,
+                on_progress=table.progress,
+                on_entry=table.entry,
+            )
+    except KeyboardInterrupt:
+        click.echo("stopped; finished clips are kept, the same command goes on", err=True)
+        raise
     if annotations:
         _write_annotations(annotations, annotation_format, summary, out)
     _report(summary, out)

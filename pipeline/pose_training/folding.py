@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class _SubsampledConv2d(nn.Conv2d):
     """A grouped convolution with a stride, computed at stride 1 and subsampled.
 
-    The same in value. On the CPU the gradient of a strided depthwise convolution takes PyTorch five
-    times as long as that of a plain one: more than a third of a training step of Lite-HRNet.
+    The same in value. On the CPU PyTorch takes several times as long for the gradient of a strided
+    depthwise convolution as for that of a plain one on the same image.
     """
 
     def forward(self, x: Tensor) -> Tensor:

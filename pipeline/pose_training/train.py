@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, sha256_of
-from ...pose_extract.common.plain import parse_json, read_text
+from ...pose_extract.common.plain import changes, parse_json, read_text
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.nets.lite_hrnet import LiteHRNet
 from ...pose_extract.nets.mmpose_adapter import build_pose_model
@@ -26,13 +26,14 @@ from ...pose_extract.weights.table import WEIGHTS
 from ..config import check_seed
 from ..distill.labelled_frames import LabelledFrames, read_teachers
 from ..distill.warp import SEEN_SCORE
-from ..training.log import LOG
+from ..training.log import LOG, console_log
 from ..training.processes import is_main_process
 from ..training.runner import train_module
 from .faces import FACES_NAME, find_faces
 from .folding import folded, load_folded
 from .module import InputFormat, PoseTraining, TrainPoseConfig, measure
-from .people import AnnotatedPeople, corrected, read_corrections, read_people
+from .people import AnnotatedPeople, corrected, read_corrections
+from .people_files import read_people
 from .pose_samples import PoseSamples
 
 _FACE = slice(0, 5)
@@ -41,6 +42,8 @@ _FACE = slice(0, 5)
 _STORED_SHARE = 1.25
 # In the work_dir: what its runs learn, and how.
 RUNS_NAME = "runs.json"
+# How many settings that changed are named.
+_MAX_NAMED = 3
 
 
 def train_pose(
@@ -83,6 +86,21 @@ def train_pose(
         check_seed(seed)
     if labels is not None and Path(labels).resolve() == work_dir.resolve():
         raise SkelactError(f"{work_dir}: expected another folder for the results than the labels'")
+    with console_log(quiet):
+        return _train_pose(config, annotations, work_dir, labels, seeds, device, resume, quiet)
+
+
+def _train_pose(
+    config: TrainPoseConfig,
+    annotations: Sequence[str | Path],
+    work_dir: Path,
+    labels: str | Path | None,
+    seeds: Sequence[int],
+    device: str,
+    resume: bool,
+    quiet: bool,
+) -> Path:
+    """Train with arguments that were checked; see :func:`train_pose`."""
     labelled = LabelledFrames.load(labels) if labels is not None else None
     start = PoseEstimator(config.start)
     network, network_config = start.build()
@@ -101,6 +119,11 @@ def train_pose(
     }
     if is_main_process():
         _begin_runs(work_dir / RUNS_NAME, _settings(config) | data, resume)
+    LOG.info(
+        "%d people to learn from, %d to measure on; faces are looked for first",
+        len(train_rows),
+        len(val_rows),
+    )
     side = round(_STORED_SHARE * max(format.input_wh))
     faces = find_faces(config.start, people, device, work_dir / FACES_NAME)
     samples = people_as_frames(people, faces)
@@ -183,9 +206,10 @@ def _begin_runs(path: Path, record: dict[str, Any], resume: bool) -> None:
         before = parse_json(read_text(path), str(path))
         for name, value in record.items():
             if before.get(name) != value:
+                why = "; ".join([*changes(before.get(name), value, name)][:_MAX_NAMED])
                 raise SkelactError(
-                    f"{path}: the runs there began with other {name}; take them up with what they "
-                    "began with, or name another --work-dir"
+                    f"{path}: the runs there began with other {name} ({why}); take them up with "
+                    "what they began with, or name another --work-dir"
                 )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
@@ -223,7 +247,30 @@ def _chosen_people(config: TrainPoseConfig, annotations: Sequence[str | Path]) -
         count - len(people),
         config.corrections,
     )
-    return people
+    return _inside_images(people)
+
+
+def _inside_images(people: AnnotatedPeople) -> AnnotatedPeople:
+    """Return people without the joints that lie outside their images, which teach nothing."""
+    outside = people.joints_outside()
+    if not outside.any():
+        return people
+    LOG.warning(
+        "%d of %d annotated joints, of %d of %d people, lie outside their images and are not "
+        "learned: are all keypoints in pixels of these images?",
+        outside.sum(),
+        people.visible.sum(),
+        outside.any(axis=1).sum(),
+        len(people),
+    )
+    inside = dataclasses.replace(people, visible=people.visible & ~outside)
+    rows = np.flatnonzero(inside.visible.any(axis=1))
+    if not len(rows):
+        raise SkelactError(
+            "all annotated joints lie outside their images: expected keypoints in pixels of the "
+            "images, x from the left and y from the top"
+        )
+    return inside.take(rows)
 
 
 def _split(people: AnnotatedPeople, config: TrainPoseConfig) -> tuple[list[int], list[int]]:

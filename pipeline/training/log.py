@@ -15,6 +15,24 @@ LOG = logging.getLogger(__package__)
 
 
 @contextmanager
+def console_log(quiet: bool) -> Iterator[None]:
+    """Log to stderr, unless the program logs by itself; warnings alone if ``quiet``."""
+    with ExitStack() as stack:
+        if not LOG.hasHandlers():
+            _add_handler(stack, logging.StreamHandler())
+        stack.callback(LOG.setLevel, LOG.level)
+        LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+        yield
+
+
+def _add_handler(stack: ExitStack, handler: logging.Handler) -> None:
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    stack.callback(handler.close)
+    stack.callback(LOG.removeHandler, handler)
+
+
+@contextmanager
 def epoch_log(
     work_dir: Path, *, quiet: bool, tensorboard: bool, start: int
 ) -> Iterator[Callable[[str, int, dict[str, Any]], None]]:
@@ -40,16 +58,9 @@ def epoch_log(
         writer = _summary_writer(work_dir / "tensorboard", start) if tensorboard else None
         if writer is not None:
             stack.callback(writer.close)
-        handlers: list[logging.Handler] = [] if LOG.hasHandlers() else [logging.StreamHandler()]
+        stack.enter_context(console_log(quiet))
         path = work_dir / "train.log"
-        handlers.append(logging.FileHandler(path, encoding="utf-8", delay=True))
-        for handler in handlers:
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-            LOG.addHandler(handler)
-            stack.callback(handler.close)
-            stack.callback(LOG.removeHandler, handler)
-        stack.callback(LOG.setLevel, LOG.level)
-        LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+        _add_handler(stack, logging.FileHandler(path, encoding="utf-8", delay=True))
 
         def log(title: str, epoch: int, figures: dict[str, Any]) -> None:
             # Not the number of clips or the confusion matrix.

@@ -143,19 +143,24 @@ def train_module(
         if is_main_process():
             for level, sentence in how:
                 LOG.log(level, sentence)
-        for epoch in range(start, optim.epochs):
-            began = time.perf_counter()
-            state.set_rate(rates[epoch])
-            figures = _train_epoch(network, module, state, optim.batch_size, seed, epoch)
-            done, is_last = epoch + 1, epoch + 1 == optim.epochs
-            # The main process writes and measures; the others wait for its next gradient.
-            if is_main_process() and (is_last or done % runtime.save_every == 0):
-                save(work_dir / STATE_NAME, state, seed, done)
-            if is_main_process() and (is_last or done % runtime.val_every == 0):
-                with state.averaged():
-                    figures |= module.figures()
-            figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
-            log(f"epoch {done}/{optim.epochs}", done, figures)
+        try:
+            for epoch in range(start, optim.epochs):
+                began = time.perf_counter()
+                state.set_rate(rates[epoch])
+                figures = _train_epoch(network, module, state, optim.batch_size, seed, epoch)
+                done, is_last = epoch + 1, epoch + 1 == optim.epochs
+                # The main process writes and measures; the others wait for its next gradient.
+                if is_main_process() and (is_last or done % runtime.save_every == 0):
+                    save(work_dir / STATE_NAME, state, seed, done)
+                if is_main_process() and (is_last or done % runtime.val_every == 0):
+                    with state.averaged():
+                        figures |= module.figures()
+                figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
+                log(f"epoch {done}/{optim.epochs}", done, figures)
+        except KeyboardInterrupt:
+            if is_main_process() and (work_dir / STATE_NAME).is_file():
+                LOG.warning("stopped; --resume goes on from the last state in %s", work_dir)
+            raise
     state.keep_average()
     # A copy is not compiled: what comes next on the CPU would be compiled anew.
     return copy.deepcopy(module).cpu() if runtime.compile else module.cpu()

@@ -13,7 +13,7 @@ import reprlib
 import types
 import typing
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +26,8 @@ C = TypeVar("C")
 MAX_TEXT_BYTES = 16 << 20
 # How much of a value an error prints.
 _MAX_SHOWN = 80
+# And a few words on a change.
+_MAX_CHANGED = 40
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel = 2
 _SHOWN.maxstring = _SHOWN.maxother = _MAX_SHOWN
@@ -176,3 +178,26 @@ def _check(hint: Any, value: Any, where: str) -> Any:
             return value
         expected = {int: "a whole number", str: "text", bool: "true or false"}.get(hint, str(hint))
     raise SkelactError(f"{where}: expected {expected}, got {shown(value)}")
+
+
+def changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Yield a few words per value in which two nested dictionaries differ.
+
+    Such as "detector.name was 'a', is now 'b'".
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            inner = f"{name}.{key}" if name else key
+            if key not in before:
+                yield f"{inner} is new"
+            elif key not in now:
+                yield f"{inner} is gone"
+            else:
+                yield from changes(before[key], now[key], inner)
+    elif before != now:
+        yield f"{name} was {_short(before)}, is now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_CHANGED else f"{text[: _MAX_CHANGED - 3]}..."

@@ -267,7 +267,7 @@ class PoseEstimator:
         decoded = [decoder.decode(heatmap)[0] for heatmap in blurred(heatmaps, self._sigma)]
         keypoints = np.concatenate(decoded).astype(np.float32)
         spots = keypoints / np.array(self.pixels_per_cell, np.float32)
-        scores = found_chances(heatmaps, spots, self._sigma, self.layout)
+        scores = found_chances(heatmaps, spots, self._sigma)
         margins = _side_margins(heatmaps, keypoints, self.input_wh, self.layout)
         return crops.to_frame(keypoints), scores, margins
 

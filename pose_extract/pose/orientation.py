@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..common.geometry import body_angles, rotate_points, torso_lengths
-from ..layout import COCO_17, KeypointLayout
+from ..layout import COCO_17
 from .crops import Crops, boxes_to_centers, resample_heatmaps
 from .estimator import PoseEstimator
 
@@ -157,7 +157,6 @@ def body_extents(
     scores: np.ndarray,
     angles: np.ndarray,
     config: OrientationConfig,
-    layout: KeypointLayout = COCO_17,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return centers (N, 2) and sizes (N, 2) in pixels of bodies along their own axes.
 
@@ -166,11 +165,10 @@ def body_extents(
         scores: (N, V).
         angles: (N,) rotations of the bodies in degrees, as :func:`body_angles` gives them.
         config: Which keypoints count, the margin and the least size.
-        layout: What the keypoints are.
     """
     centers = np.zeros((len(keypoints), 2), np.float32)
     sizes = np.zeros((len(keypoints), 2), np.float32)
-    torsos = torso_lengths(keypoints, layout)
+    torsos = torso_lengths(keypoints, COCO_17)
     for i, (points, point_scores, angle) in enumerate(zip(keypoints, scores, angles)):
         confident = point_scores >= config.keypoint_thr
         if confident.sum() < _MIN_KEYPOINTS:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..common.files import atomic_write
-from ..common.plain import MAX_TEXT_BYTES, parse_json
+from ..common.plain import MAX_TEXT_BYTES, changes, parse_json
 from ..common.text import one_line
 from ..skeleton import SkeletonSequence
 
@@ -59,8 +59,7 @@ _MAX_TEXT_BYTES = 4 * MAX_TEXT_BYTES
 # numpy writes headers of 118 bytes for such arrays.
 _MAX_HEADER_BYTES = 1000
 
-# How much of a value :func:`why_stale` prints, and how many of the settings that changed.
-_MAX_VALUE_CHARS = 40
+# How many of the settings that changed :func:`why_stale` names.
 _MAX_CHANGES = 2
 
 
@@ -278,40 +277,20 @@ def why_stale(path: str | Path, expected_config: Mapping[str, Any]) -> str | Non
     # As it would come back from the file: tuples are lists there, and keys are strings.
     expected: dict[str, Any] = json.loads(json.dumps(expected_config))
     known = {name: value for name, value in config.items() if name in expected}
-    changes = [
+    named_changes = [
         # The settings are what a reader knows; where they stand in the config is not.
         change.removeprefix("extraction.")
-        for change in _changes(known, expected)
+        for change in changes(known, expected)
     ]
-    if not changes:
+    if not named_changes:
         return None
-    if any(change.startswith("video_sha256 ") for change in changes):
+    if any(change.startswith("video_sha256 ") for change in named_changes):
         return "made from another version of the video"
-    more = len(changes) - _MAX_CHANGES
-    named = "; ".join(changes[:_MAX_CHANGES]) + (f"; and {more} more" if more > 0 else "")
+    more = len(named_changes) - _MAX_CHANGES
+    named = "; ".join(named_changes[:_MAX_CHANGES]) + (f"; and {more} more" if more > 0 else "")
     return f"made with other settings: {named}"
 
 
 def _load_config(path: str | Path) -> dict[str, Any]:
     with _open_entry(path) as entry:
         return parse_json(entry.text("config"), "config")
-
-
-def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Yield a few words per value in which two nested dictionaries differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*now, *(key for key in before if key not in now)]:
-            inner = f"{name}.{key}" if name else key
-            if key not in before:
-                yield f"{inner} is new"
-            elif key not in now:
-                yield f"{inner} is gone"
-            else:
-                yield from _changes(before[key], now[key], inner)
-    elif before != now:
-        yield f"{name} was {_short(before)}, is now {_short(now)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[: _MAX_VALUE_CHARS - 3]}..."

@@ -14,7 +14,8 @@ from ..layout import KeypointLayout
 class OutlierConfig:
     """Which joints are replaced.
 
-    Chosen on the parkour clips of ``benchmarks/flight.py clips``, whose joints were measured.
+    Chosen on the parkour clips of ``benchmarks/flight.py clips``, whose joints were measured,
+    while scores were heatmap peaks, and carried over to chances.
 
     Attributes:
         low_score: Joints with at least this score are never moved.

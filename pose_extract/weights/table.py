@@ -95,7 +95,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, litehrnet18-coco-256x192 fine-tuned on Leeds Sports Pose Extended",
         num_bytes=3041532,
-        sha256="75bcb093bb48451eee1e7eb054dc5d15fe73cfc07279b07feb4a8fe3d0478a74",
+        sha256="3270bd32bd62ff0659f8f914be510e25411271b03b7f6392726e3f00743b55de",
     ),
     WeightFile(
         name="skelact-detector-320",

@@ -15,8 +15,8 @@ from skelact.pipeline.pose_training.people import (
     Corrections,
     corrected,
     read_corrections,
-    read_people,
 )
+from skelact.pipeline.pose_training.people_files import read_people
 from skelact.pose_extract.layout import COCO_17
 
 LEFT, RIGHT = COCO_17.index("left_wrist"), COCO_17.index("right_wrist")
@@ -103,6 +103,8 @@ def test_coco_annotations(tmp_path):
         ({"numbers": None}, "expected keypoints, visible and files or numbers"),
         ({"numbers": [7, 12, 13.5]}, "numbers that are no whole numbers"),
         ({"numbers": ["7", "12", "13"]}, "numbers that are no whole numbers"),
+        ({"visible": np.full((3, 17), 0.02)}, "0.02 in visible, which is to be False or True"),
+        ({"files": np.array(["a", "b", "c"], object)}, "save names as numpy.array"),
     ],
 )
 def test_files_that_are_refused(npz, change, message):
@@ -243,7 +245,7 @@ def test_arrays_that_are_damaged_or_no_archive(npz):
         read_people(path)
     with path.open("wb") as stream:
         np.save(stream, keypoints)
-    with pytest.raises(SkelactError, match="people.npz: expected keypoints, visible and files"):
+    with pytest.raises(SkelactError, match="people.npz: expected an archive of numpy.savez"):
         read_people(path)
 
 
@@ -297,3 +299,48 @@ def test_the_shipped_corrections_name_each_person_once():
 def test_corrections_that_are_not_there():
     with pytest.raises(SkelactError, match="no corrections 'lsp': expected .* lspet"):
         read_corrections("lsp")
+
+
+def test_flags_of_0_and_1_are_bool(npz):
+    path, _ = npz
+    values = dict(np.load(path))
+    np.savez(path, **values | {"visible": values["visible"].astype(np.int64)})
+    assert read_people(path).visible.dtype == bool
+
+
+def test_an_empty_file_and_missing_images_say_what_to_do(npz):
+    path, _ = npz
+    path.with_suffix(".zip").unlink()
+    with pytest.raises(SkelactError, match=r"expected its images in people.zip or people/"):
+        read_people(path)
+    path.write_bytes(b"")
+    with pytest.raises(SkelactError, match=r"archive of numpy.savez, got an empty file"):
+        read_people(path)
+
+
+def test_crowds_and_other_categories_are_passed_over_and_told(tmp_path, caplog):
+    (tmp_path / "a.png").write_bytes(png(9))
+    person = {"image_id": 0, "keypoints": [5, 5, 2] * 17, "category_id": 1}
+    values = {
+        "images": [{"id": 0, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
+        "annotations": [person, person | {"iscrowd": 1}, person | {"category_id": 2}],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(values))
+    assert len(read_people(path)) == 1
+    assert "2 of 3 annotations passed over: crowds" in caplog.text
+    path.write_text(json.dumps(values | {"annotations": [person | {"keypoints": [5, 5, 7] * 17}]}))
+    with pytest.raises(SkelactError, match="a visibility of 7, which is to be 0, 1 or 2"):
+        read_people(path)
+
+
+def test_joints_outside_their_images_are_found(npz):
+    path, _ = npz
+    values = dict(np.load(path))
+    values["keypoints"][1, 9] = 30, 39.4  # the images are 30 wide and 40 high
+    values["keypoints"][1, 10] = -0.4, 39.4
+    values["keypoints"][1, 0] = 500, 500  # not annotated
+    np.savez(path, **values)
+    outside = read_people(path).joints_outside()
+    assert np.argwhere(outside).tolist() == [[1, 9]]

@@ -93,6 +93,22 @@ def test_folding_changes_no_answer_and_is_taken_back():
             torch.testing.assert_close(answer, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [(8, 6), (9, 7)])
+def test_strided_depthwise_convolutions_are_learned_as_they_were(size):
+    torch.manual_seed(0)
+    plain = torch.nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4)
+    fast = folded(torch.nn.Sequential(plain, torch.nn.Identity()))[0]
+    assert type(fast) is not torch.nn.Conv2d
+    x = torch.randn(2, 4, *size)
+    gradients = []
+    for convolution in (plain, fast):
+        answer = convolution(x)
+        answer.square().sum().backward()
+        gradients.append((answer, convolution.weight.grad, convolution.bias.grad))
+    for expected, ours in zip(*gradients):
+        torch.testing.assert_close(ours, expected)
+
+
 def test_the_mean_of_runs_and_the_way_back_to_the_start():
     runs = [{"w": torch.tensor([2.0]), "n": torch.tensor(1)} for _ in range(1)]
     runs.append({"w": torch.tensor([4.0]), "n": torch.tensor(1)})
@@ -200,7 +216,7 @@ def test_the_command_trains(annotations, tmp_path):
 
 def test_a_run_does_not_go_on_with_other_data_or_settings(annotations, tmp_path):
     train_pose(make_config(), [annotations], tmp_path / "run", quiet=True)
-    with pytest.raises(SkelactError, match="began with other config"):
+    with pytest.raises(SkelactError, match=r"other config \(config.sigma was 2.0, is now 3.0"):
         train_pose(make_config(sigma=3.0), [annotations], tmp_path / "run", resume=True, quiet=True)
     values = dict(np.load(annotations))
     np.savez(annotations, **(values | {"keypoints": values["keypoints"] + 1}))
@@ -228,3 +244,33 @@ def test_seeds_are_different_numbers(annotations):
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
     assert "--seed: expected each seed once, got 1, 1" in result.output
+
+
+def test_labels_outside_their_images_are_told_or_refused(annotations, tmp_path, caplog):
+    values = dict(np.load(annotations))
+    moved = values["keypoints"].copy()
+    moved[1] += 5000
+    np.savez(annotations, **(values | {"keypoints": moved}))
+    path = train_pose(make_config(), [annotations], tmp_path / "run", quiet=True)
+    assert "12 of 48 annotated joints, of 1 of 4 people, lie outside their images" in caplog.text
+    assert read_bundle(path).data["annotated_people"] == 2
+    np.savez(annotations, **(values | {"keypoints": values["keypoints"] + 5000}))
+    with pytest.raises(SkelactError, match="all annotated joints lie outside their images"):
+        train_pose(make_config(), [annotations], tmp_path / "other", quiet=True)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(annotations, tmp_path):
+    (annotations.with_suffix("") / "2.png").write_bytes(b"cut off")
+    with pytest.raises(SkelactError, match="2.png: expected an image, got 7 bytes"):
+        train_pose(make_config(), [annotations], tmp_path / "run", quiet=True)
+
+
+def test_ctrl_c_says_where_the_state_is(annotations, tmp_path, monkeypatch, caplog):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skelact.pipeline.pose_training.module.PoseTraining.figures", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_pose(make_config(), [annotations], tmp_path / "run", quiet=True)
+    assert "stopped; --resume goes on from the last state in" in caplog.text
+    assert (tmp_path / "run" / "seed_0" / "state.pt").is_file()

@@ -10,7 +10,11 @@ from coco_people import NET
 from skelact.pose_extract.common.geometry import COCO_SIGMAS, body_angles, rotate_points
 from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.pose.estimator import PoseEstimator
-from skelact.pose_extract.pose.orientation import OrientationConfig, estimate_oriented
+from skelact.pose_extract.pose.orientation import (
+    OrientationConfig,
+    body_extents,
+    estimate_oriented,
+)
 
 # Upright: mean OKS .89. Rotated by 180 degrees, with an upright crop alone: about .3.
 LEAST_OKS = 0.86
@@ -113,3 +117,32 @@ def test_the_bodys_angle_by_hand(degrees):
     body[0, [11, 12]] = [[-5, 40], [5, 40]]
     angle = body_angles(rotate_points(body, degrees), COCO_17)[0]
     assert abs((angle - degrees + 180) % 360 - 180) < 1e-3
+
+
+@pytest.mark.parametrize("degrees", [0.0, 135.0])
+def test_a_tuck_is_cropped_at_the_scale_of_a_standing_person(degrees):
+    standing = np.zeros((17, 2), np.float32)
+    tuck = np.zeros((17, 2), np.float32)
+    for number, name in enumerate(COCO_17.keypoint_names):
+        side = -10 if name.startswith("left") else 10
+        part = name.split("_")[-1]
+        down = {"shoulder": 0, "hip": 60, "elbow": 30, "wrist": 60, "knee": 110, "ankle": 160}
+        standing[number] = side, down.get(part, -30)
+        # Knees at the chest, heels at the hips.
+        tuck[number] = side + (40 if part == "knee" else 0), min(down.get(part, -30), 60)
+    points = rotate_points(np.stack([standing, tuck]), degrees)
+    config = OrientationConfig(margin=1.0, min_torsos=3.0)
+    _, sizes = body_extents(points, np.ones((2, 17)), np.full(2, degrees), config)
+    assert sizes[0, 1] == pytest.approx(190, abs=1)  # its own extent is more than 3 torsos
+    assert sizes[1, 1] == pytest.approx(180, abs=1)  # its own is 90
+    assert sizes[:, 0] == pytest.approx([58, 60], abs=2)
+
+
+def test_a_torso_that_is_longer_than_the_body_does_not_size_its_crop():
+    points = np.tile(np.array([100.0, 100.0], np.float32), (1, 17, 1))
+    points[0, 0] = 120, 130
+    points[0, [11, 12]] = 100, 900  # guessed, with no score
+    scores = np.ones((1, 17))
+    scores[0, [11, 12]] = 0.0
+    _, sizes = body_extents(points, scores, np.zeros(1), OrientationConfig(min_torsos=3.0))
+    assert sizes[0, 1] == pytest.approx(90, abs=1)
