@@ -1,0 +1,262 @@
+"""How well the kinematic counter counts: on simulated dives, a real dive's joints, and real clips.
+
+    python benchmarks/counter.py fit
+    python benchmarks/counter.py simulated
+    python benchmarks/counter.py divers ../shared
+    python benchmarks/counter.py clips work_dirs/aerial
+
+`fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
+seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole and cut.
+`clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder.
+That neighbouring flights of opposite sense are joined was added after a look at dive_207C, which is
+not held out any more.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+from counter_scenes import Scene, make_scenes
+
+from skelact.pipeline.elements.counter import (
+    CountedFlight,
+    count_flights,
+    flight_features,
+    flight_travel,
+)
+from skelact.pipeline.elements.element import Element
+from skelact.pipeline.elements.flights import find_flights
+from skelact.pipeline.elements.signals import measure_body
+from skelact.pipeline.elements.trunk_angle import trunk_path
+from skelact.pipeline.elements.twist import count_twists
+from skelact.pose_extract.store.npz import load_sequence
+
+FIT_SEED, REPORT_SEED = 101, 202
+NOISES = (0.0, 1.0, 2.0)
+POSITIONS = ("straight", "pike", "tuck", "free")
+# Weight decay of the fits: a penalty of so many squared coefficients over all clips.
+_DECAY = 1.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers about a clip's main flight: whether they are right, and their confidences."""
+
+    right: dict[str, bool]
+    confidence: dict[str, float]
+
+
+@click.group()
+def main() -> None:
+    """Measure the kinematic counter."""
+
+
+def cut(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Cut a scene anywhere, keeping at least half a second."""
+    frames = len(scene.seconds)
+    least = max(int(0.5 / scene.seconds[1]), 8)
+    start = int(rng.integers(0, max(frames // 2, 1)))
+    end = int(rng.integers(min(start + least, frames), frames + 1))
+    part = slice(start, end)
+    return replace(
+        scene, keypoints=scene.keypoints[part], scores=scene.scores[part],
+        seconds=scene.seconds[part], camera_motion=scene.camera_motion[part],
+        flight=(scene.flight[0] - start, scene.flight[1] - start),
+    )  # fmt: skip
+
+
+def main_flight(flights: tuple[CountedFlight, ...]) -> CountedFlight | None:
+    """Return the flight with the most somersaults."""
+    return max(flights, key=lambda one: one.half_somersaults.value, default=None)
+
+
+def judge(flight: CountedFlight | None, truth: Element) -> Judged:
+    """Compare a flight with the dive that it is."""
+    if flight is None:
+        return Judged(dict.fromkeys(("half_somersaults", "half_twists"), False), {})
+    along = truth.takeoff in ("forward", "back")
+    pairs = {
+        "half_somersaults": (flight.half_somersaults, truth.half_somersaults),
+        "half_twists": (flight.half_twists, truth.half_twists),
+        "position": (flight.position, truth.position),
+        "forward": (flight.rotates_forward, truth.rotates_forward),
+        "travel": (flight.rotates_with_travel, along),
+    }
+    pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+    right = {name: answer.value == value for name, (answer, value) in pairs.items()}
+    right["takeoff"] = right["forward"] and right.get("travel", False)
+    confidence = {name: answer.confidence for name, (answer, _) in pairs.items()}
+    return Judged(right, confidence)
+
+
+@main.command()
+@click.option("--clips", default=144, show_default=True, help="Of each noise.")
+def fit(clips: int) -> None:
+    """Fit the chances of `pipeline/elements/calibration.py`."""
+    rng = np.random.default_rng(FIT_SEED)
+    rows: dict[str, list[tuple[list[float], int]]] = {}
+    for noise in NOISES:
+        for number, scene in enumerate(make_scenes(clips, noise=noise, seed=FIT_SEED)):
+            found = _evidence(cut(scene, rng) if number % 3 == 0 else scene)
+            truth = scene.element
+            whole = number % 3 != 0
+            for name, (features, value) in found.items():
+                if name == "position":
+                    if whole:
+                        place = POSITIONS.index(truth.position)
+                        rows.setdefault(name, []).append((features, place))
+                    continue
+                expected = {
+                    "half_somersaults": truth.half_somersaults,
+                    "half_twists": truth.half_twists,
+                    "forward": truth.rotates_forward,
+                    "travel": truth.takeoff in ("forward", "back"),
+                }[name]
+                rows.setdefault(name, []).append((features, int(value == expected)))
+    for name, pairs in rows.items():
+        features = np.array([row for row, _ in pairs])
+        labels = np.array([label for _, label in pairs])
+        classes = len(POSITIONS) if name == "position" else 2
+        fitted = _fit_softmax(features, labels, classes)
+        fitted = fitted if classes > 2 else (fitted[1] - fitted[0])[None]
+        for index, row in enumerate(fitted):
+            key = POSITIONS[index] if classes > 2 else name
+            click.echo(f'    "{key}": ({", ".join(f"{value:.2f}" for value in row)}),')
+
+
+def _evidence(scene: Scene) -> dict[str, tuple[list[float], object]]:
+    """Return features and values of the answers about the main flight."""
+    body = measure_body(scene.keypoints, scene.scores, scene.camera_motion)
+    if body is None:
+        return {}
+    path, agreement = trunk_path(body.axes, body.axis_weight)
+    spans = find_flights(
+        path, agreement, body.center, body.center_weight, scene.seconds, fits_ballistics=True
+    )
+    if not spans:
+        return {}
+    span = max(spans, key=lambda one: abs(one.turn))
+    twist = count_twists(body, path, max(span.start - 1, 0), span.end, scene.seconds)
+    features = flight_features(span, body, agreement, twist)
+    travelled = flight_travel(span, body, scene.seconds)
+    return {
+        "half_somersaults": (features["half_somersaults"], round(abs(span.turn) / np.pi)),
+        "half_twists": (features["half_twists"], twist.half_twists),
+        "forward": (features["forward"], span.sense * twist.front > 0),
+        "travel": ([abs(travelled), span.ballistic], span.sense * travelled > 0),
+        "position": (features["position"], None),
+    }
+
+
+def _fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return coefficients (classes, 1 + F) of a multinomial logistic regression."""
+    inputs = np.concatenate([np.ones((len(features), 1)), features], axis=1)
+    target = np.eye(classes)[labels]
+    weights = np.zeros((classes, inputs.shape[1]))
+    scale = np.maximum(np.abs(inputs).max(axis=0), 1e-6)
+    scaled = inputs / scale
+    curvature = (scaled**2).sum() / 2 / len(scaled) + _DECAY / len(scaled)
+    for _ in range(8000):
+        logits = scaled @ weights.T
+        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+        chances /= chances.sum(axis=1, keepdims=True)
+        gradient = (chances - target).T @ scaled / len(scaled)
+        weights -= (gradient + _DECAY / len(scaled) / 100 * weights) / curvature
+    out: np.ndarray = weights / scale
+    return out
+
+
+@main.command()
+@click.option("--clips", default=144, show_default=True, help="Of each noise and kind.")
+def simulated(clips: int) -> None:
+    """Report on simulated dives that nothing was fitted on, whole, long and cut."""
+    kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (0.5, 0.5)}
+    judged: list[Judged] = []
+    rng = np.random.default_rng(REPORT_SEED)
+    for noise in NOISES:
+        for kind, (lead, tail) in kinds.items():
+            if kind == "long" and noise != 1:
+                continue
+            scenes = make_scenes(clips, noise=noise, seed=REPORT_SEED, lead=lead, tail=tail)
+            if kind == "cut":
+                scenes = [cut(scene, rng) for scene in scenes]
+            begun = time.process_time()
+            found = [judge(main_flight(_flights(scene)), scene.element) for scene in scenes]
+            frames = sum(len(scene.seconds) for scene in scenes)
+            cost = 1000 * (time.process_time() - begun) / frames * 100
+            judged += found
+            click.echo(f"noise {noise:g}, {kind}: {_shares(found)}; {cost:.1f} ms per 100 frames")
+    _reliability(judged)
+
+
+def _flights(scene: Scene) -> tuple[CountedFlight, ...]:
+    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_motion)
+    return clip.flights
+
+
+def _shares(found: list[Judged]) -> str:
+    names = ("half_somersaults", "half_twists", "position", "forward", "takeoff")
+    shares = {name: np.mean([one.right.get(name, False) for one in found]) for name in names}
+    return ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
+
+
+def _reliability(judged: list[Judged]) -> None:
+    """Print the expected calibration error in ten bins, and what is right where it is believed."""
+    for name in ("half_somersaults", "half_twists", "position", "forward", "travel"):
+        known = [one for one in judged if name in one.confidence]
+        chance = np.array([one.confidence[name] for one in known])
+        right = np.array([one.right[name] for one in known], float)
+        bins = np.minimum((chance * 10).astype(int), 9)
+        gaps = [
+            abs(chance[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean()
+            for b in np.unique(bins)
+        ]
+        believed = chance >= 0.5
+        firm = chance >= 0.9
+        firm_right = right[firm].mean() if firm.any() else 1.0
+        click.echo(
+            f"{name}: expected calibration error {sum(gaps):.3f}; "
+            f"of {believed.mean():.3f} believed {right[believed].mean():.3f} right; "
+            f"of {firm.mean():.3f} at .9 and more {firm_right:.3f} right"
+        )
+
+
+@main.command()
+@click.argument("shared", type=click.Path(exists=True, path_type=Path))
+def divers(shared: Path) -> None:
+    """Count a real dive from its annotated joints: half a somersault forwards in pike."""
+    data = np.load(shared / "data/divers/diver1.npz")
+    # The last frame is another athlete's.
+    visible = data["visible"][:-1].astype(np.float32)
+    _show(count_flights(data["keypoints"][:-1], visible, np.arange(len(visible)) / 25.0).flights)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def clips(folder: Path) -> None:
+    """Count in extracted clips of `../shared/videos/aerial`."""
+    for path in sorted(folder.rglob("*.npz")):
+        sequence = load_sequence(path)
+        seconds = np.asarray(sequence.pts_seconds, float)
+        click.echo(path.stem)
+        _show(count_flights(sequence.keypoints[0], sequence.keypoint_scores[0], seconds).flights)
+
+
+def _show(flights: tuple[CountedFlight, ...]) -> None:
+    for flight in flights:
+        answers = {
+            name: getattr(flight, name)
+            for name in ("half_somersaults", "half_twists", "position", "rotates_forward")
+        }
+        text = ", ".join(
+            f"{name} {answer.value} ({answer.confidence:.2f})" for name, answer in answers.items()
+        )
+        click.echo(f"  frames {flight.first_frame} to {flight.last_frame}: {text}")
+
+
+if __name__ == "__main__":
+    main()

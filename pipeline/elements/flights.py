@@ -1,0 +1,171 @@
+"""When a body is in flight: its centre falls freely and it turns one way.
+
+The interval in which the trunk turns most is found first. Around its ends, intervals are compared
+by how well a parabola in time fits the centre of mass, if the camera's motion is known: gravity in
+pixels is free, since the scale and slow motion are not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Gravity in torso lengths per second squared is 9.81 m/s2 over .43 to .55 m, in slow motion less:
+# four times slower is a sixteenth of it. Zoom and tilt of the camera widen the range.
+_MIN_GRAVITY, _MAX_GRAVITY = 1.0, 36.0
+# A body that turns less, radians per second at real speed or an eighth of the clip's fastest turn,
+# does no somersault.
+_STILL, _STILL_SHARE = np.radians(75), 0.125
+# Least turn of a flight: the half somersault of a dive in pike turns the trunk by some 110 degrees.
+_MIN_TURN = np.radians(80)
+# Residual of a centre of mass in free fall, torso lengths: errors of joints, of the camera's motion
+# and of perspective.
+_RESIDUAL = 0.3
+# How far, in seconds, the ends may move for a better parabola; and frames tried within it.
+_REACH_SECONDS, _TRIED = 0.16, 9
+_MAX_FLIGHTS = 16
+
+
+@dataclass(frozen=True)
+class FlightSpan:
+    """Frames in flight.
+
+    Attributes:
+        start, end: First frame in flight and the frame after its last.
+        sense: 1 if it turns clockwise in the image, -1 if counter-clockwise.
+        turn: Radians by which the trunk turns from where it begins to turn to where it stops.
+        ballistic: Mean share, 0 to 1, by which its centre falls freely; 0 where not known.
+        begins, ends: Whether two frames or more before and after its turn are seen.
+    """
+
+    start: int
+    end: int
+    sense: int
+    turn: float
+    ballistic: float
+    begins: bool
+    ends: bool
+
+
+def find_flights(
+    path: np.ndarray,
+    agreement: np.ndarray,
+    center: np.ndarray,
+    center_weight: np.ndarray,
+    seconds: np.ndarray,
+    *,
+    fits_ballistics: bool,
+) -> list[FlightSpan]:
+    """Return the flights of a body in which its trunk turns, in the order of time.
+
+    Args:
+        path: (T,) radians, unwrapped angle of the trunk.
+        agreement: (T,) how far each frame supports it, 0 where not seen.
+        center: (T, 2) centre of mass in torso lengths, without the camera's motion.
+        center_weight: (T,) 0 to 1.
+        seconds: (T,) seconds, increasing.
+        fits_ballistics: Whether the centre is without the camera's motion.
+    """
+    seen = np.flatnonzero(agreement > 0)
+    if len(seen) < 4:
+        return []
+    rate = _smooth(np.gradient(path, seconds), float(np.median(np.diff(seconds))))
+    steps = np.gradient(seconds)
+    still = min(_STILL, _STILL_SHARE * float(np.abs(rate).max()))
+    free = np.zeros(len(path), bool)
+    free[seen[0] : seen[-1] + 1] = True
+    flights: list[FlightSpan] = []
+    while len(flights) < _MAX_FLIGHTS:
+        found = max(
+            (_turning_interval(np.where(free, (sense * rate - still) * steps, -9.0)), sense)
+            for sense in (1, -1)
+        )
+        (gain, start, end), sense = found
+        if gain < _MIN_TURN / 2:
+            break
+        turn = float(path[end - 1] - path[start])
+        begins, ends = bool(seen[0] < start - 1), bool(seen[-1] > end)
+        ballistic = 0.0
+        if fits_ballistics:
+            start, end, ballistic = _refine_ends(center, center_weight, seconds, free, start, end)
+        free[start:end] = False
+        if sense * turn >= _MIN_TURN:
+            flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends))
+    return sorted(flights, key=lambda flight: flight.start)
+
+
+def _smooth(values: np.ndarray, step: float) -> np.ndarray:
+    """Smooth by a Gaussian of 60 ms."""
+    sigma = max(0.06 / max(step, 1e-4), 0.5)
+    reach = int(np.ceil(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    padded = np.pad(values, reach, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
+
+
+def _turning_interval(gain: np.ndarray) -> tuple[float, int, int]:
+    """Return the greatest sum of an interval of ``gain`` (T,), its start and its end."""
+    running = np.concatenate([[0.0], gain.cumsum()])
+    lowest = np.minimum.accumulate(running[:-1])
+    end = int((running[1:] - lowest).argmax()) + 1
+    start = int(running[:end].argmin())
+    return float(running[end] - running[start]), start, end
+
+
+def _refine_ends(
+    center: np.ndarray,
+    weight: np.ndarray,
+    seconds: np.ndarray,
+    free: np.ndarray,
+    start: int,
+    end: int,
+) -> tuple[int, int, float]:
+    """Return the interval near another whose centre falls most freely, and how freely, 0 to 1.
+
+    y = y0 + v t + g t^2 / 2 with a gravity in the plausible range, and x = x0 + u t. An interval's
+    score is its number of frames times 1 - residual / tolerance.
+    """
+    step = float(np.median(np.diff(seconds)))
+    stride = max(int(np.ceil(_REACH_SECONDS / step / (_TRIED // 2))), 1)
+    moves = (np.arange(_TRIED) - _TRIED // 2) * stride
+    starts, ends = (grid.ravel() for grid in np.meshgrid(start + moves, end + moves, indexing="ij"))
+    inside = (starts >= 0) & (ends <= len(center)) & (ends - starts >= 4)
+    inside[(_TRIED * _TRIED) // 2] = True
+    starts, ends = starts[inside].clip(0), ends[inside].clip(None, len(center))
+    taken = np.concatenate([[0], (~free).cumsum()])
+    untouched = taken[ends] - taken[starts] == 0
+    starts, ends = starts[untouched], ends[untouched]
+    if not len(starts):
+        return start, end, 0.0
+    time = seconds - seconds[start]
+    moments = _between(weight[:, None] * time[:, None] ** np.arange(5), starts, ends)
+    sums_y = _between(
+        (weight * center[:, 1])[:, None] * time[:, None] ** np.arange(3), starts, ends
+    )
+    sums_x = _between(
+        (weight * center[:, 0])[:, None] * time[:, None] ** np.arange(2), starts, ends
+    )
+    squares = _between(weight[:, None] * center**2, starts, ends)
+    gram = moments[:, np.add.outer(np.arange(3), np.arange(3))] + 1e-9 * np.eye(3)
+    free_fit = np.linalg.solve(gram, sums_y[..., None])[..., 0]
+    # Gravity is held within its range: the other two coefficients are fitted again with it.
+    half = np.clip(free_fit[:, 2], _MIN_GRAVITY / 2, _MAX_GRAVITY / 2)
+    line = gram[:, :2, :2]
+    rest = np.linalg.solve(line, (sums_y[:, :2] - half[:, None] * moments[:, 2:4])[..., None])
+    fit = np.concatenate([rest[..., 0], half[:, None]], axis=1)
+    error = squares[:, 1] - 2 * (fit * sums_y).sum(1) + np.einsum("ni,nij,nj->n", fit, gram, fit)
+    across = np.linalg.solve(line, sums_x[..., None])[..., 0]
+    error = error + squares[:, 0] - (across * sums_x).sum(1)
+    mass = np.maximum(moments[:, 0], 1e-6)
+    fall = (1 - np.sqrt(np.maximum(error, 0) / mass) / _RESIDUAL).clip(0, 1)
+    best = int((fall * mass).argmax())
+    if fall[best] <= 0:
+        return start, end, 0.0
+    return int(starts[best]), int(ends[best]), float(fall[best])
+
+
+def _between(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    running = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
+    out: np.ndarray = running[ends] - running[starts]
+    return out
