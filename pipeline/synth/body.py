@@ -148,9 +148,7 @@ class Body:
         out: np.ndarray = _POINT_MASSES @ points
         return out
 
-    def inertia(
-        self, points: np.ndarray, step_seconds: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def inertia(self, points: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the moment of inertia (N, T, 3, 3) and the inner angular momentum (N, T, 3).
 
         Both are about the centre of mass, in the axes of the pelvis, per kilogram of the body: m^2
@@ -158,7 +156,7 @@ class Body:
 
         Args:
             points: (N, T, P, 3) metres.
-            step_seconds: (N,) seconds between steps.
+            rates: (N, T, P, 3) metres per second, how the points move relative to the pelvis.
         """
         arms = points - self.center(points)[..., None, :]
         weighted = np.swapaxes(_MASS_MATRIX @ arms, -1, -2)
@@ -166,7 +164,8 @@ class Body:
         total = np.trace(second, axis1=-2, axis2=-1)[..., None, None] * np.eye(3, dtype=np.float32)
         along = points[..., _TWOS, :] - points[..., _ONES, :]
         inertia = total - second + self._thickness(along)
-        outer = weighted @ _rate(arms, step_seconds)  # sum of m r_i v_j
+        moves = rates - self.center(rates)[..., None, :]
+        outer = weighted @ moves  # sum of m r_i v_j
         inner = [outer[..., i, j] - outer[..., j, i] for i, j in ((1, 2), (2, 0), (0, 1))]
         return inertia, np.stack(inner, -1)
 
@@ -235,12 +234,3 @@ def _apply(axes: np.ndarray, vector: np.ndarray) -> np.ndarray:
     out: np.ndarray = (axes @ vector[..., None])[..., 0]
     return out
 
-
-def _rate(values: np.ndarray, step_seconds: np.ndarray) -> np.ndarray:
-    """Return the change per second of (N, T, P, 3) over time: central differences."""
-    out = np.empty_like(values)
-    np.subtract(values[:, 2:], values[:, :-2], out=out[:, 1:-1])
-    out[:, 0] = 2 * (values[:, 1] - values[:, 0])
-    out[:, -1] = 2 * (values[:, -1] - values[:, -2])
-    out /= (2 * step_seconds)[:, None, None, None].astype(np.float32)
-    return out

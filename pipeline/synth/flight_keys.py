@@ -18,6 +18,8 @@ _ARMS, _SPINE = 86.0, 22.0
 # some 600 degrees per second, as fast as divers' arms are (Yeadon 1993, Part III, J. Biomech. 26).
 _ARMS_ONLY = np.array([name.startswith("out") for name in ANGLES], float)
 _TILT_SECONDS, _WRAP_SECONDS, _SWITCH_SECONDS = 0.14, 0.1, 0.22
+# Seconds that asymmetric arms need beside the chest to become symmetric, and for the last posture.
+_UNWIND_SECONDS, _RETURN_SECONDS = 0.17, 0.12
 # Seconds from the take-off to a closed position, and from it to an open one.
 _CLOSE_SECONDS, _OPEN_SECONDS = (0.2, 0.28), (0.14, 0.2)
 
@@ -29,23 +31,22 @@ class FlightKeys:
     Attributes:
         times: Seconds since the take-off, ascending; K of them.
         keys: (K, A) degrees, without asymmetry.
-        asymmetry: (K, A) degrees, what an asymmetry of 1 adds.
-        tilt_times: Seconds since the take-off: the tilt rises from the first to the second and
-        falls
-            from the third to the fourth; all beyond the flight without twists.
+        asymmetry: (2, K, A) degrees, what asymmetries of 1 add: the one that begins a twist, and
+            the one that ends it.
+        tilt_times: See :class:`flight.FlightPlan`.
     """
 
     times: list[float]
     keys: np.ndarray
     asymmetry: np.ndarray
-    tilt_times: tuple[float, float, float, float]
+    tilt_times: tuple[float, float, float, float, float]
 
 
 class _Keys:
     def __init__(self, scale: np.ndarray) -> None:
         self.scale = scale
         self.rows: list[tuple[float, np.ndarray, np.ndarray]] = []
-        self.tilt_times = (9.0, 9.1, 9.2, 9.3)
+        self.tilt_times = (9.0, 9.1, 9.2, 9.3, 9.4)
 
     def add(
         self,
@@ -53,18 +54,20 @@ class _Keys:
         key: np.ndarray,
         asymmetry: np.ndarray | None = None,
         gap: float = 0.02,
+        ends: bool = False,
     ) -> None:
         """Add a posture; times that would run back are put ``gap`` after the one before."""
         if self.rows:
             time = max(time, self.rows[-1][0] + gap)
-        none = np.zeros(len(ANGLES))
-        key = personal(key, self.scale)
-        self.rows.append((time, key, none if asymmetry is None else asymmetry))
+        both = np.zeros((2, len(ANGLES)))
+        if asymmetry is not None:
+            both[int(ends)] = asymmetry
+        self.rows.append((time, personal(key, self.scale), both))
 
     def finish(self) -> FlightKeys:
         times, *arrays = zip(*self.rows)
         keys, asymmetry = (np.stack(array) for array in arrays)
-        return FlightKeys(list(times), keys, asymmetry, self.tilt_times)
+        return FlightKeys(list(times), keys, np.moveaxis(asymmetry, 1, 0), self.tilt_times)
 
 
 def flight_keys(
@@ -163,14 +166,17 @@ def _twist_window(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Return when arms begin to tilt the body and when the tilt is gone, in seconds."""
-    start = rng.uniform(0.02, 0.05) * seconds
+    start = rng.uniform(0.045, 0.07) * seconds
     if forward and halves > 1:
         # Dives that rotate forward pike first, the less of it the more they have to twist.
-        start += (0.16 - 0.012 * twists) * seconds
+        start += max(0.16 - 0.03 * twists, 0.0) * seconds
     last = 0.62 + 0.015 * twists if pikes_after else 0.76 + 0.025 * twists
     if pikes_after and halves >= 6:
         last -= 0.06
-    return start, seconds * min(last + rng.uniform(-0.02, 0.02), 0.9)
+    # A tilt below some six degrees wobbles without a twist: fewer twists are done in less time.
+    last = min(last, start / seconds + max(0.36, 1.13 * twists / max(halves, 1)))
+    stop = seconds * (last + rng.uniform(-0.02, 0.02))
+    return start, min(stop, seconds - _RETURN_SECONDS - (_UNWIND_SECONDS if twists > 2 else 0.0))
 
 
 class _TwistArms:
@@ -230,21 +236,22 @@ class _TwistArms:
             spread = changed(spread, lift_l=-180.0, lift_r=180.0)
             wrapped = changed(wrapped, lift_l=-180.0, lift_r=180.0)
             aside = self.delta * _ARMS_ONLY - self.delta * (1 - _ARMS_ONLY)
-            keys.add(middle + switch / 2, wrapped, aside)
-        keys.add(stop - tilt - wrap, wrapped, aside)
-        keys.add(stop - tilt, spread, aside)
-        keys.tilt_times = (start, start + tilt, stop - tilt, stop)
+            keys.add(middle + switch / 2, wrapped, aside, ends=True)
+        keys.add(stop - tilt - wrap, wrapped, aside, ends=True)
+        keys.add(stop - tilt, spread, aside, ends=True)
+        times = (start, start + tilt, stop - tilt, stop)
         back = -self.before * aside
-        keys.add(stop, spread, back)
+        keys.add(stop, spread, back, ends=True)
         if self.odd:
             # At lift 180 an arm is where it is at lift 0 with the rest of 180 degrees outward.
             spread = changed(spread, lift=0.0)
             back = back * (1 - 2 * _ARMS_ONLY)
-            keys.add(stop, spread, back, gap=0.0)
-        if not self.before:
-            return stop
-        # Hands close to the chest move the arms with little momentum.
-        bent = changed(spread, elbow=130.0)
-        keys.add(stop + 0.07, bent, back)
-        keys.add(stop + 0.17, bent)
-        return stop + 0.17
+            keys.add(stop, spread, back, gap=0.0, ends=True)
+        if self.before:
+            # Hands close to the chest move the arms with little momentum.
+            bent = changed(spread, elbow=130.0)
+            keys.add(stop + 0.07, bent, back, ends=True)
+            keys.add(stop + _UNWIND_SECONDS, bent)
+            stop += _UNWIND_SECONDS
+        keys.tilt_times = (*times, stop)
+        return stop

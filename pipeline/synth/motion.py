@@ -13,8 +13,9 @@ from scipy.interpolate import PchipInterpolator
 
 from ...pose_extract.layout import COCO_17
 from .body import Body
-from .flight import Flight, FlightPlan, rotations, solve_flights
+from .flight import Flight, FlightPlan, solve_flights
 from .posture import postures_at
+from .rotation import rotations
 from .script import PlannedFlight, Script, Span
 
 GRAVITY = 9.81
@@ -117,14 +118,14 @@ def _solve(owners: Sequence[tuple[int, PlannedFlight]], body: Body) -> Flight | 
     if not owners:
         return None
     flights = [flight for _, flight in owners]
-    times, keys, asymmetry = _pad(
-        [(np.array(f.keys.times), f.keys.keys, f.keys.asymmetry) for f in flights], grow=True
+    times, keys, *asymmetry = _pad(
+        [(np.array(f.keys.times), f.keys.keys, *f.keys.asymmetry) for f in flights], grow=True
     )
     plan = FlightPlan(
         seconds=np.array([f.seconds for f in flights]),
         key_times=times,
         keys=keys,
-        asymmetry=asymmetry,
+        asymmetry=np.stack(asymmetry, axis=1),
         start=np.array([(f.pitch_start, f.twist_start) for f in flights]),
         pitch=np.array([f.pitch for f in flights]),
         twist=np.array([f.twist for f in flights]),
@@ -150,7 +151,9 @@ def _curves(
     for row, (i, planned) in enumerate(owners):
         assert flights is not None
         solved[i] &= flights.solved[row]
-        shapes = planned.keys.keys + flights.asymmetry[row] * planned.keys.asymmetry
+        shapes = planned.keys.keys + np.tensordot(
+            flights.asymmetry[row], planned.keys.asymmetry, axes=1
+        )
         keys[i] += [(planned.start + t, s) for t, s in zip(planned.keys.times, shapes)]
         end = planned.start + planned.seconds
         nodes[i] = [n for n in nodes[i] if not planned.start - 1e-6 <= n[0] <= end + 1e-6]
