@@ -6,7 +6,8 @@ Hales 1990, J. Biomech. 23(1), 85-89). Arms that become asymmetric tilt the body
 that somersaults twists, and arms that go back take the tilt away (Frohlich 1979, Am. J. Phys. 47,
 583; Yeadon 1993, J. Biomech. 26, 187-225). Three numbers are solved for: the size of L gives the
 somersaults, the asymmetry of the arms that begins the twist gives its number, and that of the arms
-that ends it leaves no tilt behind.
+that ends it leaves no tilt behind. Gymnasts take many twists from the floor instead (Yeadon 1993,
+Part II): then L has a part along the body at the take-off, which takes the place of the arms.
 
 An athlete who twists corrects the arms in flight; two numbers cannot always do that. Where no pair
 of them ends a twist, the last part of the tilt is taken away as prescribed, and L is constant but
@@ -31,7 +32,7 @@ _FIRST_ROUNDS, _GUIDED_ROUNDS, _EXACT_ROUNDS = 8, 6, 6
 _NEAR = 0.5
 # Radians: by how much pitch, twist and tilt may miss while they are solved for, and at the landing,
 # where no judge sees it.
-_TOLERANCE, _ACCEPTED = 0.004, 0.12
+_TOLERANCE, _ACCEPTED, _ACCEPTED_ASIDE = 0.004, 0.12, 0.4
 # Arms reach no further than overhead and to the thighs.
 MAX_ASYMMETRY, _LEAST_ASYMMETRY = 1.0, 0.02
 # The most that a round of the search changes: the momentum's share, and an asymmetry.
@@ -56,6 +57,8 @@ class FlightPlan:
         tilt_times: (M, 5) seconds since the take-off: when arms begin to tilt the body and when
             they have, when they begin to take the tilt away and when they have, and when the body
             is symmetric again.
+        contact: (M,) bool, whether the twist comes from the feet's push instead of the arms: L has
+            a part along the upright body, and the landing has to end the twist.
     """
 
     seconds: np.ndarray
@@ -66,6 +69,7 @@ class FlightPlan:
     pitch: np.ndarray
     twist: np.ndarray
     tilt_times: np.ndarray
+    contact: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +80,8 @@ class Flight:
         times: (M, G) float64 seconds since the take-off, 0 to the landing.
         angles: (M, G, 3) float64 degrees, unwrapped: pitch, tilt and twist.
         asymmetry: (M, 2) float64, 0 to ``MAX_ASYMMETRY``: how much of the plan's asymmetries.
-        momentum: (M,) float64, size of the angular momentum per kilogram of the body, m^2/s,
-            negative where the head moves to -x.
+        momentum: (M, 2) float64, the angular momentum per kilogram of the body about -z, which is
+            negative where the head moves to -x, and about y, m^2/s.
         solved: (M,) bool, whether pitch and twist came out as planned, with no tilt at the end.
         exact: (M,) bool, whether no part of the tilt was prescribed.
     """
@@ -100,13 +104,16 @@ def solve_flights(plan: FlightPlan, body: Body, num_steps: int = 96) -> Flight:
     """
     search = _Search(plan, body, num_steps)
     x, angles, solved, exact = search.run()
-    return Flight(search.times, np.degrees(angles), x[:, 1:], x[:, 0], solved, exact)
+    lateral = np.where(search.pushed, x[:, 1], 0)
+    arms = np.where(search.pushed[:, None], 0, x[:, 1:])
+    momentum = np.stack([x[:, 0], lateral], -1)
+    return Flight(search.times, np.degrees(angles), arms, momentum, solved, exact)
 
 
 class _Search:
     """Solves all flights at once.
 
-    Unknowns x (M, 3): momentum, and the two asymmetries. Residuals (M, 3), radians: pitch at the
+    Unknowns x (M, 3): momentum, and the two asymmetries, or the momentum along the body. Residuals (M, 3), radians: pitch at the
     landing, and twist and tilt where the body is symmetric again: without tilt and after whole half
     twists it only pitches from there, so that the pitch of the rest needs no integration.
     """
@@ -118,7 +125,12 @@ class _Search:
         self.twisting = plan.twist != 0
         self.pitch, self.twist, self.start = map(np.radians, (plan.pitch, plan.twist, plan.start))
         nodes = np.ceil(plan.tilt_times / self.step[:, None] - 1e-6).astype(int)
-        self.nodes = np.where(self.twisting[:, None], nodes.clip(0, num_steps), num_steps)
+        # Sideways, no axis of a tuck lies to its front: only a push along the body ends the salto
+        # without a twist.
+        self.pushed = plan.contact | (np.abs(np.sin(self.start[:, 1])) > 0.5)
+        self.twisting |= self.pushed
+        self.arms = self.twisting & ~self.pushed
+        self.nodes = np.where(self.arms[:, None], nodes.clip(0, num_steps), num_steps)
         self.rise, self.fall = (
             minimum_jerk((self.times - first) / np.maximum(last - first, 1e-6))
             for first, last in plan.tilt_times.T[:4].reshape(2, 2, -1, 1)
@@ -132,13 +144,16 @@ class _Search:
         steps[:, 0] = _MOST_MOMENTUM * np.abs(x[:, 0])
         least, most = np.full(x.shape, _LEAST_ASYMMETRY), np.full(x.shape, MAX_ASYMMETRY)
         least[:, 0], most[:, 0] = -np.inf, np.inf
-        least[~self.twisting, 1:] = most[~self.twisting, 1:] = 0
+        least[~self.arms, 1:] = most[~self.arms, 1:] = 0
+        push = self.pushed
+        steps[push, 1] = _MOST_MOMENTUM * np.abs(x[push, :2]).max(axis=1) / 4
+        least[push, 1], most[push, 1] = -np.inf, np.inf
         search = partial(find_roots, steps=steps, bounds=(least, most), tolerance=_TOLERANCE)
         guide, exact = partial(self._residual, True), partial(self._residual, False)
         x, miss = search(guide, rows, x, jacobian, rounds=_FIRST_ROUNDS)
         far = rows[np.abs(miss).max(axis=1) > _TOLERANCE]
         guided, _ = search(guide, far, x, None, rounds=_GUIDED_ROUNDS)
-        near = np.flatnonzero(self.twisting)
+        near = np.flatnonzero(self.arms)
         miss = np.abs(exact(near, guided[near])).max(axis=1)
         near = near[(miss < _NEAR) & (miss > _TOLERANCE)]
         x, _ = search(exact, near, guided, None, rounds=_EXACT_ROUNDS)
@@ -152,7 +167,9 @@ class _Search:
     def _lands(self, rows: np.ndarray, angles: np.ndarray) -> np.ndarray:
         moved = angles[:, -1] - angles[:, 0]
         miss = moved - np.stack([self.pitch, np.zeros(len(moved)), self.twist], -1)[rows]
-        return np.asarray((np.abs(miss) < _ACCEPTED).all(axis=1))
+        limits = np.full(miss.shape, _ACCEPTED)
+        limits[self.pushed[rows], 1] = _ACCEPTED_ASIDE
+        return np.asarray((np.abs(miss) < limits).all(axis=1))
 
     def _mechanics(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the inertia (R, G, 3, 3) and the inner momentum (R, G, 3) of flights."""
@@ -172,7 +189,8 @@ class _Search:
         guided: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         guide = (self.fall[rows], self.nodes[rows, 2]) if guided else None
-        return integrate(*mechanics, x[:, 0], self.start[rows], self.step[rows], guide)
+        momentum = np.stack([x[:, 0], np.where(self.pushed[rows], x[:, 1], 0)])
+        return integrate(*mechanics, momentum, self.start[rows], self.step[rows], guide)
 
     def _residual(self, guided: bool, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         mechanics = self._mechanics(rows, x)
@@ -188,7 +206,8 @@ class _Search:
             tilt = angles[each, fall, 1] + self._sum(tilting, rows, fall, quiet)
         out = np.stack([reached[:, 0] + rest, reached[:, 2], tilt], -1)
         out[:, :2] -= self.start[rows] + np.stack([self.pitch, self.twist], -1)[rows]
-        out[~self.twisting[rows], 1:] = 0
+        out[~self.twisting[rows], 1] = 0
+        out[~self.arms[rows], 2] = 0
         return out
 
     def _sum(
@@ -217,14 +236,17 @@ class _Search:
         x[:, 0] /= self._sum(1 / moment, rows, zero, end)
         thin = 1 / inertia[..., 1, 1] - 1 / inertia[..., 2, 2]
         twists = x[:, 0] * self._sum((self.rise - self.fall) * thin, rows, zero, end)
-        tilt = np.divide(-self.twist, twists, out=np.zeros(count), where=self.twisting)
+        tilt = np.divide(-self.twist, twists, out=np.zeros(count), where=self.arms)
         arms = -inner[..., 0] / inertia[..., 0, 0]
         jacobian = np.tile(np.eye(3), (count, 1, 1))
         jacobian[:, 0, 0] = self.pitch / x[:, 0]
         for which, (first, last) in enumerate(((0, 1), (2, 3)), start=1):
             did = np.abs(self._sum(arms, rows, self.nodes[:, first], self.nodes[:, last]))
-            x[:, which] = (0.5 * np.abs(tilt) / did.clip(1e-3)).clip(0.05, 0.95) * self.twisting
-        on = self.twisting
+            x[:, which] = (0.5 * np.abs(tilt) / did.clip(1e-3)).clip(0.05, 0.95) * self.arms
+        thin = self._sum(1 / inertia[..., 1, 1], rows, zero, end)
+        push, on = self.pushed, self.arms
+        x[push, 1] = (self.twist / thin)[push]
+        jacobian[push, 1, 1] = thin[push]
         jacobian[on, 1, 0] = self.twist[on] / x[on, 0]
         jacobian[on, 1, 1] = self.twist[on] / x[on, 1]
         jacobian[on, 2, 1] = tilt[on] / x[on, 1]

@@ -34,12 +34,14 @@ class FlightKeys:
         asymmetry: (2, K, A) degrees, what asymmetries of 1 add: the one that begins a twist, and
             the one that ends it.
         tilt_times: See :class:`flight.FlightPlan`.
+        contact: See :class:`flight.FlightPlan`.
     """
 
     times: list[float]
     keys: np.ndarray
     asymmetry: np.ndarray
     tilt_times: tuple[float, float, float, float, float]
+    contact: bool
 
 
 class _Keys:
@@ -47,6 +49,7 @@ class _Keys:
         self.scale = scale
         self.rows: list[tuple[float, np.ndarray, np.ndarray]] = []
         self.tilt_times = (9.0, 9.1, 9.2, 9.3, 9.4)
+        self.contact = False
 
     def add(
         self,
@@ -67,7 +70,7 @@ class _Keys:
     def finish(self) -> FlightKeys:
         times, *arrays = zip(*self.rows)
         keys, asymmetry = (np.stack(array) for array in arrays)
-        return FlightKeys(list(times), keys, np.moveaxis(asymmetry, 1, 0), self.tilt_times)
+        return FlightKeys(list(times), keys, np.moveaxis(asymmetry, 1, 0), self.tilt_times, self.contact)
 
 
 def flight_keys(
@@ -89,11 +92,37 @@ def flight_keys(
         rng: Random state.
     """
     keys = _Keys(scale)
-    if element.half_twists:
+    if twists_from_contact(element):
+        _contact_keys(keys, seconds, end, rng)
+    elif element.half_twists:
         _twisting_keys(keys, element, seconds, twist_sign, end, rng)
     else:
         _plain_keys(keys, element, seconds, end, rng)
     return keys.finish()
+
+
+def twists_from_contact(element: Element) -> bool:
+    """Return whether the twist begins with a push of the feet, as in most stretched saltos.
+
+    One and a half twists and more in one somersault need more tilt than arms can give.
+    """
+    twists, halves = element.half_twists or 0, element.half_somersaults or 0
+    if element.kind != "salto" or element.position != "straight":
+        return False
+    return twists >= 3 or (twists > 0 and halves >= 4)
+
+
+def _contact_keys(
+    keys: _Keys, seconds: float, end: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Wrap the arms, and open them again to slow the twist for the landing."""
+    wrapped = changed(POSTURES["straight"], out=15.0, lift=30.0, elbow=float(rng.uniform(95, 120)))
+    keys.add(0.0, changed(POSTURES["y"], spine=-4.0))
+    keys.add(min(rng.uniform(0.12, 0.18), 0.25 * seconds), wrapped)
+    keys.add(seconds - rng.uniform(0.16, 0.22), wrapped)
+    keys.add(seconds - 0.06, changed(POSTURES["straight"], out=70.0))
+    keys.add(seconds, end)
+    keys.contact = True
 
 
 def closed_posture(element: Element, rng: np.random.Generator) -> np.ndarray:

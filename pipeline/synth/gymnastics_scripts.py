@@ -52,6 +52,8 @@ def _draw_place(element: Element, rng: np.random.Generator) -> SceneKind:
     if element.kind != "salto":
         return "beam" if rng.random() < 0.25 and element.kind != "roll" else "floor"
     halves, twists = element.half_somersaults or 0, element.half_twists or 0
+    if element.takeoff == "sideways":
+        return "floor" if rng.random() < 0.6 else "beam"
     if halves >= 4:
         return ("floor", "bar", "beam")[rng.choice(3, p=(0.5, 0.35, 0.15))]  # type: ignore[return-value]
     places: tuple[SceneKind, ...] = ("floor", "beam", "vault", "bar")

@@ -130,6 +130,7 @@ def _solve(owners: Sequence[tuple[int, PlannedFlight]], body: Body) -> Flight | 
         pitch=np.array([f.pitch for f in flights]),
         twist=np.array([f.twist for f in flights]),
         tilt_times=np.array([f.keys.tilt_times for f in flights]),
+        contact=np.array([f.keys.contact for f in flights]),
     )
     return solve_flights(plan, body.select(np.array([i for i, _ in owners])))
 

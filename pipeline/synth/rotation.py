@@ -54,7 +54,7 @@ def integrate(
     Args:
         inertia: (M, G, 3, 3) m^2 per kilogram of the body, in the axes of the pelvis.
         inner: (M, G, 3) m^2/s, momentum of the limbs' motion relative to the pelvis.
-        momentum: (M,) m^2/s, of the body about -z of the world.
+        momentum: (2, M) m^2/s, of the body about -z and about y of the world.
         start: (M, 2) radians: pitch and twist of the first step; its tilt is 0.
         step: (M,) seconds.
         guide: Fall (M, G), 0 to 1, and first step (M,) int of a tilt that is taken away as
@@ -68,7 +68,7 @@ def integrate(
     six = np.stack([inertia[..., i, j] for i in range(3) for j in range(i, 3)], axis=0)
     six = np.ascontiguousarray(np.moveaxis(six, 2, 0), np.float64)
     inner = np.ascontiguousarray(np.transpose(inner, (1, 2, 0)), np.float64)
-    out = np.zeros((count, 3, len(momentum)))
+    out = np.zeros((count, 3, momentum.shape[1]))
     out[0, 0], out[0, 2] = start.T
     rates = np.zeros_like(out)
     rates[0] = _rates(out[0], six[0], inner[0], momentum)
@@ -76,7 +76,7 @@ def integrate(
     def guided(k: int, now: np.ndarray) -> np.ndarray:
         if guide is not None:
             fall, first = guide
-            held = out[np.minimum(first, k - 1), 1, np.arange(len(momentum))]
+            held = out[np.minimum(first, k - 1), 1, np.arange(momentum.shape[1])]
             now[1] = np.where(k > first, held * (1 - fall[:, k]), now[1])
         return now
 
@@ -107,9 +107,10 @@ def _rates(
         angles: (3, M) radians: pitch, tilt, twist.
         inertia: (6, M) m^2: xx, xy, xz, yy, yz, zz.
         inner: (3, M) m^2/s.
-        momentum: (M,) m^2/s.
+        momentum: (2, M) m^2/s.
     """
-    _, tilt, twist = angles
+    pitch, tilt, twist = angles
+    main, lateral = momentum
     cw, sw, ct, st = np.cos(twist), np.sin(twist), np.cos(tilt), np.sin(tilt)
     xx, xy, xz, yy, yz, zz = inertia
     squared, mixed = cw * cw, cw * sw
@@ -118,13 +119,14 @@ def _rates(
     i_xz = mixed * (zz - xx) + (2 * squared - 1) * xz
     i_xy, i_yz = cw * xy + sw * yz, cw * yz - sw * xy
     # The head moves to x where L points to -z.
-    x = -(cw * inner[0] + sw * inner[2])
-    y = -momentum * st - inner[1]
-    z = -momentum * ct - (cw * inner[2] - sw * inner[0])
+    upright = lateral * np.cos(pitch)
+    x = -lateral * np.sin(pitch) - (cw * inner[0] + sw * inner[2])
+    y = upright * ct - main * st - inner[1]
+    z = -upright * st - main * ct - (cw * inner[2] - sw * inner[0])
     # The adjugate of the symmetric matrix.
     a, b, c = yy * i_zz - i_yz * i_yz, i_yz * i_xz - i_xy * i_zz, i_xy * i_yz - yy * i_xz
     d, e, f = i_xx * i_zz - i_xz * i_xz, i_xy * i_xz - i_xx * i_yz, i_xx * yy - i_xy * i_xy
     determinant = i_xx * a + i_xy * b + i_xz * c
-    pitch = -(c * x + e * y + f * z) / determinant / ct
-    rate_x = (a * x + b * y + c * z) / determinant
-    return np.stack([pitch, rate_x, (b * x + d * y + e * z) / determinant + pitch * st])
+    pitching = -(c * x + e * y + f * z) / determinant / ct
+    tilting = (a * x + b * y + c * z) / determinant
+    return np.stack([pitching, tilting, (b * x + d * y + e * z) / determinant + pitching * st])
