@@ -233,4 +233,3 @@ def _thorax(spine: np.ndarray, side: np.ndarray) -> np.ndarray:
 def _apply(axes: np.ndarray, vector: np.ndarray) -> np.ndarray:
     out: np.ndarray = (axes @ vector[..., None])[..., 0]
     return out
-

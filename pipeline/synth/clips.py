@@ -25,7 +25,8 @@ from .visibility import visible
 _IMG_SHAPES = np.array([(360, 640), (480, 640), (540, 960), (720, 1280), (1280, 720)])
 _RATES = np.array([24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0])
 _RATE_SHARES = np.array([0.15, 0.25, 0.25, 0.15, 0.1, 0.1])
-_MAX_DRAWS = 6
+# Some bodies cannot do the hardest twists: of ten draws, one always could.
+_MAX_DRAWS = 10
 # Keypoints (N, T, 17, 2), scores (N, T, 17), depth (N, T, 17), fps (N,) and a random state become
 # keypoints and scores with errors.
 PoseErrors = Callable[

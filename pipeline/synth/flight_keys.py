@@ -70,7 +70,9 @@ class _Keys:
     def finish(self) -> FlightKeys:
         times, *arrays = zip(*self.rows)
         keys, asymmetry = (np.stack(array) for array in arrays)
-        return FlightKeys(list(times), keys, np.moveaxis(asymmetry, 1, 0), self.tilt_times, self.contact)
+        return FlightKeys(
+            list(times), keys, np.moveaxis(asymmetry, 1, 0), self.tilt_times, self.contact
+        )
 
 
 def flight_keys(
@@ -112,9 +114,7 @@ def twists_from_contact(element: Element) -> bool:
     return twists >= 3 or (twists > 0 and halves >= 4)
 
 
-def _contact_keys(
-    keys: _Keys, seconds: float, end: np.ndarray, rng: np.random.Generator
-) -> None:
+def _contact_keys(keys: _Keys, seconds: float, end: np.ndarray, rng: np.random.Generator) -> None:
     """Wrap the arms, and open them again to slow the twist for the landing."""
     wrapped = changed(POSTURES["straight"], out=15.0, lift=30.0, elbow=float(rng.uniform(95, 120)))
     keys.add(0.0, changed(POSTURES["y"], spine=-4.0))
@@ -134,7 +134,9 @@ def closed_posture(element: Element, rng: np.random.Generator) -> np.ndarray:
         slow = (element.half_somersaults or 0) <= 2
         return POSTURES["open_pike" if rng.random() < (0.5 if slow else 0.15) else "pike"]
     if position == "tuck":
-        return POSTURES["tuck"]
+        # One somersault leaves the time for a looser tuck, as motion captures show it.
+        loose = rng.uniform(0.2, 0.8) if (element.half_somersaults or 0) <= 2 else 0.0
+        return (1 - loose) * POSTURES["tuck"] + loose * POSTURES["open_tuck"]
     return POSTURES["straight" if rng.random() < 0.6 else "straight_up"]
 
 
@@ -147,14 +149,15 @@ def _plain_keys(
     opening = min(rng.uniform(*_OPEN_SECONDS), 0.2 * seconds)
     # The slower the dive, the longer it is seen in its posture before it opens.
     opened = seconds * rng.uniform(*((0.62, 0.76) if halves <= 2 else (0.84, 0.92)))
-    keys.add(0.03, POSTURES["straight_up" if element.position == "straight" else "reach"])
+    keys.add(0.0, POSTURES["straight_up" if element.position == "straight" else "reach"])
     if halves <= 1:
         close = max(close, 0.3 * seconds)
     keys.add(close, shape)
     keys.add(max(opened - opening, close + 0.04), shape)
     if element.position != "straight":
         keys.add(max(opened - opening / 3, close + 0.06), POSTURES["bent"])
-    keys.add(min(max(opened + opening / 2, close + 0.1), seconds), end)
+    keys.add(min(max(opened + opening / 2, close + 0.1), seconds - 0.02), end)
+    keys.add(seconds, end)
 
 
 def _twisting_keys(
@@ -183,7 +186,7 @@ def _twisting_keys(
         keys.add(seconds - max(0.09, 0.2 * rest), POSTURES["bent"])
     elif rest > 0.12 and element.position != "straight":
         keys.add(stop + 0.5 * rest, changed(POSTURES["bent"], hip=30.0))
-    keys.add(seconds - 0.01, end)
+    keys.add(seconds, end)
 
 
 def _twist_window(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ... import SkelactError
 from ..elements.element import Element
 from .dive_scripts import GRAVITY
+from .flight_keys import twists_from_contact
 from .posture import POSTURES, changed
 from .script import FLIGHT, LANDING, OTHER, ElementSpan, Scene, SceneKind, Script
 
@@ -23,12 +25,19 @@ def gymnastics_script(
     """Draw the script of an element, with what comes before and after it.
 
     Args:
-        element: Of any kind but "dive"; a salto with all factors known.
+        element: Of any kind but "dive"; a salto with all factors known. Half somersaults are those
+            of the flight: even from feet to feet, and odd from the hands of a vault to the feet,
+            one more than the rules' name of its salto says.
         rng: Random state.
         kind: Where it is done; drawn from where it is seen without it.
+
+    Raises:
+        SkelactError: for a salto that cannot end on the feet.
     """
     if kind is None:
         kind = _draw_place(element, rng)
+    if element.kind == "salto":
+        _check_place(element, kind)
     script = Script(Scene(kind, float(rng.choice(_HEIGHTS[kind]))), rng)
     if element.kind == "salto":
         _salto(script, element, rng)
@@ -52,13 +61,26 @@ def _draw_place(element: Element, rng: np.random.Generator) -> SceneKind:
     if element.kind != "salto":
         return "beam" if rng.random() < 0.25 and element.kind != "roll" else "floor"
     halves, twists = element.half_somersaults or 0, element.half_twists or 0
+    if halves % 2:
+        return "vault"
     if element.takeoff == "sideways":
         return "floor" if rng.random() < 0.6 else "beam"
+    weights = (0.6, 0.28, 0.12) if twists <= 2 else (0.75, 0.18, 0.07)
     if halves >= 4:
-        return ("floor", "bar", "beam")[rng.choice(3, p=(0.5, 0.35, 0.15))]  # type: ignore[return-value]
-    places: tuple[SceneKind, ...] = ("floor", "beam", "vault", "bar")
-    weights = (0.5, 0.25, 0.15, 0.1) if twists <= 2 else (0.55, 0.15, 0.25, 0.05)
-    return places[rng.choice(4, p=weights)]
+        weights = (0.5, 0.15, 0.35)
+    places: tuple[SceneKind, ...] = ("floor", "beam", "bar")
+    return places[rng.choice(3, p=weights)]
+
+
+def _check_place(salto: Element, kind: SceneKind) -> None:
+    """Raise SkelactError where a salto does not end on the feet."""
+    odd = bool((salto.half_somersaults or 0) % 2)
+    if odd != (kind == "vault"):
+        wanted = "odd" if kind == "vault" else "even"
+        raise SkelactError(
+            f"{salto.words} from {kind}: expected {wanted} half somersaults, so that it ends on the"
+            f" feet, got {salto.half_somersaults}"
+        )
 
 
 def _salto(script: Script, salto: Element, rng: np.random.Generator) -> None:
@@ -67,39 +89,39 @@ def _salto(script: Script, salto: Element, rng: np.random.Generator) -> None:
     # Seconds in the air: single saltos from .6 with .05 more for each half twist, doubles about 1.
     seconds = (0.62 if halves <= 2 else 0.95 + 0.12 * (halves - 4)) + 0.055 * twists
     seconds *= rng.uniform(0.97, 1.1)
-    sign = 1.0 if salto.takeoff == "forward" or salto.takeoff == "sideways" else -1.0
-    # A gymnast travels along x: backward saltos with the back to x.
-    facing = 0.0 if sign > 0 else 180.0
-    side = _SIDE if salto.takeoff == "sideways" else 0.0
+    facing = 180.0 if salto.takeoff == "back" else 0.0
     surface = 0.0
+    turn = 180.0 * twists * float(rng.choice([-1.0, 1.0]))
+    begun = 0.0
     if kind == "bar":
         script.begin("handstand", 180.0, facing)
         script.hold(rng.uniform(0.1, 0.5), [(1.0, "handstand")], contact="bar")
-        lean = _swing_off(script)
+        _swing_off(script)
         seconds = max(seconds, rng.uniform(0.85, 1.0))
         total = 360.0 * np.ceil((script.pitch + 180.0 * halves - 90) / 360.0) - script.pitch
+    elif kind == "vault":
+        seconds = max(seconds, rng.uniform(0.82, 0.98))
+        script.begin("handstand_arch", 150.0, facing)
+        script.hold(0.16, [(0.8, "handstand")], pitch=40.0)
+        total = 180.0 * (halves + 1) - script.pitch
     else:
-        lean = rng.uniform(4, 10)
+        # Bodies lean into the salto before the feet leave, and come down bent.
+        lean = rng.uniform(8, 22)
         beam_dismount = kind == "beam" and (halves >= 4 or twists >= 3 or rng.random() < 0.4)
         surface = script.scene.height if kind == "beam" and not beam_dismount else 0.0
-        if kind == "vault":
-            seconds = max(seconds, rng.uniform(0.82, 0.98))
-            script.begin("handstand_arch", 150.0, facing)
-            script.hold(0.16, [(0.8, "handstand")], pitch=40.0)
-            # From the hands to the feet is half a somersault more than FIG's name counts.
-            total = 180.0 * (halves + 2) - script.pitch
-        else:
-            _run_up(script, facing, side, lean, rng)
-            total = 180.0 * halves - lean
-    land = changed(POSTURES["land"], hip=30.0, knee=35.0)
-    turn = 180.0 * twists * rng.choice([-1.0, 1.0])
+        if twists_from_contact(salto):
+            begun = float(np.sign(turn)) * rng.uniform(10, 25)
+        side = _SIDE if salto.takeoff == "sideways" else 0.0
+        _run_up(script, facing, side, lean, begun, rng)
+        total = 180.0 * halves - lean
+    land = changed(POSTURES["land"], hip=45.0, knee=50.0)
     start = script.time
     script.anchor = len(script.spans) - 1
     script.fly(
         salto,
         float(seconds),
-        pitch=float(total - rng.uniform(2, 12)),
-        twist=float(turn),
+        pitch=float(total - rng.uniform(6, 28)),
+        twist=turn - begun,
         end=land,
         surface=surface,
         speed=float(rng.uniform(0.8, 2.2)),
@@ -109,7 +131,12 @@ def _salto(script: Script, salto: Element, rng: np.random.Generator) -> None:
 
 
 def _run_up(
-    script: Script, facing: float, side: float, lean: float, rng: np.random.Generator
+    script: Script,
+    facing: float,
+    side: float,
+    lean: float,
+    twist: float,
+    rng: np.random.Generator,
 ) -> None:
     """Stand, run or do a flic-flac, and jump off with straight arms."""
     script.begin("stand", twist=facing + side)
@@ -121,7 +148,8 @@ def _run_up(
         script.hold(0.2, [(0.8, "reach")], contact="air", speed=2.5)
     else:
         script.hold(rng.uniform(0.3, 0.5), [(0.5, "reach"), (1.0, "swing_back")])
-    script.hold(rng.uniform(0.16, 0.24), [(0.4, "dip_arms_up")], pitch=lean, rotate=(0.4, 1.0))
+    script.hold(rng.uniform(0.16, 0.24), [(0.4, "dip_arms_up")], pitch=lean, twist=twist,
+                rotate=(0.4, 1.0))  # fmt: skip
 
 
 def _giant(script: Script, giant: Element) -> None:
@@ -153,11 +181,9 @@ def _circle(script: Script, degrees: float, moves: list[tuple[float, str]], sign
     ]
 
 
-def _swing_off(script: Script) -> float:
-    """Swing from the handstand to the release, the feet ahead and above the bar's height."""
-    degrees = 250.0
-    _circle(script, degrees, [(0.3, "handstand"), (0.55, "tap_arch"), (0.8, "hollow")], 1.0)
-    return degrees
+def _swing_off(script: Script) -> None:
+    """Swing from the handstand to the release, 50 degrees past the hang."""
+    _circle(script, 230.0, [(0.3, "handstand"), (0.55, "tap_arch"), (0.8, "hollow")], 1.0)
 
 
 def _flic_flac(script: Script, element: Element, rng: np.random.Generator) -> None:

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from ...pose_extract.layout import COCO_17
 from .body import Body
-from .flight import Flight, FlightPlan, solve_flights
-from .posture import postures_at
+from .curves import Curves, make_curves, padded_rows
 from .rotation import rotations
-from .script import PlannedFlight, Script, Span
+from .script import Script, Span
 
 GRAVITY = 9.81
 # Metres from a joint to the skin that touches the ground, by joint: foot, hand, knee, seat, back,
@@ -49,6 +47,7 @@ class Motion:
         scripts: The N scripts.
         solved: (N,) bool, whether all flights came out as planned.
         bodies: The N bodies.
+        curves: Postures and angles at any time.
     """
 
     times: np.ndarray
@@ -62,6 +61,7 @@ class Motion:
     scripts: Sequence[Script]
     solved: np.ndarray
     bodies: Body
+    curves: Curves
 
 
 def simulate(
@@ -76,14 +76,13 @@ def simulate(
         rng: Random state.
     """
     body = Body(len(scripts), rng)
-    owners = [(i, flight) for i, script in enumerate(scripts) for flight in script.flights]
-    flights = _solve(owners, body)
+    curves = make_curves(scripts, body)
     starts = [np.array([s.start for s in script.spans] + [script.time]) for script in scripts]
     # Contacts change at known times, which are looked at as well.
     every = [np.union1d(t, bounds) for t, bounds in zip(times, starts)]
-    padded = _pad([(t,) for t in every])[0]
-    key_times, keys, angles, solved = _curves(scripts, owners, flights, padded)
-    points = body.points(postures_at(key_times, keys, padded))
+    (padded,) = padded_rows([(t,) for t in every])
+    angles = curves.angles(padded)
+    points = body.points(curves.postures(padded))
     axes = np.swapaxes(rotations(angles), -1, -2)
     center = body.center(points)[:, :, None]
     joints = (body.coco(points) - center) @ axes
@@ -91,7 +90,8 @@ def simulate(
         _place(script, t, joints[i, : len(t)], padded.shape[1])
         for i, (script, t) in enumerate(zip(scripts, every))
     ])  # fmt: skip
-    wanted = _pad([(np.searchsorted(e, t),) for e, t in zip(every, times)])[0].astype(int)
+    (wanted,) = padded_rows([(np.searchsorted(e, t),) for e, t in zip(every, times)])
+    wanted = wanted.astype(int)
 
     def pick(values: np.ndarray) -> np.ndarray:
         return values[np.arange(len(values))[:, None], wanted]
@@ -109,87 +109,10 @@ def simulate(
         angles[..., 2],
         body.height,
         scripts,
-        solved,
+        curves.solved,
         body,
+        curves,
     )
-
-
-def _solve(owners: Sequence[tuple[int, PlannedFlight]], body: Body) -> Flight | None:
-    if not owners:
-        return None
-    flights = [flight for _, flight in owners]
-    times, keys, *asymmetry = _pad(
-        [(np.array(f.keys.times), f.keys.keys, *f.keys.asymmetry) for f in flights], grow=True
-    )
-    plan = FlightPlan(
-        seconds=np.array([f.seconds for f in flights]),
-        key_times=times,
-        keys=keys,
-        asymmetry=np.stack(asymmetry, axis=1),
-        start=np.array([(f.pitch_start, f.twist_start) for f in flights]),
-        pitch=np.array([f.pitch for f in flights]),
-        twist=np.array([f.twist for f in flights]),
-        tilt_times=np.array([f.keys.tilt_times for f in flights]),
-        contact=np.array([f.keys.contact for f in flights]),
-    )
-    return solve_flights(plan, body.select(np.array([i for i, _ in owners])))
-
-
-def _curves(
-    scripts: Sequence[Script],
-    owners: Sequence[tuple[int, PlannedFlight]],
-    flights: Flight | None,
-    times: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return key times (N, K), keys (N, K, A), angles (N, T, 3) and whether flights are solved."""
-    solved = np.ones(len(scripts), bool)
-    keys = [list(script.keys) for script in scripts]
-    nodes = [
-        [(when, pitch, 0.0, twist) for (when, pitch), (_, twist) in
-         zip(script.pitches, _twists_at(script))]
-        for script in scripts
-    ]  # fmt: skip
-    for row, (i, planned) in enumerate(owners):
-        assert flights is not None
-        solved[i] &= flights.solved[row]
-        shapes = planned.keys.keys + np.tensordot(
-            flights.asymmetry[row], planned.keys.asymmetry, axes=1
-        )
-        keys[i] += [(planned.start + t, s) for t, s in zip(planned.keys.times, shapes)]
-        end = planned.start + planned.seconds
-        nodes[i] = [n for n in nodes[i] if not planned.start - 1e-6 <= n[0] <= end + 1e-6]
-        when = planned.start + flights.times[row]
-        nodes[i] += list(zip(when, *flights.angles[row].T))
-    rows = []
-    for own in keys:
-        own.sort(key=lambda key: key[0])
-        rows.append((np.array([k[0] for k in own]), np.stack([k[1] for k in own])))
-    key_times, postures = _pad(rows, grow=True)
-    angles = np.empty((*times.shape, 3))
-    for i, own_nodes in enumerate(nodes):
-        table = np.array(sorted(own_nodes))
-        table = table[np.concatenate([[True], np.diff(table[:, 0]) > 1e-6])]
-        angles[i] = PchipInterpolator(table[:, 0], table[:, 1:])(times[i].clip(0, table[-1, 0]))
-    return key_times, postures, angles, solved
-
-
-def _twists_at(script: Script) -> list[tuple[float, float]]:
-    when, twist = np.array(script.twists).T
-    return [(t, float(np.interp(t, when, twist))) for t, _ in script.pitches]
-
-
-def _pad(rows: Sequence[tuple[np.ndarray, ...]], grow: bool = False) -> tuple[np.ndarray, ...]:
-    """Stack arrays of different lengths, each padded by its last; ``grow`` lets the first go on."""
-    longest = max(len(row[0]) for row in rows)
-    out = []
-    for part in range(len(rows[0])):
-        arrays = [np.asarray(row[part], float) for row in rows]
-        padded = [np.concatenate([a, np.repeat(a[-1:], longest - len(a), axis=0)]) for a in arrays]
-        if grow and part == 0:
-            for values, array in zip(padded, arrays):
-                values[len(array) :] += 1 + np.arange(longest - len(array))
-        out.append(np.stack(padded))
-    return tuple(out)
 
 
 def _phase(script: Script, times: np.ndarray) -> np.ndarray:

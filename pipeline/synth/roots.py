@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-
 Residual = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
