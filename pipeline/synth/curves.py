@@ -11,7 +11,11 @@ from scipy.interpolate import PchipInterpolator
 from .body import Body
 from .flight import Flight, FlightPlan, solve_flights
 from .posture import postures_at
+from .rotation import rotations
 from .script import PlannedFlight, Script
+
+# Half the seconds over which speeds are measured.
+_INSTANT = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +44,38 @@ class Curves:
 
     def angles(self, times: np.ndarray) -> np.ndarray:
         """Return pitch, tilt and twist (N, T, 3), degrees, unwrapped, at seconds (N, T)."""
-        return np.stack([
-            PchipInterpolator(rows[:, 0], rows[:, 1:])(own.clip(0, rows[-1, 0]))
-            for rows, own in zip(self.nodes, times)
-        ])  # fmt: skip
+        return np.stack([self.angles_of(i, own) for i, own in enumerate(times)])
+
+    def momentum_at(self, i: int, body: Body, times: np.ndarray) -> np.ndarray:
+        """Return the angular momentum of clip ``i`` (T, 3) m^2/s per kilogram, world axes.
+
+        It is computed anew from postures and rotations, as a check of the flights.
+
+        Args:
+            i: Number of the clip.
+            body: The N bodies.
+            times: (T,) seconds.
+        """
+        one = body.select(np.array([i]))
+        angles = self.angles_of(i, np.stack([times - _INSTANT, times, times + _INSTANT]))
+        row = np.array([i])
+        before, points, after = (
+            one.points(postures_at(self.key_times[row], self.keys[row], when[None]))
+            for when in (times - _INSTANT, times, times + _INSTANT)
+        )
+        inertia, inner = one.inertia(points, (after - before) / np.float32(2 * _INSTANT))
+        earlier, axes, later = rotations(angles).astype(float)
+        moved = np.swapaxes(axes, 1, 2) @ (later - earlier) / (2 * _INSTANT)
+        rate = np.stack([moved[:, 2, 1], moved[:, 0, 2], moved[:, 1, 0]], -1)
+        own = (inertia[0] @ rate[..., None])[..., 0] + inner[0]
+        out: np.ndarray = (axes @ own[..., None])[..., 0]
+        return out
+
+    def angles_of(self, i: int, times: np.ndarray) -> np.ndarray:
+        """Return pitch, tilt and twist (..., 3), degrees, of one clip at seconds (...)."""
+        rows = self.nodes[i]
+        out: np.ndarray = PchipInterpolator(rows[:, 0], rows[:, 1:])(times.clip(0, rows[-1, 0]))
+        return out
 
 
 def make_curves(scripts: Sequence[Script], body: Body) -> Curves:

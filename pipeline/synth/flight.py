@@ -113,9 +113,10 @@ def solve_flights(plan: FlightPlan, body: Body, num_steps: int = 96) -> Flight:
 class _Search:
     """Solves all flights at once.
 
-    Unknowns x (M, 3): momentum, and the two asymmetries, or the momentum along the body. Residuals (M, 3), radians: pitch at the
-    landing, and twist and tilt where the body is symmetric again: without tilt and after whole half
-    twists it only pitches from there, so that the pitch of the rest needs no integration.
+    Unknowns x (M, 3): momentum, and the two asymmetries, or the momentum along the body. Residuals
+    (M, 3), radians: pitch at the landing, and twist and tilt where the body is symmetric again:
+    without tilt and after whole half twists it only pitches from there, so that the pitch of the
+    rest needs no integration.
     """
 
     def __init__(self, plan: FlightPlan, body: Body, num_steps: int) -> None:

@@ -28,16 +28,18 @@ def film(noise, seed=0):
 
 
 def test_exact_poses_are_complete_until_the_water():
-    middles = []
+    middles, early = [], []
     for clip in film(0.0):
         _, total, joints, _ = clip.keypoints.shape
         assert joints == 17
-        assert 24 <= total <= 180
+        # Flights of 1 to 2 seconds, .15 to 1 second around them, at 24 to 60 frames per second.
+        assert 1.15 * 24 <= total <= 3 * 60
         seen = clip.keypoint_scores[0] > 0
         # Above the water joints are missing only where they leave the image.
-        assert seen[: total // 2].mean() > 0.8
-        assert seen[-3:].mean() < seen[: total // 2].mean()
+        early.append(seen[: total // 2].mean())
+        assert not seen[-1].all()
         middles.append(np.median(clip.keypoints[0][seen], axis=0) / clip.img_shape[::-1])
+    assert np.median(early) == 1
     # Some cameras stand still or lag; most hold the diver in the middle.
     assert np.median(middles, axis=0) == pytest.approx([0.5, 0.5], abs=0.15)
 
