@@ -8,10 +8,10 @@
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
 long approach, and cut anywhere. A clip that shows a part of the flight alone cannot be counted
-right: such clips are left out of the shares, and their number is printed.
-`clips` reads what `skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder.
-That neighbouring flights of opposite sense are joined was added after a look at dive_207C, which is
-not held out any more.
+right: such clips are left out of the shares, and their number is printed. `clips` reads what
+`skelact extract` wrote for the clips of `../shared/videos/aerial` into a folder. That neighbouring
+flights of opposite sense are joined was added after a look at dive_207C, which is not held out any
+more.
 """
 
 from __future__ import annotations

@@ -10,9 +10,8 @@ import numpy as np
 from .noise import red_noise
 from .script import Scene
 
-# Azimuths in degrees, 90 beside the board, 0 before it: side, oblique, end-on, behind; their
-# shares as
-# broadcasts of dives and meets show them, set by eye, and the spread within each.
+# Azimuths in degrees, 90 beside the board, 0 before it: side, oblique, end-on, behind; their shares
+# as broadcasts of dives and meets show them, set by eye, and the spread within each.
 _AZIMUTHS = np.array([90.0, -90.0, 50.0, -50.0, 130.0, -130.0, 0.0, 180.0])
 _SHARES = np.array([0.28, 0.28, 0.09, 0.09, 0.07, 0.07, 0.07, 0.05])
 _SPREAD = 14.0
@@ -20,8 +19,7 @@ _DISTANCES = 8.0, 25.0
 _MAX_SWAY, _MAX_ZOOM = 0.12, 0.25
 _STILL, _ZOOMS = 0.12, 0.4
 # Natural frequency, rad/s, and damping of a camera operator's pan: a lag of 2 z / w seconds, and
-# below
-# a damping of 1 an overshoot.
+# below a damping of 1 an overshoot.
 _FREQUENCIES, _DAMPINGS = (5.0, 14.0), (0.5, 1.0)
 
 
@@ -33,17 +31,13 @@ class Film:
         keypoints: (N, T, 17, 2) float32 pixels.
         depth: (N, T, 17) float32 metres from the camera.
         board: (N, T, 2, 2) float32 pixels: the middle of the edge of the board or apparatus, and a
-        point
-            of its surface 2 m from there, on the athlete's side before a dive; NaN behind the
+            point of its surface 2 m from there, on the athlete's side before a dive; NaN behind the
             camera.
         water: (N, T, 2, 2) float32 pixels, two points of the water's surface, or of the floor, 3 m
-        on
-            either side of the athlete along the board; NaN behind the camera.
+            on either side of the athlete along the board; NaN behind the camera.
         camera_motion: (N, T, 4) float32: where the background moved to since the frame before,
-        right and
-            down in pixels, log of its growth, and rotation in radians (0 for these level cameras);
-            0 in
-            first frames and at cuts.
+            right and down in pixels, log of its growth, and rotation in radians (0 for these level
+            cameras); 0 in first frames and at cuts.
         is_cut: (N, T) bool, the first frame of another camera.
     """
 
@@ -131,7 +125,7 @@ def _one_camera(
     axes = np.stack([right, np.cross(look, right), look], axis=-1)
     # A body fills a fifth to a half of the image's height; a still camera has to hold all of its
     # path.
-    share = rng.uniform(0.2, 0.5, count)
+    share = np.asarray(rng.uniform(0.2, 0.5, count))
     extent = np.ptp(center, axis=1).max(axis=-1)
     share = np.where(still, np.minimum(share, 0.8 * height / (height + extent)), share)
     zoom = red_noise((count, 2, 1), 0.0, rng).clip(-1.5, 1.5) * _MAX_ZOOM

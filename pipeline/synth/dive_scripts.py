@@ -10,15 +10,14 @@ from .script import LANDING, OTHER, ElementSpan, Scene, Script
 
 GRAVITY = 9.81
 _PLATFORMS = (5.0, 7.5, 10.0)
-# Upward speeds at the take-off, m/s: springboards (Miller and Sprigings 2001, J. Sports Sci. 19:
-# some
-# 4.5 to 6 from 3 m), platforms (Miller, Jones and Pizzimenti 1988: 2.3 to 3.3), armstands.
+# Upward speeds at the take-off, m/s, set by hand: with them a flight takes 1.2 s from 1 m, 1.4 s
+# from 3 m and 1.7 s from 10 m (``benchmarks/simulator.py``).
 _SPEEDS = {"springboard": (4.4, 5.7), "platform": (2.2, 3.2), "armstand": (0.2, 1.0)}
 # Metres of the centre of mass above the toes at the take-off and above the hands or feet at the
-# entry,
-# which a script only needs to draw a time; the flight itself is ballistic in the body's own metres.
+# entry, which a script only needs to draw a time; the flight itself is ballistic in the body's own
+# metres.
 _CENTER_UP, _CENTER_HANDS, _CENTER_FEET = 1.02, 1.0, 0.9
-# Seconds that a springboard is bent down before it throws the diver up (Miller and Sprigings 2001).
+# Seconds that a springboard is bent down before it throws the diver up, set by hand.
 _PRESS_SECONDS = 0.42
 
 

@@ -2,17 +2,20 @@
 
 With the orientation R, the moment of inertia I of the posture and the inner angular momentum h of
 the limbs' motion, L = R (I w + h) gives the angular velocity w at every instant (Yeadon, Atha and
-Hales 1990, J. Biomech. 23(1), 85-89). Arms that become asymmetric tilt the body, a tilted body
-that somersaults twists, and arms that go back take the tilt away (Frohlich 1979, Am. J. Phys. 47,
-583; Yeadon 1993, J. Biomech. 26, 187-225). Three numbers are solved for: the size of L gives the
-somersaults, the asymmetry of the arms that begins the twist gives its number, and that of the arms
-that ends it leaves no tilt behind. Gymnasts take many twists from the floor instead (Yeadon 1993,
-Part II): then L has a part along the body at the take-off, which takes the place of the arms.
+Hales, The simulation of aerial movement IV, J. Biomech. 1990). Arms that become asymmetric tilt the
+body, a tilted body that somersaults twists, and arms that go back take the tilt away (Yeadon, The
+biomechanics of twisting somersaults, parts I to III, 1993). Three numbers are solved for: the size
+of L gives the somersaults, the asymmetry of the arms that begins the twist gives its number, and
+that of the arms that ends it leaves no tilt behind. Gymnasts take many twists from the floor
+instead (part II): then L has a part along the body at the take-off, which takes the place of the
+arms.
 
 An athlete who twists corrects the arms in flight; two numbers cannot always do that. Where no pair
 of them ends a twist, the last part of the tilt is taken away as prescribed, and L is constant but
 for its part about the axis of the tilt in that time: ``Flight.exact`` is False, and
-``benchmarks/simulator.py`` says how often and by how much.
+``benchmarks/simulator.py`` says how often and by how much. That is so for most dives that go on in
+pike or twist more than once and a half: the root mean square of the difference over their flights
+is 2 to 11 % of L, and 1 to 3 % for the exact ones, which is the integration's.
 """
 
 from __future__ import annotations

@@ -10,12 +10,10 @@ from ..elements.element import Element
 from .posture import ANGLES, POSTURES, changed, personal
 
 # What an asymmetry of 1 does to arms that are spread: one is raised, the other lowered, and the
-# spine
-# bends to the lowered one. Degrees; the limits of the joints.
+# spine bends to the lowered one. Degrees; the limits of the joints.
 _ARMS, _SPINE = 86.0, 22.0
 # Seconds that arms need from spread to asymmetric or back, to be wrapped, and to exchange their
-# places:
-# some 600 degrees per second, as fast as divers' arms are (Yeadon 1993, Part III, J. Biomech. 26).
+# places: some 600 degrees per second, set by hand.
 _ARMS_ONLY = np.array([name.startswith("out") for name in ANGLES], float)
 _TILT_SECONDS, _WRAP_SECONDS, _SWITCH_SECONDS = 0.14, 0.1, 0.22
 # Seconds that asymmetric arms need beside the chest to become symmetric, and for the last posture.
@@ -205,7 +203,8 @@ def _twist_window(
     last = 0.62 + 0.015 * twists if pikes_after else 0.76 + 0.025 * twists
     if pikes_after and halves >= 6:
         last -= 0.06
-    # A tilt below some six degrees wobbles without a twist: fewer twists are done in less time.
+    # Below a tilt of some five degrees a body wobbles and does not twist, since its inertia about
+    # the front is the largest (Yeadon, part I): fewer twists are done in less time.
     last = min(last, start / seconds + max(0.36, 1.13 * twists / max(halves, 1)))
     stop = seconds * (last + rng.uniform(-0.02, 0.02))
     return start, min(stop, seconds - _RETURN_SECONDS - (_UNWIND_SECONDS if twists > 2 else 0.0))
@@ -215,12 +214,10 @@ class _TwistArms:
     """Arms that tilt a body and take the tilt away again.
 
     Spread arms rotate in the frontal plane, one up and one down, and the body tilts the other way.
-    The
-    same motion reversed takes the tilt away after whole twists. After an odd number of half twists
-    the
-    body's frontal plane faces the other way, so that the arms first exchange their places in front
-    of
-    the body, where no momentum about the sagittal axis is needed, and then go back to spread.
+    The same motion reversed takes the tilt away after whole twists. After an odd number of half
+    twists the body's frontal plane faces the other way, so that the arms first exchange their
+    places in front of the body, where no momentum about the sagittal axis is needed, and then go
+    back to spread.
 
     Args:
         twists: Half twists.

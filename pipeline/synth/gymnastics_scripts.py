@@ -11,8 +11,8 @@ from .flight_keys import twists_from_contact
 from .posture import POSTURES, changed
 from .script import FLIGHT, LANDING, OTHER, ElementSpan, Scene, SceneKind, Script
 
-# Heights in metres of the apparatus (FIG Apparatus Norms): women's beam 1.25, table 1.25, high
-# bars.
+# Heights in metres of the apparatus of competitions, from the floor: beam, high bars of women and
+# men, tables of women and men.
 _HEIGHTS: dict[SceneKind, tuple[float, ...]] = {
     "floor": (0.0,), "beam": (1.25,), "bar": (2.5, 2.8), "vault": (1.25, 1.35)
 }  # fmt: skip

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 # The angles of a posture in degrees; 0 is standing with the arms at the sides. ``lift`` moves an
-# arm
-# to the front and ``out`` from there sideways, so that (lift 180, out 0) and (lift 0, out 180) are
-# both an arm overhead, reached through the front or through the side.
+# arm to the front and ``out`` from there sideways, so that (lift 180, out 0) and (lift 0, out 180)
+# are both an arm overhead, reached through the front or through the side.
 ANGLES = (
     "hip_l", "hip_r", "knee_l", "knee_r", "spread_l", "spread_r", "spine", "side", "neck",
     "lift_l", "lift_r", "out_l", "out_r", "elbow_l", "elbow_r",
@@ -60,8 +59,8 @@ def personal(base: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return out
 
 
-# Hip and spine of pike and tuck: together some 150 degrees, as in the motion captures and in
-# Yeadon 1990, Tab. 1, for tight positions.
+# Set by hand. Hip and spine of pike and tuck are together some 150 degrees, as in the captured
+# backflip of ``benchmarks/simulator.py``.
 POSTURES: Mapping[str, np.ndarray] = {
     "stand": posture(out=8, elbow=8),
     "reach": posture(lift=176, out=6),
@@ -94,7 +93,7 @@ POSTURES: Mapping[str, np.ndarray] = {
 
 
 def minimum_jerk(u: np.ndarray) -> np.ndarray:
-    """Rise from 0 to 1 as limbs move (Flash and Hogan 1985): 10 u^3 - 15 u^4 + 6 u^5; float32."""
+    """Rise from 0 to 1 with the least jerk, as limbs move: 10 u^3 - 15 u^4 + 6 u^5; float32."""
     u = np.clip(u, 0, 1).astype(np.float32)
     out: np.ndarray = u**3 * (10 + u * (6 * u - 15))
     return out

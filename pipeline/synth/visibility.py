@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # The splash of an entry: seconds that it stands, metres that it is high at most, and the chance of
-# a
-# joint in it to be hidden; set by eye.
+# a joint in it to be hidden; set by eye.
 _SPLASH_SECONDS, _SPLASH_METRES, _SPLASH_CHANCE = 0.5, 0.7, 0.6
 
 
