@@ -138,7 +138,8 @@ def test_tilt_grows_with_the_twists_and_a_dive_without_has_none():
     assert min(largest) > 5
     assert max(largest) < 30
     motion, _ = fly([Element.from_dive_number("205B")] * 4)
-    assert np.abs(motion.tilt).max() < 1e-6
+    # Degrees: inertias are float32, so that rounding leaves 1e-7 of a rotation of 900.
+    assert np.abs(motion.tilt).max() < 1e-4
 
 
 def test_a_tuck_rotates_faster_than_a_stretched_body():
