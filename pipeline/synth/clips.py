@@ -25,8 +25,9 @@ from .visibility import visible
 _IMG_SHAPES = np.array([(360, 640), (480, 640), (540, 960), (720, 1280), (1280, 720)])
 _RATES = np.array([24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0])
 _RATE_SHARES = np.array([0.15, 0.25, 0.25, 0.15, 0.1, 0.1])
-# Some bodies cannot do the hardest twists: of ten draws, one always could.
-_MAX_DRAWS = 10
+# Some bodies cannot do the hardest twists: two and a half off a vault one in five, all else two in
+# five and more.
+MAX_DRAWS = 16
 # Keypoints (N, T, 17, 2), scores (N, T, 17), depth (N, T, 17), fps (N,) and a random state become
 # keypoints and scores with errors.
 PoseErrors = Callable[
@@ -148,7 +149,7 @@ def make_clips(
                     rng.choice([2.0, 4.0, 8.0], len(elements)), 1.0)  # fmt: skip
     clips: dict[int, SynthClip] = {}
     left = np.arange(len(elements))
-    for _ in range(_MAX_DRAWS):
+    for _ in range(MAX_DRAWS):
         made = _draw([elements[int(i)] for i in left], fps[left], slow[left], rng, config)
         clips |= {int(i): clip for i, clip in zip(left, made) if clip is not None}
         left = np.array([i for i in left if int(i) not in clips], int)

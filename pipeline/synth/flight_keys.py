@@ -104,10 +104,13 @@ def flight_keys(
 def twists_from_contact(element: Element) -> bool:
     """Return whether the twist begins with a push of the feet, as in most stretched saltos.
 
-    One and a half twists and more in one somersault need more tilt than arms can give.
+    One and a half twists and more in one somersault need more tilt than arms can give. The body's
+    length moves on a cone about the momentum then, and is upright after whole somersaults alone.
     """
     twists, halves = element.half_twists or 0, element.half_somersaults or 0
     if element.kind != "salto" or element.position != "straight":
+        return False
+    if halves % 2:
         return False
     return twists >= 3 or (twists > 0 and halves >= 4)
 
@@ -200,7 +203,7 @@ def _twist_window(
     if forward and halves > 1:
         # Dives that rotate forward pike first, the less of it the more they have to twist.
         start += max(0.16 - 0.03 * twists, 0.0) * seconds
-    last = 0.62 + 0.015 * twists if pikes_after else 0.76 + 0.025 * twists
+    last = 0.56 + 0.02 * twists if pikes_after else 0.76 + 0.025 * twists
     if pikes_after and halves >= 6:
         last -= 0.06
     # Below a tilt of some five degrees a body wobbles and does not twist, since its inertia about

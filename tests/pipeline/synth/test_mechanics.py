@@ -9,7 +9,7 @@ from skelact import SkelactError
 from skelact.pipeline.elements.element import Element, diving48_elements
 from skelact.pipeline.synth.body import Body
 from skelact.pipeline.synth.choices import dive_shares
-from skelact.pipeline.synth.clips import draw_script
+from skelact.pipeline.synth.clips import MAX_DRAWS, draw_script
 from skelact.pipeline.synth.curves import make_curves
 from skelact.pipeline.synth.dive_scripts import dive_script
 from skelact.pipeline.synth.gymnastics_scripts import gymnastics_script
@@ -95,11 +95,9 @@ def test_what_athletes_do_can_be_solved_in_a_few_draws():
     elements = list(dict.fromkeys([*ALL.values(), *dive_shares()[0], *saltos()]))
     assert len(elements) >= 100
     rng = np.random.default_rng(5)
-    draws = 8
-    scripts = [draw_script(one, rng) for one in elements for _ in range(draws)]
-    solved = make_curves(scripts, Body(len(scripts), rng)).solved.reshape(-1, draws)
+    scripts = [draw_script(one, rng) for one in elements for _ in range(MAX_DRAWS)]
+    solved = make_curves(scripts, Body(len(scripts), rng)).solved.reshape(-1, MAX_DRAWS)
     assert [one.words for one, good in zip(elements, solved) if not good.any()] == []
-    # A clip is drawn up to ten times: with a chance of .55 all fail once in three thousand clips.
     assert solved.mean() > 0.85
 
 
