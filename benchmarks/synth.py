@@ -9,13 +9,13 @@ import click
 import numpy as np
 from interleave import interleave, report
 
+from skelact.pipeline.elements.element import diving48_elements
 from skelact.pipeline.synth.dataset import film_dives, make_dives
-from skelact.pipeline.synth.dive import diving_labels
 
 
 def simulate_singly(count: int) -> None:
     """Simulate and film dives one at a time."""
-    _, dives = diving_labels()
+    _, dives = diving48_elements()
     rng = np.random.default_rng(0)
     for i in range(count):
         list(film_dives([dives[i % len(dives)]], rng))

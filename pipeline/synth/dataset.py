@@ -14,18 +14,11 @@ import numpy as np
 from ... import SkelactError
 from ..data.annotations import Annotation, write_annotations
 from ..data.record import NO_LABEL
-from .camera import film
-from .dive import Dive, diving_labels
-from .motion import simulate_dives
-from .pose_errors import add_pose_errors
+from ..elements.element import Element, diving48_elements
+from .clips import ClipConfig, make_clips
 
 # Clips that are simulated at once; the draws of a clip depend on it, so it is part of the data set.
 _CHUNK = 256
-# Common sizes of images, (height, width), and frame rates in fps.
-_IMG_SHAPES = np.array([(360, 640), (480, 640), (540, 960), (720, 1280)])
-_RATES = np.array([24.0, 25.0, 30000 / 1001, 30.0])
-# The longest flight is from ten metres with a strong jump.
-_MAX_FLIGHT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +37,16 @@ class SynthConfig:
     tail_seconds: tuple[float, float] = (0.05, 0.3)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise <= 5:
-            raise SkelactError(f"noise: expected 0 to 5, got {self.noise}")
+        self.clips  # noqa: B018 - checks the values
+
+    @property
+    def clips(self) -> ClipConfig:
+        """The same for :func:`clips.make_clips`: no cut and no slow motion."""
+        return ClipConfig(self.noise, None, self.lead_seconds, self.tail_seconds, 0.0, 0.0)
 
 
 def film_dives(
-    dives: Sequence[Dive],
+    dives: Sequence[Element],
     rng: np.random.Generator,
     config: SynthConfig | None = None,
 ) -> list[Annotation]:
@@ -63,31 +60,9 @@ def film_dives(
     Returns:
         One clip of one person per dive, without name and label; joints under water have score 0.
     """
-    config = config or SynthConfig()
-    count = len(dives)
-    fps = rng.choice(_RATES, count)
-    lead = rng.uniform(*config.lead_seconds, count)
-    tail = rng.uniform(*config.tail_seconds, count)
-    num_frames = int(np.ceil((lead + _MAX_FLIGHT_SECONDS + tail).max() * _RATES.max()))
-    motion = simulate_dives(dives, fps, num_frames, lead, rng)
-    lengths = np.ceil((lead + motion.flight_seconds + tail) * fps).astype(int)
-    longest = int(lengths.max())
-    img_shapes = _IMG_SHAPES[rng.integers(len(_IMG_SHAPES), size=count)]
-    joints, center = motion.joints[:, :longest], motion.center[:, :longest]
-    keypoints, depth = film(joints, center, motion.height, img_shapes, rng)
-    scores = (joints[..., 1] > 0).astype(np.float32)
-    if config.noise:
-        keypoints, scores = add_pose_errors(keypoints, scores, depth, fps, config.noise, rng)
-    keypoints = np.where((scores > 0)[..., None], keypoints, 0).astype(np.float32)
     return [
-        Annotation(
-            frame_dir="",
-            label=NO_LABEL,
-            keypoints=keypoints[i : i + 1, :n],
-            keypoint_scores=scores[i : i + 1, :n],
-            img_shape=(int(img_shapes[i, 0]), int(img_shapes[i, 1])),
-        )
-        for i, n in enumerate(lengths)
+        Annotation("", NO_LABEL, clip.keypoints[None], clip.keypoint_scores[None], clip.img_shape)
+        for clip in make_clips(dives, rng, (config or SynthConfig()).clips)
     ]
 
 
@@ -118,7 +93,7 @@ def write_diving(
     for name, count in splits.items():
         if count < 1:
             raise SkelactError(f"split {name!r}: expected at least 1 clip, got {count}")
-    names, _ = diving_labels()
+    names, _ = diving48_elements()
     members: dict[str, list[str]] = {}
     annotations = []
     for split, count in splits.items():
@@ -142,7 +117,7 @@ def make_dives(
     split: str, count: int, *, seed: int = 0, config: SynthConfig | None = None
 ) -> Iterator[Annotation]:
     """Yield the first ``count`` labelled dives of a split; see :func:`write_diving`."""
-    _, dives = diving_labels()
+    _, dives = diving48_elements()
     for start in range(0, count, _CHUNK):
         rng = np.random.default_rng([seed, start, *split.encode()])
         # Every class once per round, in an order drawn for each round.

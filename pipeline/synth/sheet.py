@@ -15,8 +15,8 @@ from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
 from ..data.annotations import Annotation
 from ..drawing.overlay import draw_panel, draw_skeleton
+from ..elements.element import Element
 from .dataset import SynthConfig, film_dives
-from .dive import Dive
 
 
 def draw_sheet(
@@ -34,7 +34,9 @@ def draw_sheet(
     if not cv2.haveImageWriter(str(path)):
         raise SkelactError(f"{path}: expected the name of an image file, such as dives.png")
     config = SynthConfig(noise=noise, lead_seconds=(0.3, 0.3), tail_seconds=(0.05, 0.05))
-    clips = film_dives([Dive.parse(name) for name in names], np.random.default_rng(seed), config)
+    clips = film_dives(
+        [Element.from_diving48(name) for name in names], np.random.default_rng(seed), config
+    )
     rows = [_draw_row(clip, name) for clip, name in zip(clips, names)]
     data = cv2.imencode(path.suffix, np.concatenate(rows)[..., ::-1])[1]
     with atomic_write(path) as temporary:

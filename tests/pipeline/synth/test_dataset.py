@@ -10,17 +10,17 @@ from click.testing import CliRunner
 from skelact import SkelactError
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements.element import Element
 from skelact.pipeline.synth.dataset import (
     SynthConfig,
     film_dives,
     make_dives,
     write_diving,
 )
-from skelact.pipeline.synth.dive import Dive
 from skelact.pipeline.synth.sheet import draw_sheet
 from skelact.pose_extract.layout import COCO_17
 
-DIVES = [Dive("Forward", 5, 0, "TUCK"), Dive("Back", 3, 3, "FREE")] * 20
+DIVES = [Element.from_dive_number("105C"), Element.from_dive_number("5233D")] * 20
 
 
 def film(noise, seed=0):
@@ -28,19 +28,20 @@ def film(noise, seed=0):
 
 
 def test_exact_poses_are_complete_until_the_water():
+    middles, early = [], []
     for clip in film(0.0):
         _, total, joints, _ = clip.keypoints.shape
         assert joints == 17
-        assert 24 <= total <= 95
+        # Flights of 1 to 2 seconds, .15 to 1 second around them, at 24 to 60 frames per second.
+        assert 1.15 * 24 <= total <= 3 * 60
         seen = clip.keypoint_scores[0] > 0
-        assert seen[: total // 2].all()
+        # Above the water joints are missing only where they leave the image.
+        early.append(seen[: total // 2].mean())
         assert not seen[-1].all()
-        # What has gone under water stays there.
-        assert (np.diff(seen.astype(int), axis=0) <= 0).all()
-        middle = clip.keypoints[0][seen]
-        height, width = clip.img_shape
-        assert np.median(middle[:, 0]) == pytest.approx(width / 2, abs=width / 4)
-        assert np.median(middle[:, 1]) == pytest.approx(height / 2, abs=height / 4)
+        middles.append(np.median(clip.keypoints[0][seen], axis=0) / clip.img_shape[::-1])
+    assert np.median(early) == 1
+    # Some cameras stand still or lag; most hold the diver in the middle.
+    assert np.median(middles, axis=0) == pytest.approx([0.5, 0.5], abs=0.15)
 
 
 def test_the_same_seed_films_the_same():
