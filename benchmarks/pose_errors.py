@@ -1,9 +1,9 @@
 """Which errors a pose model makes, as a table for simulated poses, and how well it fits.
 
 `measure` runs the pose model that ships on annotated people whom it was not trained on, and writes
-``pipeline/synth/pose_errors.json``. `compare` fits the table to one half of them and shows the errors
-of the other half, those that ``pipeline/synth/pose_errors.py`` draws for its exact joints, and those
-of the half that was fitted: how far the halves differ is how far so few people can tell.
+``pipeline/synth/pose_errors.json``. `compare` fits the table to one half of them and shows the
+errors of the other half, those that ``pipeline/synth/pose_errors.py`` draws for its exact joints,
+and those of the half that was fitted: the halves differ by as much as so few people can tell.
 
     python benchmarks/pose_errors.py measure ../shared
     python benchmarks/pose_errors.py compare ../shared --cache work_dirs/pose_errors

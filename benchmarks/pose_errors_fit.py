@@ -36,7 +36,7 @@ from skelact.pose_extract.layout import COCO_17
 _MIN_PART_EXCHANGED = 2
 # Fewer values than this give no quantiles; those of a larger group stand for them.
 _MIN_VALUES = 25
-# As many joints of any tilt count beside those of one tilt in moving frames.
+# As many joints of any tilt, or people at rest, count beside those of moving frames of one tilt.
 _PRIOR = 10
 # Frames further apart say nothing of how long errors last.
 _MAX_SECONDS_APART = 0.2
@@ -131,7 +131,7 @@ def _fit_sizes(errors: np.ndarray, tilts: np.ndarray) -> tuple[np.ndarray, np.nd
     close = np.zeros((NUM_TILTS, len(KINDS), NUM_QUANTILES))
     wide = np.zeros((NUM_TILTS, len(KINDS)))
     for kind in range(len(KINDS)):
-        joints = (KIND == kind) & (np.arange(17) >= 5)
+        joints = (kind == KIND) & (np.arange(17) >= 5)
         every = errors[:, joints]
         for tilt in range(NUM_TILTS):
             mine = every[tilts == tilt]
@@ -147,8 +147,8 @@ def _moving_close(errors: np.ndarray, tilts: np.ndarray, close: np.ndarray) -> n
     ratio[~(errors <= WIDE_TORSOS)] = np.nan
     result = np.ones((NUM_TILTS, len(KINDS)))
     for tilt, kind in np.ndindex(*result.shape):
-        mine = ratio[tilts == tilt][:, KIND == kind]
-        every = ratio[:, KIND == kind]
+        mine = ratio[tilts == tilt][:, kind == KIND]
+        every = ratio[:, kind == KIND]
         enough = (~np.isnan(mine)).sum() >= _MIN_VALUES
         result[tilt, kind] = np.nanmedian(mine if enough else every)
     return result
@@ -158,7 +158,7 @@ def _moving_wide(errors: np.ndarray, tilts: np.ndarray) -> np.ndarray:
     """Return (3, 6) shares of wide joints, drawn towards those of all tilts, for want of frames."""
     result = np.zeros((NUM_TILTS, len(KINDS)))
     for tilt, kind in np.ndindex(*result.shape):
-        known = ~np.isnan(errors) & (KIND == kind)
+        known = ~np.isnan(errors) & (kind == KIND)
         every = (errors[known] > WIDE_TORSOS).mean()
         mine = errors[known & (tilts == tilt)[:, None]] > WIDE_TORSOS
         result[tilt, kind] = (mine.sum() + _PRIOR * every) / (len(mine) + _PRIOR)
@@ -198,7 +198,10 @@ def _fit_targets(
 
 
 def _exchange_shares(people: Measured, exchanged: np.ndarray, tilts: np.ndarray) -> np.ndarray:
-    """Return (2, 3, 3) shares among people whose left and right are far enough apart to tell."""
+    """Return (2, 3, 3) shares among people whose left and right are far enough apart to tell.
+
+    Those of moving frames are drawn towards those at rest, for want of frames.
+    """
     result = np.zeros((2, NUM_TILTS, len(EXCHANGES)))
     perfect = replace(people, found=people.truth)
     for state, least in enumerate((MIN_EXCHANGED, *[_MIN_PART_EXCHANGED] * 2), 1):
@@ -206,7 +209,9 @@ def _exchange_shares(people: Measured, exchanged: np.ndarray, tilts: np.ndarray)
         tells = people.sides_known & (moved.sum(axis=1) >= least)
         for motion, tilt in np.ndindex(2, NUM_TILTS):
             rows = tells & (people.moving == bool(motion)) & (tilts == tilt)
-            result[motion, tilt, state - 1] = (exchanged[rows] == state).sum() / max(rows.sum(), 1)
+            prior = _PRIOR * motion
+            count = (exchanged[rows] == state).sum() + prior * result[0, tilt, state - 1]
+            result[motion, tilt, state - 1] = count / max(rows.sum() + prior, 1)
     return result
 
 
@@ -218,7 +223,7 @@ def _fit_scores(
     for motion, part, band in np.ndindex(*result.shape[:-1]):
         rows = known & (moving == bool(motion))[:, None]
         in_band = bands == band
-        mine = (PART == part)[None]
+        mine = (part == PART)[None]
         result[motion, part, band] = _quantiles(
             scores[rows & in_band & mine],
             scores[rows & in_band],
@@ -264,9 +269,10 @@ def _fit_time(clips: Measured) -> dict[str, float]:
     directions = found - mine.truth
     directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9)
     directions[~(errors <= WIDE_TORSOS)] = np.nan
-    bands = np.searchsorted(SCORE_BOUNDS, np.nan_to_num(errors))
     scores = exchange_sides(mine.scores[:, None], exchanged[:, None])[:, 0]
-    scores = np.where(np.isnan(errors), np.nan, scores)
+    bands = np.searchsorted(SCORE_BOUNDS, np.nan_to_num(errors))
+    cells = PART * (len(SCORE_BOUNDS) + 1) + bands
+    score_normal = _normal_scores(np.where(np.isnan(errors), np.nan, scores), cells)
     first, second, apart = _neighbours(mine)
     return {
         "lost": float(_share(lost.sum(), len(lost))),
@@ -277,17 +283,13 @@ def _fit_time(clips: Measured) -> dict[str, float]:
             (directions[first] * directions[second]).sum(axis=-1), apart, _mean_cosine
         ),
         "score_frame_correlation": _decay(
-            np.prod(
-                [_normal_scores(scores, PART * 10 + bands)[i] for i in (first, second)], axis=0
-            ),
-            apart,
-            lambda r: r,
+            score_normal[first] * score_normal[second], apart, lambda r: r
         ),
     }
 
 
 def _neighbours(clips: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pairs (K,), (K,) of frames of a clip, and seconds (K,) from the first to the second."""
+    """Return pairs (K,), (K,) of frames of a clip, and the seconds (K,) between them."""
     apart = clips.seconds[None] - clips.seconds[:, None]
     near = (clips.clip[None] == clips.clip[:, None]) & (apart > 0) & (apart <= _MAX_SECONDS_APART)
     first, second = np.nonzero(near)

@@ -327,23 +327,18 @@ def _runs(
     rest = 1 - shares.sum(axis=-1, keepdims=True)
     enters = np.cumsum(shares * ends[:, None] / rest, axis=-1)
     enters /= np.maximum(enters[..., -1:], 1)
-    start = np.cumsum(shares[:, 0], axis=-1)
-    drawn = rng.random((num_frames, count, 1), dtype=np.float32)
-    ends = np.concatenate([np.ones((count, 1)), ends], axis=1)
+    enters[:, 0] = np.cumsum(shares[:, 0], axis=-1)
+    drawn = rng.random((count, num_frames, 1), dtype=np.float32)
+    # What follows each state: none or one of the others after none, itself or none after others.
+    after = np.where(drawn >= ends[:, None], np.arange(1, shares.shape[2] + 1), 0)
+    entered = (drawn >= enters).sum(axis=-1, keepdims=True) + 1
+    after = np.concatenate([entered % (shares.shape[2] + 1), after], axis=-1)
     states = np.zeros((count, num_frames), int)
-    states[:, 0] = _interval(drawn[0], start)
+    states[:, 0] = after[:, 0, 0]
     rows = np.arange(count)
     for step in range(1, num_frames):
-        before = states[:, step - 1]
-        stays = np.where(drawn[step, :, 0] >= ends[rows, before], before, 0)
-        states[:, step] = np.where(before, stays, _interval(drawn[step], enters[:, step]))
+        states[:, step] = after[rows, step, states[:, step - 1]]
     return states
-
-
-def _interval(drawn: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Return (N,) 1 plus the number of the interval of bounds (N, S) that (N, 1) is in, or 0."""
-    number = (drawn >= bounds).sum(axis=1)
-    return np.asarray(np.where(number < bounds.shape[1], number + 1, 0))
 
 
 def _replaced(keypoints: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
