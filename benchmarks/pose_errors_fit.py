@@ -36,7 +36,7 @@ from skelact.pose_extract.layout import COCO_17
 _MIN_PART_EXCHANGED = 2
 # Fewer values than this give no quantiles; those of a larger group stand for them.
 _MIN_VALUES = 25
-# As many joints of any tilt, or people at rest, count beside those of moving frames of one tilt.
+# As many joints of any tilt count beside those of one tilt in moving frames.
 _PRIOR = 10
 # Frames further apart say nothing of how long errors last.
 _MAX_SECONDS_APART = 0.2
@@ -90,7 +90,7 @@ def fit_table(people: Measured, clips: Measured, words: str) -> PoseErrorTable:
     score_cells = (moving[:, None] * len(PARTS) + PART) * (len(SCORE_BOUNDS) + 1) + bands
     score_normal = _normal_scores(np.where(known, scores, np.nan), score_cells)
     body, limb = _pair_correlations(normal)
-    hidden = people.tells_hidden[:, None] & people.hidden
+    hidden = people.tells_hidden[:, None] & people.visible & people.hidden
     seen = people.tells_hidden[:, None] & people.visible & ~people.hidden
     return PoseErrorTable(
         fitted_from=words,
@@ -170,38 +170,35 @@ def _fit_targets(
 ) -> dict[str, np.ndarray]:
     """Return what joints far from their place were put on: see ``PoseErrorTable``."""
     targets = np.full((2, len(PARTS), len(TARGETS)), 0.5)
-    others = np.zeros((len(PARTS), 2, len(KINDS)))
+    others = np.zeros((2, len(PARTS), 2, len(KINDS)))
     off: list[list[float]] = [[] for _ in PARTS]
     found = exchange_sides(people.found[:, None], exchanged[:, None])[:, 0]
     away = np.linalg.norm(found[:, :, None] - people.truth[:, None], axis=-1)
     apart = np.linalg.norm(people.truth - people.truth[:, _FLIP], axis=-1)
     for person, joint in zip(*np.nonzero(errors > WIDE_TORSOS)):
-        part, torso = PART[joint], people.torsos[person]
+        part, torso, motion = PART[joint], people.torsos[person], int(people.moving[person])
         distances = np.where(people.visible[person], away[person, joint] / torso, np.inf)
         distances[joint] = np.inf
         nearest = int(distances.argmin())
         on_joint = distances[nearest] <= NEAR_TORSOS
         target = 2 if not on_joint else 0 if nearest == _FLIP[joint] else 1
         if target == 1:
-            others[part, int(nearest % 2 != joint % 2), KIND[nearest]] += 1
+            others[motion, part, int(nearest % 2 != joint % 2), KIND[nearest]] += 1
         elif target == 2:
             off[part].append(errors[person, joint])
         if apart[person, joint] > WIDE_TORSOS * torso:  # only then the other side's joint is wide
-            targets[int(people.moving[person]), part, target] += 1
+            targets[motion, part, target] += 1
     others += 1e-3  # of a part that was on no other joint: any
     every = np.concatenate(off)
     return {
         "targets": targets / targets.sum(axis=-1, keepdims=True),
-        "other_joints": others / others.sum(axis=(1, 2), keepdims=True),
+        "other_joints": others / others.sum(axis=(2, 3), keepdims=True),
         "off_torsos": np.stack([_quantiles(np.array(part), every) for part in off]),
     }
 
 
 def _exchange_shares(people: Measured, exchanged: np.ndarray, tilts: np.ndarray) -> np.ndarray:
-    """Return (2, 3, 3) shares among people whose left and right are far enough apart to tell.
-
-    Those of moving frames are drawn towards those at rest, for want of frames.
-    """
+    """Return (2, 3, 3) shares among people whose left and right are far enough apart to tell."""
     result = np.zeros((2, NUM_TILTS, len(EXCHANGES)))
     perfect = replace(people, found=people.truth)
     for state, least in enumerate((MIN_EXCHANGED, *[_MIN_PART_EXCHANGED] * 2), 1):
@@ -209,9 +206,7 @@ def _exchange_shares(people: Measured, exchanged: np.ndarray, tilts: np.ndarray)
         tells = people.sides_known & (moved.sum(axis=1) >= least)
         for motion, tilt in np.ndindex(2, NUM_TILTS):
             rows = tells & (people.moving == bool(motion)) & (tilts == tilt)
-            prior = _PRIOR * motion
-            count = (exchanged[rows] == state).sum() + prior * result[0, tilt, state - 1]
-            result[motion, tilt, state - 1] = count / max(rows.sum() + prior, 1)
+            result[motion, tilt, state - 1] = (exchanged[rows] == state).sum() / max(rows.sum(), 1)
     return result
 
 

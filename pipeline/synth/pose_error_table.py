@@ -54,7 +54,7 @@ _SHAPES = {
     "moving_close": (NUM_TILTS, len(KINDS)),
     "moving_wide": (NUM_TILTS, len(KINDS)),
     "targets": (2, len(PARTS), len(TARGETS)),
-    "other_joints": (len(PARTS), 2, len(KINDS)),
+    "other_joints": (2, len(PARTS), 2, len(KINDS)),
     "off_torsos": (len(PARTS), NUM_QUANTILES),
     "exchanged": (2, NUM_TILTS, len(EXCHANGES)),
     "scores": (2, len(PARTS), len(SCORE_BOUNDS) + 1, NUM_QUANTILES),
@@ -77,7 +77,7 @@ class PoseErrorTable:
         moving_close: (3, 6) factor of ``close`` where the body rotates fast in a video.
         moving_wide: (3, 6) ``wide`` there.
         targets: (2, 3 parts, 3) what wide joints were put on; at rest and moving.
-        other_joints: (3, 2, 6) which other joint, on the same and on the other side.
+        other_joints: (2, 3, 2, 6) which other joint, on the same and on the other side.
         off_torsos: (3, 21) quantiles of the distance of wide joints that are on no joint.
         exchanged: (2, 3 tilts, 3) share of frames in which left and right of the whole body, the
             arms and the legs are exchanged; at rest and moving.
@@ -151,13 +151,15 @@ class PoseErrorTable:
         if missing := sorted(set(names) ^ set(values)):
             raise SkelactError(f"errors of poses: missing or unknown {', '.join(missing)}")
         try:
-            return PoseErrorTable(**{
-                name: np.array(value, float) if name in _SHAPES
-                else str(value) if name == "fitted_from" else float(value)
+            checked: dict[str, Any] = {
+                name: np.array(value, float)
+                if name in _SHAPES
+                else (str if name == "fitted_from" else float)(value)
                 for name, value in values.items()
-            })  # fmt: skip
+            }
         except (TypeError, ValueError) as error:
             raise SkelactError(f"errors of poses: expected numbers: {error}") from error
+        return PoseErrorTable(**checked)
 
 
 def _plain(value: Any) -> Any:

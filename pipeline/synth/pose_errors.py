@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ...pose_extract.layout import COCO_17
+from .pose_error_draws import MAX_SHARE, correlated_noise, pick, state_runs, values_at
 from .pose_error_table import (
     EXCHANGED_JOINTS,
     FRAMES_PER_SECOND,
@@ -35,8 +36,6 @@ _HIDDEN_DEPTH = 0.06
 EXCHANGE_SECONDS, LOST_SECONDS, OTHER_SECONDS = 0.16, 0.12, 0.4
 # Another person, set by hand: size over that of the athlete, and distance from it in torsos.
 OTHER_SIZES, OTHER_TORSOS = (0.6, 1.4), (1.5, 5.0)
-# No rate grows above this with the noise.
-_MAX_SHARE = 0.9
 _NUM_LIMBS = int(LIMB.max()) + 1
 _FLIP = COCO_17.flip_inds()
 
@@ -69,7 +68,7 @@ def add_pose_errors(
     table = table or shipped_table()
     hidden = depth > (depth[:, :, 11] + depth[:, :, 12])[..., None] / 2 + _HIDDEN_DEPTH
     seconds = 1 / np.asarray(fps, float)
-    athlete = _runs(np.stack([np.full(keypoints.shape[:2], share * noise, np.float32)
+    athlete = state_runs(np.stack([np.full(keypoints.shape[:2], share * noise, np.float32)
                               for share in (table.other_person, table.lost)], -1),
                     np.array([OTHER_SECONDS, LOST_SECONDS]), seconds, rng)  # fmt: skip
     keypoints = _replaced(keypoints, athlete == 1, rng)
@@ -108,13 +107,15 @@ def draw_pose_errors(
     motion = moving.astype(np.int32)[..., None]
     moving_cell = motion * np.int32(table.wide.size) + cell
     shares = np.stack([table.wide, table.moving_wide])
-    limits = (1 - np.minimum(noise * shares, _MAX_SHARE)).astype(np.float32).take(moving_cell)
+    limits = (1 - np.minimum(noise * shares, MAX_SHARE)).astype(np.float32).take(moving_cell)
 
     ranks = _size_ranks(hidden, table, steps, rng)
-    direction = _correlated((*keypoints.shape[:2], 34), table.direction_correlation, steps, rng)
+    direction = correlated_noise(
+        (*keypoints.shape[:2], 34), table.direction_correlation, steps, rng
+    )
     direction = direction.reshape(keypoints.shape)
     wide = ranks > limits
-    sizes = _quantile(table.close, cell, ranks / limits)
+    sizes = values_at(table.close, cell, ranks / limits)
     factors = np.stack([np.ones_like(table.moving_close), table.moving_close])
     sizes *= factors.astype(np.float32).take(moving_cell)
     sizes *= np.float32(noise) * torsos[..., None]
@@ -124,7 +125,7 @@ def draw_pose_errors(
 
     moved = keypoints + errors
     found = _draw_scores(_lengths(errors) / torsos[..., None], moving, steps, rng, table)
-    exchanged = _runs(
+    exchanged = state_runs(
         (noise * table.exchanged).astype(np.float32)[motion[..., 0], tilts],
         np.full(len(EXCHANGED_JOINTS), EXCHANGE_SECONDS),
         1 / np.asarray(fps, float),
@@ -174,33 +175,13 @@ def _moving(
     return np.asarray(speed > rng.uniform(0, full_speed, (len(speed), 1)))
 
 
-def _correlated(
-    shape: tuple[int, int, int], correlation: float, steps: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Return normal first-order autoregressive noise (N, T, K) float32 of variance 1.
-
-    Args:
-        shape: (N, T, K).
-        correlation: Of values 1/25 s apart.
-        steps: (N,) time between frames in 1/25 s.
-        rng: Random state.
-    """
-    kept = np.asarray(correlation**steps, np.float32)[:, None]
-    fresh = np.sqrt(1 - kept**2)
-    out = rng.standard_normal(shape, dtype=np.float32)
-    out[:, 1:] *= fresh[:, None]
-    for step in range(1, shape[1]):
-        out[:, step] += kept * out[:, step - 1]
-    return out
-
-
 def _size_ranks(
     hidden: np.ndarray, table: PoseErrorTable, steps: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Return (N, T, 17) float32 ranks of errors, uniform in 0 to 1."""
     body, limb = table.body_correlation, table.limb_correlation
     joints = hidden.shape[2]
-    drawn = _correlated(
+    drawn = correlated_noise(
         (*hidden.shape[:2], joints + _NUM_LIMBS + 1), table.frame_correlation, steps, rng
     )
     scores = np.float32(np.sqrt(1 - body - limb)) * drawn[..., :joints]
@@ -212,24 +193,6 @@ def _size_ranks(
         scores += np.where(hidden, (1 - share) * shift, -share * shift).astype(np.float32)
         scores *= np.float32(1 / np.sqrt(1 + share * (1 - share) * shift**2))
     return np.asarray(ndtr(scores))
-
-
-def _quantile(table: np.ndarray, cell: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Return float32 values at ranks (...), cut at 1, from the quantiles of their cells.
-
-    Args:
-        table: (..., 21) quantiles.
-        cell: (...) int32 numbers of rows of the table as (-1, 21).
-        ranks: (...) float32.
-    """
-    place = np.minimum(ranks, np.float32(1 - 1e-6)) * np.float32(NUM_QUANTILES - 1)
-    low = place.astype(np.int32)
-    place -= low
-    low += cell * np.int32(NUM_QUANTILES)
-    flat = table.astype(np.float32).ravel()
-    place *= np.append(np.diff(flat), np.float32(0)).take(low)
-    place += flat.take(low)
-    return np.asarray(place)
 
 
 def _put_wide(
@@ -250,14 +213,14 @@ def _put_wide(
     run = np.concatenate([[0], np.cumsum(~follows)])
     first = np.concatenate([[True], ~follows])
     part, at_first = PART[joint[first]], moving[clip[first], step[first]].astype(int)
-    target = _pick(table.targets[at_first, part], rng)[run]
-    kind = _pick(table.other_joints.reshape(len(table.other_joints), -1)[part], rng)
+    target = pick(table.targets[at_first, part], rng)[run]
+    kind = pick(table.other_joints[at_first, part].reshape(len(part), -1), rng)
     num_kinds = table.other_joints.shape[-1]
     # Joints after the face come in pairs; an odd number is a left one.
     same_side = 5 + 2 * (kind % num_kinds) + (joint[first] + 1) % 2
     other = np.where(kind < num_kinds, same_side, _FLIP[same_side])[run]
     other = np.where(target == 0, _FLIP[joint], other)
-    far = _quantile(
+    far = values_at(
         table.off_torsos, part.astype(np.int32), rng.random(len(part), dtype=np.float32)
     )
     angle = rng.uniform(0, 2 * np.pi, len(part))
@@ -274,13 +237,6 @@ def _put_wide(
     errors[clip, step, joint] = np.where(on_joint[:, None], there, away * torso)
 
 
-def _pick(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return (K,) a column drawn by each row of shares (K, C)."""
-    total = np.cumsum(shares, axis=1)
-    drawn = rng.random((len(shares), 1)) * total[:, -1:]
-    return np.asarray((drawn > total[:, :-1]).sum(axis=1))
-
-
 def _draw_scores(
     distances: np.ndarray,
     moving: np.ndarray,
@@ -290,7 +246,7 @@ def _draw_scores(
 ) -> np.ndarray:
     """Return scores (N, T, 17) float32 given errors (N, T, 17) in torsos."""
     joints = distances.shape[2]
-    drawn = _correlated(
+    drawn = correlated_noise(
         (*distances.shape[:2], joints + 1), table.score_frame_correlation, steps, rng
     )
     body = table.score_body_correlation
@@ -300,45 +256,7 @@ def _draw_scores(
     cell *= np.int32(len(SCORE_BOUNDS) + 1)
     for bound in SCORE_BOUNDS.astype(np.float32):
         cell += distances > bound
-    return _quantile(table.scores, cell, ndtr(normal)).clip(0.01, 1)
-
-
-def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return (...) lengths of (..., 2) vectors."""
-    return np.asarray(np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2))
-
-
-def _runs(
-    shares: np.ndarray, run_seconds: np.ndarray, seconds: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Return states (N, T) int, 0 or one of S that last for a while, a Markov chain.
-
-    Args:
-        shares: (N, T, S) share of the frames that a state has.
-        run_seconds: (S,) mean time that a state lasts.
-        seconds: (N,) between frames.
-        rng: Random state.
-    """
-    count, num_frames, _ = shares.shape
-    total = shares.sum(axis=-1, keepdims=True)
-    shares = shares * np.minimum(1, _MAX_SHARE / np.maximum(total, 1e-9))
-    ends = -np.expm1(-seconds[:, None] / run_seconds)  # (N, S)
-    # As many frames enter a state as leave it.
-    rest = 1 - shares.sum(axis=-1, keepdims=True)
-    enters = np.cumsum(shares * ends[:, None] / rest, axis=-1)
-    enters /= np.maximum(enters[..., -1:], 1)
-    enters[:, 0] = np.cumsum(shares[:, 0], axis=-1)
-    drawn = rng.random((count, num_frames, 1), dtype=np.float32)
-    # What follows each state: none or one of the others after none, itself or none after others.
-    after = np.where(drawn >= ends[:, None], np.arange(1, shares.shape[2] + 1), 0)
-    entered = (drawn >= enters).sum(axis=-1, keepdims=True) + 1
-    after = np.concatenate([entered % (shares.shape[2] + 1), after], axis=-1)
-    states = np.zeros((count, num_frames), int)
-    states[:, 0] = after[:, 0, 0]
-    rows = np.arange(count)
-    for step in range(1, num_frames):
-        states[:, step] = after[rows, step, states[:, step - 1]]
-    return states
+    return values_at(table.scores, cell, ndtr(normal)).clip(0.01, 1)
 
 
 def _replaced(keypoints: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -357,3 +275,8 @@ def _replaced(keypoints: np.ndarray, where: np.ndarray, rng: np.random.Generator
     out = keypoints.copy()
     out[clip, step] = other + (athlete.mean(axis=1) + offset)[:, None]
     return out
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return (...) lengths of (..., 2) vectors."""
+    return np.asarray(np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2))

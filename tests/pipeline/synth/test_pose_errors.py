@@ -13,6 +13,7 @@ from skelact import SkelactError
 from skelact.pipeline.synth import pose_error_table as tables
 from skelact.pipeline.synth import pose_errors
 from skelact.pipeline.synth.noise import bursts, red_noise
+from skelact.pipeline.synth.pose_error_draws import correlated_noise
 from skelact.pipeline.synth.pose_errors import add_pose_errors, draw_pose_errors
 from skelact.pose_extract.layout import COCO_17
 
@@ -180,7 +181,7 @@ def test_another_person_stands_beside_the_athlete():
 @pytest.mark.parametrize(("fps", "expected"), [(25.0, 0.8), (50.0, 0.8**0.5), (12.5, 0.64)])
 def test_correlation_over_time_is_that_of_seconds_not_frames(fps, expected):
     steps = np.full(3000, 25 / fps)
-    noise = pose_errors._correlated((3000, 12, 2), 0.8, steps, np.random.default_rng(0))
+    noise = correlated_noise((3000, 12, 2), 0.8, steps, np.random.default_rng(0))
     assert noise.std() == pytest.approx(1, abs=0.02)
     assert (noise[:, 5] * noise[:, 6]).mean() == pytest.approx(expected, abs=0.05)
 
@@ -214,7 +215,7 @@ def test_wide_joints_lie_on_what_they_are_taken_for_through_a_run(target):
     targets = np.zeros_like(TABLE.targets)
     targets[..., target] = 1
     others = np.zeros_like(TABLE.other_joints)
-    others[:, 1, 5] = 1  # the ankle of the other side
+    others[..., 1, 5] = 1  # the ankle of the other side
     table = replace(PLAIN, targets=targets, other_joints=others)
     points = people(300, 20)
     moved, _ = drawn(points, table)
