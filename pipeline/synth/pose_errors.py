@@ -29,8 +29,9 @@ from .pose_error_table import (
     shipped_table,
 )
 
-# A joint further from the camera than the hips by more, in metres, is hidden by the body.
-_HIDDEN_DEPTH = 0.06
+# A joint further from the camera than the hips by more, in metres, is hidden by the body: so as many
+# are in simulated dives as in the frames in which that was annotated (``hidden_share``).
+HIDDEN_DEPTH = 0.2
 # Mean seconds that left and right stay exchanged, that a person is lost, and that another one is
 # followed. Set by hand: too few annotated frames follow each other to measure them.
 EXCHANGE_SECONDS, LOST_SECONDS, OTHER_SECONDS = 0.16, 0.12, 0.4
@@ -66,7 +67,7 @@ def add_pose_errors(
     if not noise:
         return keypoints.astype(np.float32), scores.astype(np.float32)
     table = table or shipped_table()
-    hidden = depth > (depth[:, :, 11] + depth[:, :, 12])[..., None] / 2 + _HIDDEN_DEPTH
+    hidden = depth > (depth[:, :, 11] + depth[:, :, 12])[..., None] / 2 + HIDDEN_DEPTH
     seconds = 1 / np.asarray(fps, float)
     athlete = state_runs(np.stack([np.full(keypoints.shape[:2], share * noise, np.float32)
                               for share in (table.other_person, table.lost)], -1),

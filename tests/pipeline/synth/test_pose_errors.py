@@ -10,8 +10,10 @@ import pytest
 from scipy.special import ndtri
 
 from skelact import SkelactError
+from skelact.pipeline.elements.element import diving48_elements
 from skelact.pipeline.synth import pose_error_table as tables
 from skelact.pipeline.synth import pose_errors
+from skelact.pipeline.synth.clips import ClipConfig, make_clips
 from skelact.pipeline.synth.noise import bursts, red_noise
 from skelact.pipeline.synth.pose_error_draws import correlated_noise
 from skelact.pipeline.synth.pose_errors import add_pose_errors, draw_pose_errors
@@ -208,6 +210,15 @@ def test_hidden_joints_are_further_off():
     order = np.concatenate([errors[:, 9], errors[:, 10]]).argsort().argsort()
     normal = ndtri((order + 0.5) / len(order))
     assert normal[:4000].mean() - normal[4000:].mean() == pytest.approx(TABLE.hidden_shift, rel=0.2)
+
+
+def test_as_many_joints_of_dives_are_hidden_as_annotated_ones():
+    dives = list(diving48_elements()[1])
+    clips = make_clips(dives, np.random.default_rng(0), ClipConfig(noise=0.0))
+    depth = np.concatenate([clip.depth[clip.phase == 2] for clip in clips])
+    behind = depth[:, 5:] - depth[:, [11, 12]].mean(axis=1, keepdims=True)
+    share = (behind > pose_errors.HIDDEN_DEPTH).mean()
+    assert share == pytest.approx(TABLE.hidden_share, abs=0.03)
 
 
 @pytest.mark.parametrize("target", [0, 1, 2])
