@@ -29,8 +29,8 @@ from .pose_error_table import (
     shipped_table,
 )
 
-# A joint further from the camera than the hips by more, in metres, is hidden by the body: so as many
-# are in simulated dives as in the frames in which that was annotated (``hidden_share``).
+# A joint further from the camera than the hips by more, in metres, is hidden by the body: so as
+# many are in simulated dives as in the frames in which that was annotated (``hidden_share``).
 HIDDEN_DEPTH = 0.2
 # Mean seconds that left and right stay exchanged, that a person is lost, and that another one is
 # followed. Set by hand: too few annotated frames follow each other to measure them.
