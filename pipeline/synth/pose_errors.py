@@ -2,8 +2,8 @@
 
 A joint is close to its place or far from it: on the other side's joint, on another joint, or
 elsewhere. How far is drawn by normal scores that joints of a body, joints of a limb, and successive
-frames share (a Gaussian copula), so that the measured quantiles and correlations both
-hold. Scores are drawn given the errors, so that they can be believed as far as measured ones.
+frames share (a Gaussian copula), so that the measured quantiles and correlations both hold. Scores
+are drawn given the errors, so that they can be believed as far as measured ones.
 """
 
 from __future__ import annotations
@@ -68,14 +68,18 @@ def add_pose_errors(
         return keypoints.astype(np.float32), scores.astype(np.float32)
     table = table or shipped_table()
     hidden = depth > (depth[:, :, 11] + depth[:, :, 12])[..., None] / 2 + HIDDEN_DEPTH
-    seconds = 1 / np.asarray(fps, float)
-    athlete = state_runs(np.stack([np.full(keypoints.shape[:2], share * noise, np.float32)
-                              for share in (table.other_person, table.lost)], -1),
-                    np.array([OTHER_SECONDS, LOST_SECONDS]), seconds, rng)  # fmt: skip
-    keypoints = _replaced(keypoints, athlete == 1, rng)
     moving = _moving(keypoints, fps, table.moving_speed, rng)
+    shares = noise * np.array([table.other_person, table.lost], np.float32)
+    state = state_runs(
+        np.broadcast_to(shares, (*keypoints.shape[:2], 2)),
+        np.array([OTHER_SECONDS, LOST_SECONDS]),
+        1 / np.asarray(fps, float),
+        rng,
+    )
+    other, lost = ((state == number)[..., None] for number in (1, 2))
+    keypoints = _replaced(keypoints, other[..., 0], rng)
     moved, found = draw_pose_errors(keypoints, hidden, moving, fps, noise, rng, table)
-    present = ((scores > 0) | (athlete == 1)[..., None]) & (athlete != 2)[..., None]
+    present = ((scores > 0) | other) & ~lost
     return moved, np.where(present, found, 0).astype(np.float32)
 
 
@@ -111,9 +115,8 @@ def draw_pose_errors(
     limits = (1 - np.minimum(noise * shares, MAX_SHARE)).astype(np.float32).take(moving_cell)
 
     ranks = _size_ranks(hidden, table, steps, rng)
-    direction = correlated_noise(
-        (*keypoints.shape[:2], 34), table.direction_correlation, steps, rng
-    )
+    shape = (*keypoints.shape[:2], 2 * keypoints.shape[2])
+    direction = correlated_noise(shape, table.direction_correlation, steps, rng)
     direction = direction.reshape(keypoints.shape)
     wide = ranks > limits
     sizes = values_at(table.close, cell, ranks / limits)
