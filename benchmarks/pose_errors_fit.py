@@ -9,7 +9,7 @@ import numpy as np
 from flight_clips import MIN_EXCHANGED
 from flight_figures import NEAR_TORSOS
 from pose_errors_people import Measured
-from scipy.special import hyp2f1, ndtri
+from scipy.special import hyp2f1, ndtri, owens_t
 
 from skelact.pipeline.synth.pose_error_table import (
     EXCHANGES,
@@ -259,7 +259,9 @@ def _fit_time(clips: Measured) -> dict[str, float]:
     mine = clips.take(~lost & ~other)
     exchanged = exchanges_of(mine)
     errors = errors_of(mine, exchanged)
-    normal = _normal_scores(errors, _cells(np.zeros(len(mine), int)))
+    wide = np.where(np.isnan(errors), np.nan, errors > WIDE_TORSOS)
+    of_kind = [wide[:, kind == KIND] for kind in range(len(KINDS))]
+    shares = np.array([_share(np.nansum(w), (~np.isnan(w)).sum()) for w in of_kind])[KIND]
     found = exchange_sides(mine.found[:, None], exchanged[:, None])[:, 0]
     directions = found - mine.truth
     directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9)
@@ -273,7 +275,9 @@ def _fit_time(clips: Measured) -> dict[str, float]:
         "lost": float(_share(lost.sum(), len(lost))),
         "other_person": float(_share(other.sum(), len(other))),
         "moving_speed": _speed(mine, first, second),
-        "frame_correlation": _decay(normal[first] * normal[second], apart, lambda r: r),
+        # That of the errors' ranks would be less: close ones are as large as the annotators' own,
+        # which no two frames share.
+        "frame_correlation": _decay(wide[first] * wide[second], apart, _both_wide(shares)),
         "direction_correlation": _decay(
             (directions[first] * directions[second]).sum(axis=-1), apart, _mean_cosine
         ),
@@ -299,15 +303,29 @@ def _mean_cosine(correlation: np.ndarray) -> np.ndarray:
     return np.asarray(np.pi / 4 * correlation * hyp2f1(0.5, 0.5, 2, correlation**2))
 
 
+def _both_wide(shares: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the chance of normal scores (..., 17) of a correlation to be both above their limit.
+
+    It is ``p - 2 T(h, sqrt((1 - r) / (1 + r)))`` with Owen's T (1956) and the limit h that a share
+    p (17,) exceeds.
+    """
+    limits = -ndtri(shares)
+
+    def chance(correlation: np.ndarray) -> np.ndarray:
+        slope = np.sqrt((1 - correlation) / (1 + correlation))
+        return np.asarray(shares - 2 * owens_t(limits, slope))
+
+    return chance
+
+
 def _decay(
     products: np.ndarray, apart: np.ndarray, expected: Callable[[np.ndarray], np.ndarray]
 ) -> float:
     """Return the correlation over 1/25 s that fits products (K, 17) of pairs of frames best."""
+    steps = (apart * FRAMES_PER_SECOND)[:, None]
     rates = np.linspace(0.01, 0.99, 99)
-    steps = np.broadcast_to((apart * FRAMES_PER_SECOND)[:, None], products.shape)
-    known = ~np.isnan(products)
-    model = expected(rates[:, None] ** steps[known])
-    return float(rates[((products[known] - model) ** 2).sum(axis=1).argmin()])
+    gaps = [float(np.nansum((products - expected(rate**steps)) ** 2)) for rate in rates]
+    return float(rates[int(np.argmin(gaps))])
 
 
 def _speed(clips: Measured, first: np.ndarray, second: np.ndarray) -> float:

@@ -91,7 +91,8 @@ class PoseErrorTable:
         hidden_share: Share of joints that are hidden in the frames that this was measured in.
         body_correlation: Of the normal scores of the errors of two joints of a body.
         limb_correlation: What joints of one limb have more of it.
-        frame_correlation: Of the error of a joint, as normal score, with that 1/25 s before.
+        frame_correlation: Of the error of a joint, as normal score, with that 1/25 s before: as
+            wide joints stay wide.
         direction_correlation: The same of its direction.
         score_body_correlation: Of normal scores of two joints' scores given their errors.
         score_frame_correlation: The same of a joint 1/25 s before.
