@@ -163,7 +163,7 @@ def camera_maps(motion: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
     for step, (right, down, growth, _) in enumerate(np.asarray(motion, float)):
         # Where a pixel was in the frame before: (p - middle - moved) / growth + middle.
         shrink = np.exp(-growth)
-        offset = offset + scale * (middle - shrink * (middle + (right, down)))
+        offset = offset + scale * (middle - shrink * (middle + np.array([right, down])))
         scale *= shrink
         maps[step, 0, 0] = maps[step, 1, 1] = scale
         maps[step, :, 2] = offset

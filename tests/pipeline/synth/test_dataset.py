@@ -59,7 +59,8 @@ def test_errors_like_those_of_a_pose_model():
     scores = np.concatenate([c.keypoint_scores[0, : len(c.keypoint_scores[0]) // 2] for c in clips])
     seen = scores[scores > 0]
     assert 0.6 < np.median(seen) < 0.95
-    assert 0.003 < (seen < 0.4).mean() < 0.1
+    # Between those of people at rest and in flight: `benchmarks/pose_errors.py compare`.
+    assert 0.08 < (seen < 0.4).mean() < 0.34
 
     def jitter(clip):
         points = clip.keypoints[0, :, [5, 6, 11, 12]].astype(float)
