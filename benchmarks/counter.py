@@ -7,7 +7,7 @@
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
 long approach, and cut anywhere. A clip that shows a part of the flight alone cannot be counted
-right: such clips are left out of the shares, and their number is printed. Real clips are measured
+right: such clips are left out of fit and report, and their number is printed. Real clips are measured
 by `dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
 dive_207C, which is not held out any more.
 """
@@ -37,6 +37,9 @@ NOISES = (0.0, 1.0, 2.0)
 POSITIONS = ("straight", "pike", "tuck", "free")
 # Error of an estimate of the camera's motion, pixels per frame.
 _CAMERA_NOISE = 0.3
+# Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
+# that stands may lose a diver, whom nobody can count then.
+_TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
 # Weight decay of the fits: a penalty of so many squared coefficients over all clips.
 _DECAY = 1.0
 
@@ -63,8 +66,12 @@ class Scene:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the flight is in the clip."""
-        return self.flight[0] >= 0 and self.flight[1] <= len(self.seconds)
+        """Whether all of the flight is in the clip, and the athlete in the picture."""
+        start, end = self.flight
+        if start < 0 or end > len(self.seconds):
+            return False
+        torso = (self.scores[start:end, _TORSO] > 0).all(axis=1)
+        return bool(torso.mean() >= _MIN_SHOWN)
 
 
 def make_scenes(
@@ -146,14 +153,15 @@ def fit(clips: int) -> None:
     rows: dict[str, list[tuple[list[float], int]]] = {}
     for noise in NOISES:
         for number, scene in enumerate(make_scenes(clips, noise=noise, seed=FIT_SEED)):
-            found = _evidence(cut(scene, rng) if number % 3 == 0 else scene)
+            shown = cut(scene, rng) if number % 3 == 0 else scene
+            if not shown.is_whole:
+                continue
+            found = _evidence(shown)
             truth = scene.element
-            whole = number % 3 != 0
             for name, (features, value) in found.items():
                 if name == "position":
-                    if whole:
-                        place = POSITIONS.index(truth.position)
-                        rows.setdefault(name, []).append((features, place))
+                    place = POSITIONS.index(truth.position)
+                    rows.setdefault(name, []).append((features, place))
                     continue
                 expected = {
                     "half_somersaults": truth.half_somersaults,
@@ -233,9 +241,8 @@ def simulated(clips: int) -> None:
             found = [judge(main_flight(_flights(scene)), scene.element) for scene in scenes]
             frames = sum(len(scene.seconds) for scene in scenes)
             cost = 1000 * (time.process_time() - begun) / frames * 100
-            # What is cut off nobody can count; its chances count for the reliability.
-            judged += found
             whole = [one for one, scene in zip(found, scenes) if scene.is_whole]
+            judged += whole
             click.echo(
                 f"noise {noise:g}, {kind}, {len(whole)} clips: {_shares(whole)}; "
                 f"{len(found) - len(whole)} show a part alone; {cost:.1f} ms per 100 frames"

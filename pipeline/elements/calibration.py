@@ -1,6 +1,8 @@
 """Chances that answers of the counter are right, by logistic regression on simulated dives.
 
-The coefficients are what `benchmarks/counter.py fit --clips 96` prints; `benchmarks/counter.py
+They hold for a flight that is whole and in the picture: of what is not shown nobody can know.
+
+The coefficients are what `benchmarks/counter.py fit --clips 192` prints; `benchmarks/counter.py
 simulated` reports their reliability on others. The first of a row is the constant; the others are
 of the features of ``flight_answers.flight_features`` in their order.
 """
@@ -12,16 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (-3.19, -6.44, 7.47, -1.39),
-    "half_twists": (5.01, 0.41, 0.15, -2.51, -3.53, -1.36, -0.24),
-    "forward": (-0.72, 1.59, 0.85, -0.58),
-    "travel": (-0.24, 3.00, 2.43),
+    "half_somersaults": (-4.97, -11.17, 8.61, 1.90),
+    "half_twists": (6.71, 0.13, 0.22, -3.45, -9.10, 1.35, -0.43),
+    "forward": (-1.09, 0.92, 1.33, 0.19),
+    "travel": (0.22, 1.26, 3.13),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (2.97, -2.18, -2.44, 0.58, -5.49, 3.32),
-    "pike": (2.83, 1.94, -0.42, -3.82, 1.53, -0.45),
-    "tuck": (-4.43, 0.53, 3.67, 4.67, -1.88, -3.91),
-    "free": (-1.37, -0.29, -0.80, -1.43, 5.84, 1.04),
+    "straight": (4.01, -2.03, -1.79, -0.61, -2.80, -2.01),
+    "pike": (0.67, 1.85, 0.16, -2.49, 1.41, 0.93),
+    "tuck": (-5.05, 1.18, 2.64, 4.29, -0.45, -2.12),
+    "free": (0.37, -0.99, -1.01, -1.19, 1.84, 3.20),
 }
 
 

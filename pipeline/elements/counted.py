@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from .element import Element, Position, Takeoff
 
-# Below it an answer is more often wrong than right, and is not given.
-MIN_CONFIDENCE = 0.5
+# Below it an answer is not given: others are as probable.
+MIN_CONFIDENCE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def believed(self) -> bool:
-        """Whether the answer is more probably right than wrong."""
+        """Whether the answer is probable enough to be given."""
         return self.confidence >= MIN_CONFIDENCE
 
     @property

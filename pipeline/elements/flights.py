@@ -96,7 +96,6 @@ def find_flights(
         (gain, start, end), sense = found
         if gain < _MIN_TURN / 2:
             break
-        turn = float(path[end - 1] - path[start])
         begins = bool(followed[max(start - 2, 0) : start].sum() == 2)
         ends = bool(followed[end : end + 2].sum() == 2)
         turning, ballistic, gravity = slice(start, end), 0.0, 0.0
@@ -106,6 +105,8 @@ def find_flights(
             )
         # What turns before and after the fall, on the board and in the water, is no other flight.
         free[turning] = free[start:end] = False
+        # A body that opens before it comes down turns slowly, and is in flight still.
+        turn = float(path[max(end, turning.stop) - 1] - path[min(start, turning.start)])
         fall = gravity * (seconds[end - 1] - seconds[start]) ** 2
         if turn**2 > _MAX_TURN_OVER_FALL * fall:
             ballistic = 0.0

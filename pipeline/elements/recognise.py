@@ -103,10 +103,10 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
 
 
 def _is_element(flight: CountedFlight) -> bool:
-    halves = flight.half_somersaults
-    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC or not halves.believed:
+    halves = int(flight.half_somersaults.value)
+    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC:
         return False
-    return int(halves.value) >= 2 or (int(halves.value) == 1 and _is_dive(flight))
+    return halves >= 2 or (halves == 1 and _is_dive(flight))
 
 
 def _is_dive(flight: CountedFlight) -> bool:
