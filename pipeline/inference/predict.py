@@ -17,8 +17,10 @@ from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
 from ...pose_extract.store.source_file import FileState, SourceError, source_state
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
+from ..checkpoints.gate import Gate, Judgement
 from ..data.annotations import Annotation
-from .classify import classify
+from ..data.clip_store import ClipStore
+from .classify import TestProtocol, score_clips
 from .results import ActionPrediction, ClipSkeletons, LabelScore, PersonPrediction
 
 __all__ = ["Predictor", "cut_windows", "extract_skeletons"]
@@ -58,6 +60,7 @@ class Predictor:
         path = None if checkpoint is None else Path(checkpoint)
         model, self.meta = load_classifier(path)
         self._model = model.to(self._device)
+        self._gate = self.meta.gate or Gate()
         self._name = find_checkpoint(path).stem
         self._given_extractor = extractor
         self._top_k = top_k
@@ -99,27 +102,30 @@ class Predictor:
             return replace(empty, skeletons=ClipSkeletons(sequence.video_id, sequence))
         together = Annotation.from_sequence(sequence)
         people = [together, *(_alone(together, i) for i in range(sequence.num_person))]
-        scores = [self._scores(person) for person in people]
-        best = self._best(scores[0])
+        judged = [self._judge(person) for person in people]
+        best, unknown = self._best(judged[0].probabilities), judged[0].unknown
         return ActionPrediction(
             video=sequence.video_id,
-            label=best[0].label,
-            score=best[0].score,
+            label=None if unknown else best[0].label,
+            score=None if unknown else best[0].score,
             top_k=best,
             persons=tuple(
-                PersonPrediction(int(track_id), self._best(row))
-                for track_id, row in zip(sequence.track_ids, scores[1:])
+                PersonPrediction(int(track_id), self._best(one.probabilities), one.unknown)
+                for track_id, one in zip(sequence.track_ids, judged[1:])
             ),
             checkpoint=self._name,
+            unknown=unknown,
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
-    def _scores(self, annotation: Annotation) -> np.ndarray:
-        """Return class probabilities (num_classes,), the mean over the windows of a long clip."""
+    def _judge(self, annotation: Annotation) -> Judgement:
+        """Judge a clip by the mean over its windows."""
         windows = cut_windows(annotation, self.meta.data.get("median_frames", 0))
-        scores = classify(self._model, self.meta, windows, device=self._device)
-        mean: np.ndarray = scores.mean(axis=0)
-        return mean
+        store = ClipStore(windows, self.meta.preprocess)
+        protocol = TestProtocol.of(self.meta)
+        scores, novelty = score_clips(self._model, store, device=self._device, protocol=protocol)
+        distance = None if novelty is None else float(novelty.mean())
+        return self._gate.judge(scores.mean(axis=0), distance)
 
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
         order = np.argsort(-scores, kind="stable")[: self._top_k]

@@ -1,0 +1,102 @@
+"""Fit the gate of a trained classifier: which clips lie far from its classes, and its calibration.
+
+No clip of other actions is needed. The classes are described by augmented training clips, so that
+what an estimated pose lacks against an annotated one is not taken for another action.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models.novelty import Novelty
+from ..checkpoints.gate import Gate, tempered
+from ..inference.classify import score_clips
+from .objectives import FinetuneModule
+
+# Share of the clips of its actions that a gate accepts.
+KNOWN_ACCEPTED = 0.95
+# Augmented views of each training clip that classes are described by, and as many more that stand
+# for new clips where none are held out.
+_DRAWS = 4
+_BATCH_SIZE = 64
+# Beyond those of any training, whose draws are not met again.
+_FIRST_EPOCH = 1 << 30
+# Temperatures that are looked at; those of the classifiers measured in
+# benchmarks/unknown.py lie between 0.3 and 2.
+_TEMPERATURES = (0.05, 20.0)
+
+
+@torch.no_grad()
+def fit_gate(module: FinetuneModule, seed: int) -> Gate:
+    """Give a trained classifier its novelty, and return when a clip is unknown.
+
+    Args:
+        module: The classifier in eval mode, which gets ``novelty``, and its clips. The threshold
+            and the temperature come from the val clips, or, without any, from training clips
+            augmented anew.
+        seed: Seed of the augmentation.
+    """
+    classifier = module.classifier
+    features, _, labels = _augmented(module, seed, range(_DRAWS))
+    num_classes = classifier.head(features[:1, 0]).shape[1]
+    classifier.novelty = Novelty(num_classes, features.shape[2]).to(features.device)
+    classifier.novelty.fit(features.flatten(0, 1), labels.repeat_interleave(_DRAWS), len(labels))
+    if module.val_store is not None:
+        device = features.device
+        scores, novelty = score_clips(
+            classifier, module.val_store, device=device, protocol=module.protocol
+        )
+        truth, fitted_on = module.val_store.labels.numpy(), "val"
+    else:
+        features, logits, labels = _augmented(module, seed, range(_DRAWS, 2 * _DRAWS))
+        distances = classifier.novelty(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        scores, novelty = logits.softmax(dim=2).mean(dim=1).cpu().numpy(), distances.mean(dim=1)
+        novelty, truth, fitted_on = novelty.cpu().numpy(), labels.cpu().numpy(), "train"
+    return Gate(
+        novelty_thr=float(np.quantile(novelty, KNOWN_ACCEPTED)),
+        temperature=fit_temperature(scores, truth),
+        fitted_on=fitted_on,
+    )
+
+
+def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature at which the labels are most probable.
+
+    Args:
+        scores: (N, K) class probabilities.
+        labels: (N,) int.
+    """
+
+    def loss(log_temperature: float) -> float:
+        probabilities = tempered(scores, math.exp(log_temperature))
+        true = probabilities[np.arange(len(labels)), labels]
+        return -float(np.log(np.maximum(true, np.finfo(np.float64).tiny)).mean())
+
+    # The loss has one minimum (it is convex in the inverse): the interval is cut by thirds.
+    low, high = map(math.log, _TEMPERATURES)
+    while high - low > 1e-3:
+        third = (high - low) / 3
+        if loss(low + third) < loss(high - third):
+            high -= third
+        else:
+            low += third
+    return math.exp((low + high) / 2)
+
+
+def _augmented(module: FinetuneModule, seed: int, draws: range) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features (N, P, D), logits (N, P, K) and labels (N,) of the training clips."""
+    classifier = module.classifier.eval()
+    views = []
+    for draw in draws:
+        batches = torch.arange(len(module.store)).split(_BATCH_SIZE)
+        found = []
+        for step, inds in enumerate(batches):
+            module.set_step(seed, _FIRST_EPOCH + draw, step)
+            found.append(classifier.pool_clip(module.training_batch(inds.tolist())[0]).float())
+        views.append(torch.cat(found))
+    features = torch.stack(views, dim=1)
+    return features, classifier.head(features).float(), module.store.labels.to(features.device)
