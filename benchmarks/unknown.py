@@ -5,10 +5,16 @@ number set what a measure needs, the odd ones are reported. Unknown are JHMDB's 
 and pull-up, and the classes of clips extracted from UCF101; in alphabetical order, every other
 class sets and the others are reported. Intervals are bootstraps over clips, 95 %.
 
-    skelact finetune penn_action_video --set 'data.val_split=""' --work-dir work_dirs/gate
-    skelact extract ../shared/videos/ucf101_train --effort fast --out work_dirs/ucf101 \\
+    skelact extract ucf101.csv --effort fast --out work_dirs/ucf101 \\
         --annotations work_dirs/ucf101.pkl
-    python benchmarks/unknown.py work_dirs/gate --clips work_dirs/ucf101.pkl --out docs/unknown.png
+    python benchmarks/unknown.py setting work_dirs/others.pkl --clips work_dirs/ucf101.pkl
+    skelact finetune penn_action_video --set 'data.val_split=""' --set optim.epochs=16 \\
+        --set optim.warmup_epochs=2 --set data.unknown_file=work_dirs/others.pkl \\
+        --half --work-dir work_dirs/gate
+    python benchmarks/unknown.py report work_dirs/gate --clips work_dirs/ucf101.pkl \\
+        --out docs/unknown.png
+
+``ucf101.csv`` lists the first five clips of each class by name (columns path and label).
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from unknown_clips import Clips, Sets, joined, load_sets
+from unknown_clips import Clips, Sets, joined, load_sets, write_setting
 from unknown_measures import MEASURES, measured
 
 from skelact.pipeline.checkpoints.gate import Gate, tempered
@@ -146,14 +152,32 @@ def _plot(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], gate: Gate, out: 
     figure.savefig(out, dpi=100)
 
 
-@click.command()
+_CLIPS = click.option(
+    "--clips", type=click.Path(exists=True, path_type=Path), help="Of UCF101, extracted."
+)
+
+
+@click.group()
+def main() -> None:
+    """Clips of other actions."""
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@_CLIPS
+def setting(out: Path, clips: Path | None) -> None:
+    """Write the unknown clips of the setting classes to the annotation file OUT."""
+    click.echo(f"{write_setting(clips, out)} clips")
+
+
+@main.command()
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
-@click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Of UCF101, extracted.")
+@_CLIPS
 @click.option("--out", type=click.Path(path_type=Path), help="Plot of the calibration, a .png.")
 @click.option(
     "--kept", type=click.Path(path_type=Path), default=Path("work_dirs/unknown"), show_default=True
 )
-def main(checkpoint: Path, clips: Path | None, out: Path | None, kept: Path) -> None:
+def report(checkpoint: Path, clips: Path | None, out: Path | None, kept: Path) -> None:
     """Measure the gate of CHECKPOINT, and what else could be one."""
     torch.set_num_threads(1)
     sets, gate = load_sets(checkpoint, clips, kept)

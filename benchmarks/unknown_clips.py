@@ -1,4 +1,4 @@
-"""The clips of benchmarks/unknown.py: known, unknown and made, and what a classifier gives for them."""
+"""The clips of benchmarks/unknown.py, and what a classifier gives for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skelact import SkelactError
 from skelact.models.classifier import SkeletonClassifier
 from skelact.pipeline.checkpoints.checkpoint import CheckpointMeta, load_classifier
 from skelact.pipeline.checkpoints.gate import Gate
-from skelact.pipeline.data.annotations import Annotation, load_annotations
+from skelact.pipeline.data.annotations import Annotation, load_annotations, write_annotations
 from skelact.pipeline.data.clip_store import ClipStore
 from skelact.pipeline.evaluation.evaluate import corrupt
 from skelact.pipeline.evaluation.trained_on import training_note
@@ -39,12 +39,14 @@ class Clips:
         features: (N, P, D) float32, of P views.
         logits: (N, P, K) float32.
         novelty: (N,) float32, the classifier's own.
+        distance: (N,) float32, the part of it that knows no other actions.
         labels: (N,) int, -1 for other actions.
     """
 
     features: np.ndarray
     logits: np.ndarray
     novelty: np.ndarray
+    distance: np.ndarray
     labels: np.ndarray
 
     def scores(self) -> np.ndarray:
@@ -54,7 +56,7 @@ class Clips:
 
 def joined(parts: Sequence[Clips]) -> Clips:
     """Return the clips of several sets as one."""
-    names = ("features", "logits", "novelty", "labels")
+    names = ("features", "logits", "novelty", "distance", "labels")
     return Clips(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -69,37 +71,72 @@ class Source:
 
     def __init__(self, model: SkeletonClassifier, meta: CheckpointMeta, folder: Path) -> None:
         self._model, self._meta = model, meta
-        self._folder = folder / meta.weights_sha256[:12]
+        # The gate is not in the key: it can be fitted anew.
+        weights = torch.cat([p.flatten().double() for p in model.encoder.parameters()])
+        key = f"{meta.data['clips_sha256'][:8]}-{float(weights.square().sum()):.6f}"
+        self._folder = folder / key
 
     def __call__(self, name: str, clips: Sequence[Annotation]) -> Clips:
         """Return what the classifier gives for the clips that are kept by a name."""
-        path = self._folder / f"{name}.npz"
+        path = self._folder / f"{name}.npy"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, *self._run(clips), np.array([clip.label for clip in clips]))
+            np.save(path, self._features(clips))
             click.echo(f"{name}: {len(clips)} clips", err=True)
-        with np.load(path) as file:
-            return Clips(*(file[f"arr_{i}"] for i in range(4)))
+        return self._outputs(np.load(path), np.array([clip.label for clip in clips]))
 
     @torch.inference_mode()
-    def _run(self, clips: Sequence[Annotation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _features(self, clips: Sequence[Annotation]) -> np.ndarray:
         store, protocol = ClipStore(clips, self._meta.preprocess), TestProtocol.of(self._meta)
         features = []
         for inds in torch.arange(len(store)).split(_BATCH_SIZE):
             x = clip_views(store, inds.tolist(), torch.device("cpu"), protocol)
             features.append(self._model.pool_clip(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-        found = torch.cat(features)
-        assert self._model.novelty is not None
-        novelty = self._model.novelty(found.flatten(0, 1)).unflatten(0, found.shape[:2])
-        return found.numpy(), self._model.head(found).numpy(), novelty.mean(dim=1).numpy()
+        return torch.cat(features).numpy()
+
+    @torch.inference_mode()
+    def _outputs(self, features: np.ndarray, labels: np.ndarray) -> Clips:
+        x, measure = torch.from_numpy(features), self._model.novelty
+        assert measure is not None
+        novelty, distance = (
+            of(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(dim=1).numpy()
+            for of in (measure, measure.distance)
+        )
+        return Clips(features, self._model.head(x).numpy(), novelty, distance, labels)
 
 
-def other_actions(clips: Sequence[Annotation], names: Sequence[str]) -> dict[str, list[Annotation]]:
-    """Return the clips of each class by its name, in alphabetical order."""
-    by_name: dict[str, list[Annotation]] = {name: [] for name in sorted(names)}
-    for clip in clips:
-        by_name[names[clip.label]].append(clip)
-    return by_name
+def other_clips(
+    extracted: Path | None,
+) -> tuple[dict[str, list[Annotation]], dict[str, tuple[list[Annotation], bool]]]:
+    """Return the clips of other data sets by class: known ones, and unknown ones.
+
+    Unknown classes come with whether they set: every other one of JHMDB and of UCF101, in
+    alphabetical order.
+
+    Args:
+        extracted: Annotation file of clips of UCF101; None for JHMDB alone.
+    """
+    jhmdb = load_annotations(shared_folder() / "data" / "jhmdb14_gt.pkl")
+    names = json.loads((shared_folder() / "data" / "jhmdb14_classes.json").read_text())
+    parts = [(jhmdb, names)]
+    if extracted is not None:
+        ucf = load_annotations(extracted)
+        parts.append((ucf, list(ucf.label_names or ())))
+    same: dict[str, list[Annotation]] = {}
+    unknown: dict[str, tuple[list[Annotation], bool]] = {}
+    for data, words in parts:
+        by_name: dict[str, list[Annotation]] = {name: [] for name in sorted(words)}
+        for clip in data.annotations.values():
+            by_name[words[clip.label]].append(replace(clip, label=-1))
+        same |= {name: by_name.pop(name) for name in sorted(SAME.keys() & by_name.keys())}
+        unknown |= {name: (clips, i % 2 == 0) for i, (name, clips) in enumerate(by_name.items())}
+    return same, unknown
+
+
+def write_setting(extracted: Path | None, out: Path) -> int:
+    """Write the unknown clips of the setting classes as an annotation file; return their number."""
+    clips = [clip for some, sets in other_clips(extracted)[1].values() if sets for clip in some]
+    return write_annotations(out, clips, {"all": [clip.frame_dir for clip in clips]})
 
 
 def made_clips(clips: Sequence[Annotation]) -> dict[str, list[Annotation]]:
@@ -167,22 +204,13 @@ def load_sets(checkpoint: Path, extracted: Path | None, folder: Path) -> tuple[S
         name: source(f"dev_val 1, {name}", corrupt(known[1::2], noise, lost, seed=0))
         for name, (noise, lost) in WORSE.items()
     }
-    jhmdb = load_annotations(shared_folder() / "data" / "jhmdb14_gt.pkl")
-    names = json.loads((shared_folder() / "data" / "jhmdb14_classes.json").read_text())
-    others = [other_actions(list(jhmdb.annotations.values()), names)]
-    if extracted is not None:
-        ucf = load_annotations(extracted)
-        others.append(other_actions(list(ucf.annotations.values()), ucf.label_names or ()))
-    unknown: dict[str, tuple[Clips, bool]] = {}
-    same = {}
-    for by_name in others:
-        for name in SAME.keys() & by_name.keys():
-            label = meta.label_names.index(SAME[name])
-            clips = [replace(clip, label=label) for clip in by_name.pop(name)]
-            same[name] = source(name, clips)
-        for i, (name, clips) in enumerate(by_name.items()):
-            clips = [replace(clip, label=-1) for clip in clips]
-            unknown[name] = source(name, clips), i % 2 == 0
+    same, others = other_clips(extracted)
+    unknown = {name: (source(name, clips), sets) for name, (clips, sets) in others.items()}
+    labelled = {
+        name: [replace(clip, label=meta.label_names.index(SAME[name])) for clip in clips]
+        for name, clips in same.items()
+    }
+    of_same = {name: source(name, clips) for name, clips in labelled.items()}
     made = {name: source(name, clips) for name, clips in made_clips(known[1::2]).items()}
     train = source("dev_train", penn.select("dev_train"))
-    return Sets(train, halves[0], halves[1], worse, unknown, same, made), meta.gate
+    return Sets(train, halves[0], halves[1], worse, unknown, of_same, made), meta.gate

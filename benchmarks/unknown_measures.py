@@ -23,8 +23,18 @@ def softmax(train: Clips, clips: Clips) -> np.ndarray:
     return 1 - clips.scores().max(axis=1)
 
 
-def own(train: Clips, clips: Clips) -> np.ndarray:
-    """What ships: Mahalanobis distance to classes of augmented training clips."""
+def own_distance(train: Clips, clips: Clips) -> np.ndarray:
+    """The checkpoint's: Mahalanobis distance to classes of augmented training clips."""
+    return clips.distance
+
+
+def others(train: Clips, clips: Clips) -> np.ndarray:
+    """The checkpoint's network that was trained with other actions."""
+    return clips.novelty - clips.distance
+
+
+def novelty(train: Clips, clips: Clips) -> np.ndarray:
+    """The sum of the two."""
     return clips.novelty
 
 
@@ -61,9 +71,11 @@ MEASURES: Mapping[str, tuple[Measure, ...]] = {
     "k nearest neighbours": (nearest,),
     "relative Mahalanobis": (relative_mahalanobis,),
     "Mahalanobis": (mahalanobis,),
-    "Mahalanobis, of augmented clips": (own,),
-    "the last, and energy": (own, energy),
-    "the last, and disagreement": (own, energy, disagreement),
+    "Mahalanobis, energy": (mahalanobis, energy),
+    "Mahalanobis, energy, disagreement": (mahalanobis, energy, disagreement),
+    "Mahalanobis, of augmented clips": (own_distance,),
+    "network trained with other actions": (others,),
+    "the last two, which ship": (novelty,),
 }
 
 

@@ -287,9 +287,9 @@ class ActionPrediction:
         persons: Each person classified alone, the athlete first.
         checkpoint: The classifier.
         error: Why the clip was not classified, or None.
+        skeletons: What was classified; a failed clip has them too, with the same error.
         unknown: Whether it shows none of the classifier's actions; never True for a classifier
             without a gate.
-        skeletons: What was classified; a failed clip has them too, with the same error.
     """
 
     video: str
@@ -299,10 +299,10 @@ class ActionPrediction:
     persons: tuple[PersonPrediction, ...]
     checkpoint: str
     error: str | None = None
-    unknown: bool = False
     skeletons: ClipSkeletons = field(
         default_factory=lambda: ClipSkeletons("", None, "none are kept"), compare=False
     )
+    unknown: bool = False
 
     @property
     def sequence(self) -> SkeletonSequence:

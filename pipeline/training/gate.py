@@ -1,7 +1,7 @@
 """Fit the gate of a trained classifier: which clips lie far from its classes, and its calibration.
 
-No clip of other actions is needed. The classes are described by augmented training clips, so that
-what an estimated pose lacks against an annotated one is not taken for another action.
+Clips of other actions are of use and not needed. The classes are described by augmented training
+clips, so that what an estimated pose lacks against an annotated one is no other action.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .objectives import FinetuneModule
 KNOWN_ACCEPTED = 0.95
 # Augmented views of each training clip that classes are described by, and as many more that stand
 # for new clips where none are held out.
-_DRAWS = 4
+_DRAWS = 2
 _BATCH_SIZE = 64
 # Beyond those of any training, whose draws are not met again.
 _FIRST_EPOCH = 1 << 30
@@ -31,7 +31,7 @@ _TEMPERATURES = (0.05, 20.0)
 
 
 @torch.no_grad()
-def fit_gate(module: FinetuneModule, seed: int) -> Gate:
+def fit_gate(module: FinetuneModule, seed: int, others: FinetuneModule | None = None) -> Gate:
     """Give a trained classifier its novelty, and return when a clip is unknown.
 
     Args:
@@ -39,12 +39,16 @@ def fit_gate(module: FinetuneModule, seed: int) -> Gate:
             and the temperature come from the val clips, or, without any, from training clips
             augmented anew.
         seed: Seed of the augmentation.
+        others: The same with training clips of other actions, if there are any.
     """
     classifier = module.classifier
     features, _, labels = _augmented(module, seed, range(_DRAWS))
     num_classes = classifier.head(features[:1, 0]).shape[1]
     classifier.novelty = Novelty(num_classes, features.shape[2]).to(features.device)
     classifier.novelty.fit(features.flatten(0, 1), labels.repeat_interleave(_DRAWS), len(labels))
+    if others is not None:
+        unknown = _augmented(others, seed, range(_DRAWS))[0]
+        classifier.novelty.fit_others(features.flatten(0, 1), unknown.flatten(0, 1), seed)
     if module.val_store is not None:
         device = features.device
         scores, novelty = score_clips(

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ... import SkelactError, __version__
+from ... import SkelactError
 from ...models.classifier import SkeletonClassifier
 from ...pose_extract.common.files import atomic_write, discard_leftovers
 from ..checkpoints.checkpoint import CheckpointMeta, load_classifier, load_mae, save_checkpoint
+from ..checkpoints.gate import Gate
 from ..checkpoints.networks import build_classifier, build_mae
 from ..checkpoints.onnx_classifier import OnnxClassifier
 from ..config import FinetuneConfig, PretrainConfig, build_config, check_seed, load_label_names
@@ -131,6 +132,7 @@ def finetune(
     train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
     store = _training_store(data, train_clips, config)
     record = _data_record(config, data, store)
+    unknown = _unknown_store(config)
     torch.manual_seed(seed)
     classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
     origin: dict[str, Any] | None = None
@@ -150,7 +152,7 @@ def finetune(
         quiet=quiet,
     )
     measured = best.figures() if is_main_process() else {}
-    gate = fit_gate(best, seed) if is_main_process() else None
+    gate = _gate(config, best, unknown, seed) if is_main_process() else None
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
@@ -175,6 +177,7 @@ def add_gate(
     work_dir: str | Path,
     *,
     ann_file: str = "",
+    unknown_file: str = "",
     half: bool = False,
 ) -> Path:
     """Give a classifier of an earlier version the gate that :func:`finetune` makes at its end.
@@ -183,6 +186,7 @@ def add_gate(
         checkpoint: The classifier, whose weights stay; None for the shipped one.
         work_dir: Gets the checkpoint ``classifier``.
         ann_file: The annotation file it was trained on; "" for the one that its config names.
+        unknown_file: Annotation file of clips of other actions; "" for that of its config, if any.
         half: Keep the weights in half precision.
 
     Returns:
@@ -197,6 +201,10 @@ def add_gate(
             f"{checkpoint}: expected a checkpoint to fit a gate to, got an ONNX file"
         )
     config = build_config(FinetuneConfig, meta.config, "config of the checkpoint")
+    if unknown_file:
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, unknown_file=unknown_file)
+        )
     data = load_annotations(annotation_path(ann_file or config.data.ann_file))
     names, train_clips, val_clips = _labelled_clips(config, data)
     train_clips = label_fraction(train_clips, config.data.label_fraction, meta.seed)
@@ -207,9 +215,29 @@ def add_gate(
             f"checkpoint was trained on, got {len(train_clips)} of {len(names)}"
         )
     store = _training_store(data, train_clips, config)
-    gate = fit_gate(_finetune_module(config, classifier, store, val_clips), meta.seed)
-    meta = dataclasses.replace(meta, gate=gate, skelact_version=__version__)
+    module = _finetune_module(config, classifier, store, val_clips)
+    gate = _gate(config, module, _unknown_store(config), meta.seed)
+    meta = dataclasses.replace(meta, gate=gate, config=dataclasses.asdict(config))
     return _save_once(Path(work_dir) / "classifier", classifier, meta, half)
+
+
+def _unknown_store(config: FinetuneConfig) -> ClipStore | None:
+    """Return the clips of other actions; read before a long run, so that a fault is told early."""
+    if not config.data.unknown_file:
+        return None
+    data = load_annotations(annotation_path(config.data.unknown_file))
+    store = ClipStore(list(data.annotations.values()), config.preprocess)
+    if store.num_empty == len(store):
+        raise SkelactError(f"{data.path}: none of its {len(store)} clips has a joint to learn from")
+    return store
+
+
+def _gate(
+    config: FinetuneConfig, module: FinetuneModule, unknown: ClipStore | None, seed: int
+) -> Gate:
+    if unknown is None:
+        return fit_gate(module, seed)
+    return fit_gate(module, seed, _finetune_module(config, module.classifier, unknown, ()))
 
 
 def _finetune_module(

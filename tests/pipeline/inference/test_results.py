@@ -107,7 +107,8 @@ def test_plain_values_survive_json():
     prediction = prediction_of(skeletons)
     assert json.loads(json.dumps(prediction.to_dict())) == prediction.to_dict()
     assert set(prediction.to_dict()) == {
-        "video", "label", "score", "top_k", "persons", "checkpoint", "lost_frames", "error"
+        "video", "label", "score", "top_k", "persons", "checkpoint", "lost_frames", "error",
+            "unknown",
     }  # fmt: skip
 
 
