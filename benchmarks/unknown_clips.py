@@ -15,7 +15,12 @@ from skelact import SkelactError
 from skelact.models.classifier import SkeletonClassifier
 from skelact.pipeline.checkpoints.checkpoint import CheckpointMeta, load_classifier
 from skelact.pipeline.checkpoints.gate import Gate
-from skelact.pipeline.data.annotations import Annotation, load_annotations, write_annotations
+from skelact.pipeline.data.annotations import (
+    Annotation,
+    AnnotationFile,
+    load_annotations,
+    write_annotations,
+)
 from skelact.pipeline.data.clip_store import ClipStore
 from skelact.pipeline.evaluation.evaluate import corrupt
 from skelact.pipeline.evaluation.trained_on import training_note
@@ -72,22 +77,24 @@ class Source:
     def __init__(self, model: SkeletonClassifier, meta: CheckpointMeta, folder: Path) -> None:
         self._model, self._meta = model, meta
         # The gate is not in the key: it can be fitted anew.
-        weights = torch.cat([p.flatten().double() for p in model.encoder.parameters()])
-        key = f"{meta.data['clips_sha256'][:8]}-{float(weights.square().sum()):.6f}"
+        weights = torch.cat([p.detach().flatten().double() for p in model.encoder.parameters()])
+        key = f"{meta.data['split']}-{float(weights.square().sum()):.6f}"
         self._folder = folder / key
 
-    def __call__(self, name: str, clips: Sequence[Annotation]) -> Clips:
+    def __call__(
+        self, name: str, clips: Sequence[Annotation], protocol: TestProtocol | None = None
+    ) -> Clips:
         """Return what the classifier gives for the clips that are kept by a name."""
         path = self._folder / f"{name}.npy"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, self._features(clips))
+            np.save(path, self._features(clips, protocol or TestProtocol.of(self._meta)))
             click.echo(f"{name}: {len(clips)} clips", err=True)
         return self._outputs(np.load(path), np.array([clip.label for clip in clips]))
 
     @torch.inference_mode()
-    def _features(self, clips: Sequence[Annotation]) -> np.ndarray:
-        store, protocol = ClipStore(clips, self._meta.preprocess), TestProtocol.of(self._meta)
+    def _features(self, clips: Sequence[Annotation], protocol: TestProtocol) -> np.ndarray:
+        store = ClipStore(clips, self._meta.preprocess)
         features = []
         for inds in torch.arange(len(store)).split(_BATCH_SIZE):
             x = clip_views(store, inds.tolist(), torch.device("cpu"), protocol)
@@ -110,32 +117,38 @@ def other_clips(
 ) -> tuple[dict[str, list[Annotation]], dict[str, tuple[list[Annotation], bool]]]:
     """Return the clips of other data sets by class: known ones, and unknown ones.
 
-    Unknown classes come with whether they set: every other one of JHMDB and of UCF101, in
-    alphabetical order.
+    Unknown classes come with whether they set: every other one of JHMDB, in alphabetical order.
 
     Args:
         extracted: Annotation file of clips of UCF101; None for JHMDB alone.
     """
     jhmdb = load_annotations(shared_folder() / "data" / "jhmdb14_gt.pkl")
     names = json.loads((shared_folder() / "data" / "jhmdb14_classes.json").read_text())
-    parts = [(jhmdb, names)]
+    of_jhmdb = _by_name(jhmdb, names)
+    of_ucf: dict[str, list[Annotation]] = {}
     if extracted is not None:
         ucf = load_annotations(extracted)
-        parts.append((ucf, list(ucf.label_names or ())))
-    same: dict[str, list[Annotation]] = {}
-    unknown: dict[str, tuple[list[Annotation], bool]] = {}
-    for data, words in parts:
-        by_name: dict[str, list[Annotation]] = {name: [] for name in sorted(words)}
-        for clip in data.annotations.values():
-            by_name[words[clip.label]].append(replace(clip, label=-1))
-        same |= {name: by_name.pop(name) for name in sorted(SAME.keys() & by_name.keys())}
-        unknown |= {name: (clips, i % 2 == 0) for i, (name, clips) in enumerate(by_name.items())}
-    return same, unknown
+        of_ucf = _by_name(ucf, ucf.label_names or ())
+    same = {
+        name: clips.pop(name)
+        for clips in (of_jhmdb, of_ucf)
+        for name in sorted(SAME.keys() & clips.keys())
+    }
+    unknown = {name: (clips, i % 2 == 0) for i, (name, clips) in enumerate(of_jhmdb.items())}
+    return same, unknown | {name: (clips, False) for name, clips in of_ucf.items()}
 
 
-def write_setting(extracted: Path | None, out: Path) -> int:
+def _by_name(data: AnnotationFile, names: Sequence[str]) -> dict[str, list[Annotation]]:
+    """Return the clips by class, in alphabetical order, without their labels."""
+    found: dict[str, list[Annotation]] = {name: [] for name in sorted(names)}
+    for clip in data.annotations.values():
+        found[names[clip.label]].append(replace(clip, label=-1))
+    return found
+
+
+def write_setting(out: Path) -> int:
     """Write the unknown clips of the setting classes as an annotation file; return their number."""
-    clips = [clip for some, sets in other_clips(extracted)[1].values() if sets for clip in some]
+    clips = [clip for some, sets in other_clips(None)[1].values() if sets for clip in some]
     return write_annotations(out, clips, {"all": [clip.frame_dir for clip in clips]})
 
 
@@ -197,7 +210,7 @@ def load_sets(checkpoint: Path, extracted: Path | None, folder: Path) -> tuple[S
     penn = load_annotations(shared_folder() / "data" / "penn_action_train.pkl")
     known = penn.select("dev_val")
     if note := training_note(meta, penn, known):
-        raise SkelactError(f"{checkpoint}: {note}")
+        click.echo(f"{note}: the rows of dev_val and calibration are void", err=True)
     source = Source(model, meta, folder)
     halves = [source(f"dev_val {i}", known[i::2]) for i in (0, 1)]
     worse = {
@@ -212,5 +225,5 @@ def load_sets(checkpoint: Path, extracted: Path | None, folder: Path) -> tuple[S
     }
     of_same = {name: source(name, clips) for name, clips in labelled.items()}
     made = {name: source(name, clips) for name, clips in made_clips(known[1::2]).items()}
-    train = source("dev_train", penn.select("dev_train"))
+    train = source("dev_train", penn.select("dev_train"), TestProtocol())  # one view
     return Sets(train, halves[0], halves[1], worse, unknown, of_same, made), meta.gate

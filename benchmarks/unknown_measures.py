@@ -84,7 +84,7 @@ def _distance(train: Clips, clips: Clips, labels: np.ndarray, power: int = 1) ->
     novelty = Novelty(int(labels.max()) + 1, dim)
     features = torch.from_numpy(train.features).flatten(0, 1)
     novelty.fit(features, torch.from_numpy(labels.repeat(views)), len(labels))
-    found = novelty(torch.from_numpy(clips.features).flatten(0, 1)) ** power
+    found = novelty.distance(torch.from_numpy(clips.features).flatten(0, 1)) ** power
     return np.asarray(found.unflatten(0, clips.features.shape[:2]).mean(dim=1))
 
 

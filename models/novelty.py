@@ -42,11 +42,12 @@ class Novelty(nn.Module):
         self.register_buffer("whitening", torch.eye(feature_dim))
         self.register_buffer("centre", torch.zeros(feature_dim))
         self.register_buffer("scale", torch.ones(feature_dim))
+        last = nn.Linear(_HIDDEN, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.others = nn.Sequential(
-            nn.Linear(feature_dim, _HIDDEN), nn.ReLU(), nn.Dropout(_DROPOUT), nn.Linear(_HIDDEN, 1)
+            nn.Linear(feature_dim, _HIDDEN), nn.ReLU(), nn.Dropout(_DROPOUT), last
         )
-        nn.init.zeros_(self.others[3].weight)
-        nn.init.zeros_(self.others[3].bias)
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, num_clips: int) -> None:
@@ -86,8 +87,9 @@ class Novelty(nn.Module):
         weight = torch.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))  # both sides alike
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
-            for layer in (self.others[0], self.others[3]):
-                layer.reset_parameters()
+            for layer in self.others:
+                if isinstance(layer, nn.Linear):
+                    layer.reset_parameters()
             self.others.train()
             optimizer = torch.optim.AdamW(self.others.parameters(), lr=_RATE)
             for _ in range(_STEPS):

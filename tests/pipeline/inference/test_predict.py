@@ -221,6 +221,23 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
     assert len(list(overlay_folder.rglob("*.mp4"))) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("v_BabyCrawling_g13_c05.avi", True), ("v_BaseballPitch_g14_c04.avi", False)],
+)
+def test_a_crawling_baby_is_no_pushup_and_a_pitch_is_one(shared, name, unknown):
+    """By the shipped classifier, from the raw file."""
+    clip = shared / "videos" / "ucf101_train" / name
+    if not clip.is_file():
+        pytest.skip(f"needs {clip}")
+    extractor = Extractor(ExtractConfig(effort="fast", num_person=1, num_threads=1))
+    ((_, prediction),) = Predictor(None, extractor).predict_clips([ClipSource(clip, name)])
+    assert prediction.unknown == unknown
+    assert prediction.label == (None if unknown else "baseball_pitch")
+    assert prediction.top_k[0].label == ("pushup" if unknown else "baseball_pitch")
+
+
 def test_one_overlay_file_for_two_clips_is_refused(checkpoint, tmp_path):
     clips = [str(write_clip(tmp_path / name)) for name in ("a.mp4", "b.mp4")]
     result = CliRunner().invoke(main, ["predict", *clips, "--overlay", str(tmp_path / "o.mp4")])
