@@ -7,8 +7,8 @@ rest and the clips of UCF101 are reported. Intervals are bootstraps over clips, 
 
     python benchmarks/unknown.py setting work_dirs/others.pkl
     skelact finetune penn_action_video --set 'data.val_split=""' --set optim.epochs=16 \\
-        --set optim.warmup_epochs=2 --set data.unknown_file=work_dirs/others.pkl \\
-        --half --work-dir work_dirs/gate
+        --set optim.warmup_epochs=2 --half --work-dir work_dirs/copy
+    skelact gate work_dirs/copy --unknown work_dirs/others.pkl --half --work-dir work_dirs/gate
     skelact extract ucf101.csv --effort fast --out work_dirs/ucf101 \\
         --annotations work_dirs/ucf101.pkl
     python benchmarks/unknown.py report work_dirs/gate --clips work_dirs/ucf101.pkl \\
