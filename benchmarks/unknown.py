@@ -122,10 +122,14 @@ def print_calibration(sets: Sets, gate: Gate, out: Path | None) -> None:
         click.echo(f"| {name} | {accuracy:.1f} | " + " | ".join(f"{e:.3f}" for e in errors) + " |")
     click.echo(f"\ntemperature of the setting half {on_setting:.3f}")
     if out is not None:
-        _plot(groups, gate, out)
+        _plot(groups, {"none": 1.0, "gate's": gate.temperature, "held out": on_setting}, out)
 
 
-def _plot(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], gate: Gate, out: Path) -> None:
+def _plot(
+    groups: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    temperatures: Mapping[str, float],
+    out: Path,
+) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -134,7 +138,7 @@ def _plot(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], gate: Gate, out: 
     figure, axes = plt.subplots(1, len(groups), figsize=(4 * len(groups), 4), sharey=True)
     for axis, (name, (scores, labels)) in zip(axes, groups.items()):
         axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        for temperature, label in ((1.0, "not calibrated"), (gate.temperature, "calibrated")):
+        for label, temperature in temperatures.items():
             found = tempered(scores, temperature)
             confidence, hit = found.max(axis=1), found.argmax(axis=1) == labels
             bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -142,12 +146,13 @@ def _plot(groups: Mapping[str, tuple[np.ndarray, np.ndarray]], gate: Gate, out: 
             some = count > 0
             x, y = (np.bincount(bins, v, _BINS)[some] / count[some] for v in (confidence, hit))
             error = calibration_error(found, labels)
-            line = axis.plot(x, y, linewidth=1, label=f"{label}: error {error:.3f}")[0]
+            line = axis.plot(x, y, linewidth=1, label=f"{label} {temperature:.2f}: {error:.3f}")[0]
             axis.scatter(
                 x, y, s=4 + 60 * np.sqrt(count[some] / len(labels)), color=line.get_color()
             )
-        axis.set(title=f"{name} ({len(labels)} clips)", xlabel="probability of the label")
-        axis.legend(loc="upper left", fontsize=8)
+        axis.set(xlabel="probability of the label")
+        axis.set_title(f"{name} ({len(labels)})", fontsize=10)
+        axis.legend(loc="upper left", fontsize=8, title="temperature: calibration error")
     axes[0].set_ylabel("share of right labels")
     figure.tight_layout()
     figure.savefig(out, dpi=100)

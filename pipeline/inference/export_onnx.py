@@ -96,7 +96,7 @@ def _write(model: SkeletonClassifier, meta: CheckpointMeta, x: Tensor, path: Pat
         # The tracing exporter warns that it is deprecated; the newer one needs onnxscript.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model if meta.gate is None else _WithNovelty(model),
+            model if meta.gate is None else _WithNovelty(model).eval(),
             (x,),
             path,
             input_names=["clips"],
