@@ -20,6 +20,8 @@ from .objectives import FinetuneModule
 
 # Share of the clips of its actions that a gate accepts.
 KNOWN_ACCEPTED = 0.95
+# Of fewer clips the share that is not accepted is less than one clip.
+_LEAST_CLIPS = 20
 # Augmented views of each training clip that classes are described by; one more stands for a new
 # clip where none are held out.
 _DRAWS = 2
@@ -33,16 +35,23 @@ _TEMPERATURES = (0.05, 20.0)
 
 
 @torch.no_grad()
-def fit_gate(module: FinetuneModule, seed: int, others: FinetuneModule | None = None) -> Gate:
+def fit_gate(
+    module: FinetuneModule, seed: int, others: FinetuneModule | None = None
+) -> Gate | None:
     """Give a trained classifier its novelty, and return when a clip is unknown.
+
+    A classifier of fewer than 20 training clips gets none, and None is returned: it never says
+    "unknown".
 
     Args:
         module: The classifier in eval mode, which gets ``novelty``, and its clips. The threshold
-            and the temperature come from the val clips, or, without any, from training clips
-            augmented anew.
+            and the temperature come from the val clips, or, with fewer than 20 of them, from
+            training clips augmented anew.
         seed: Seed of the augmentation.
         others: The same with training clips of other actions, if there are any.
     """
+    if len(module.store) < _LEAST_CLIPS:
+        return None
     classifier = module.classifier
     features, _, labels = _augmented(module, seed, range(_DRAWS))
     num_classes = classifier.head(features[:1, 0]).shape[1]
@@ -52,7 +61,7 @@ def fit_gate(module: FinetuneModule, seed: int, others: FinetuneModule | None = 
         unknown = _augmented(others, seed, range(_DRAWS))[0].flatten(0, 1)
         made = _augmented(module, seed, range(1), _MADE_STEP, _without_motion)[0].flatten(0, 1)
         classifier.novelty.fit_others(features.flatten(0, 1), torch.cat([unknown, made]), seed)
-    if module.val_store is not None:
+    if module.val_store is not None and len(module.val_store) >= _LEAST_CLIPS:
         device = features.device
         scores, measured = score_clips(
             classifier, module.val_store, device=device, protocol=module.protocol

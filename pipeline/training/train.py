@@ -215,6 +215,7 @@ def add_gate(
             f"checkpoint was trained on, got {len(train_clips)} of {len(names)}"
         )
     store = _training_store(data, train_clips, config)
+    classifier.novelty = None  # of a gate that is replaced
     module = _finetune_module(config, classifier, store, val_clips)
     gate = _gate(config, module, _unknown_store(config), meta.seed)
     meta = dataclasses.replace(meta, gate=gate, config=dataclasses.asdict(config))
@@ -234,7 +235,7 @@ def _unknown_store(config: FinetuneConfig) -> ClipStore | None:
 
 def _gate(
     config: FinetuneConfig, module: FinetuneModule, unknown: ClipStore | None, seed: int
-) -> Gate:
+) -> Gate | None:
     if unknown is None:
         return fit_gate(module, seed)
     return fit_gate(module, seed, _finetune_module(config, module.classifier, unknown, ()))

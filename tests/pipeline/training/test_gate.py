@@ -56,11 +56,21 @@ def test_a_training_leaves_a_gate_in_full_precision(trained):
     assert kinds["head.1.weight"] == torch.float16
 
 
-def test_clips_held_out_set_the_gate_where_there_are_some(ann_file, tmp_path):
-    config = make_config(FinetuneConfig, ann_file, optim={"epochs": 1})
-    gate = load_meta(finetune(config, tmp_path, quiet=True)).gate
-    assert gate is not None
-    assert gate.fitted_on == "val"
+@pytest.mark.parametrize(
+    ("train", "val", "fitted_on"), [(7, 7, "val"), (7, 6, "train"), (6, 7, None)]
+)
+def test_twenty_clips_held_out_set_the_gate_or_twenty_of_the_training(
+    tmp_path, train, val, fitted_on
+):
+    """Three classes of 7 clips are 21, of 6 they are 18."""
+    clips = make_annotations(train), make_annotations(val, seed=1)
+    config = make_config(
+        FinetuneConfig, write_annotations(tmp_path / "a.pkl", *clips), optim={"epochs": 1}
+    )
+    info = finetune(config, tmp_path, quiet=True)
+    gate = load_meta(info).gate
+    assert (gate and gate.fitted_on) == fitted_on
+    assert (load_classifier(info)[0].novelty is None) == (fitted_on is None)
 
 
 def test_a_gate_fitted_afterwards_is_that_of_the_training(trained, ann_file, tmp_path):
