@@ -7,8 +7,8 @@
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
 long approach, and cut anywhere. A clip that shows a part of the flight alone cannot be counted
-right: such clips are left out of fit and report, and their number is printed. Real clips are measured
-by `dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
+right: such clips are left out of both, and their number is printed. Real clips are measured by
+`dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
 dive_207C, which is not held out any more.
 """
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pose_extract.layout import KeypointLayout
+from .novelty import Novelty
 
 
 class SkeletonClassifier(nn.Module):
@@ -21,6 +22,8 @@ class SkeletonClassifier(nn.Module):
     """
 
     head: nn.Module
+    # Measures how far a clip is from all classes; a classifier without it never says "unknown".
+    novelty: Novelty | None
 
     def __init__(
         self, layout: KeypointLayout, input_shape: tuple[int, int, int, int], feature_dim: int
@@ -29,6 +32,7 @@ class SkeletonClassifier(nn.Module):
         self.layout = layout
         self.input_shape = input_shape
         self.feature_dim = feature_dim
+        self.novelty = None
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D').
@@ -86,6 +90,16 @@ class SkeletonClassifier(nn.Module):
         """
         logits: Tensor = self.head(self.pool_clip(x))
         return logits
+
+    def with_novelty(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what :meth:`forward` gives, and the novelty (N,) of each clip if it is measured.
+
+        Args:
+            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
+        """
+        features = self.pool_clip(x)
+        logits: Tensor = self.head(features)
+        return logits, None if self.novelty is None else self.novelty(features)
 
 
 def bones_and_motion(points: Tensor, parents: Tensor) -> tuple[Tensor, Tensor]:

@@ -95,6 +95,8 @@ class DataConfig:
         num_classes: Number of classes; 0 takes it from the labels list or the file.
         label_fraction: Share of the training clips whose labels are used, at least one per class.
         metric: The figure that the data set is judged by.
+        unknown_file: Annotation file of clips of other actions, which the gate of a classifier
+            learns to tell; their labels are not read. Empty for none.
     """
 
     dataset: str
@@ -105,6 +107,7 @@ class DataConfig:
     num_classes: int = 0
     label_fraction: float = 1.0
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
+    unknown_file: str = ""
 
     def __post_init__(self) -> None:
         for name in ("dataset", "ann_file", "train_split"):

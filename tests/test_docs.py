@@ -33,8 +33,8 @@ def commands(repository):
     for page in PAGES:
         for line in code_lines((repository / page).read_text()):
             found = re.search(
-                r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|evaluate|predict|synth|"
-                r"export|probe|cost|inspect|distill|train-pose|doctor) .*)$",
+                r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|gate|evaluate|predict|"
+                r"synth|export|probe|cost|inspect|distill|train-pose|doctor) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):

@@ -31,6 +31,7 @@ from ..config import (
     build_config,
 )
 from ..data.preprocess import PreprocessConfig
+from .gate import Gate
 from .networks import build_classifier, build_mae
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class CheckpointMeta:
             pre-trained on.
         seed: Seed of the run.
         figures: What was measured on the val split; empty if nothing was.
+        gate: When a clip shows none of the actions; None for a classifier that cannot tell, as
+            those of earlier versions.
         skelact_version: Version that wrote it.
         weights_sha256: Hash of the weights file.
         format_version: Version of this format.
@@ -83,6 +86,7 @@ class CheckpointMeta:
     seed: int
     figures: dict[str, Any]
     model: ModelName = "ssl"
+    gate: Gate | None = None
     skelact_version: str = __version__
     weights_sha256: str = ""
     format_version: int = FORMAT_VERSION
@@ -119,7 +123,10 @@ def save_checkpoint(
     Returns:
         Path of the JSON.
     """
-    return save_pair(path, module, dataclasses.asdict(meta), "all" if half else "none")
+    # Distances are differences of large numbers: novelty stays exact.
+    return save_pair(
+        path, module, dataclasses.asdict(meta), "all" if half else "none", exact="novelty."
+    )
 
 
 def find_checkpoint(path: str | Path | None) -> Path:
@@ -198,12 +205,15 @@ def load_classifier(
     if info.suffix == ".onnx":
         from .onnx_classifier import OnnxClassifier
 
-        return OnnxClassifier(
-            info, meta.preprocess.tensor_shape, len(meta.label_names)
-        ).eval(), meta
+        shape, count = meta.preprocess.tensor_shape, len(meta.label_names)
+        return OnnxClassifier(info, shape, count, meta.gate is not None).eval(), meta
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
     network = _network(info, meta)
     module = build_classifier(meta.preprocess, network, head, len(meta.label_names))
+    if meta.gate is not None:
+        from ...models.novelty import Novelty
+
+        module.novelty = Novelty(len(meta.label_names), module.feature_dim)
     load_bundle_weights(info, module)
     return module.eval(), meta
 

@@ -65,26 +65,27 @@ class OnnxClassifier(nn.Module):
         path: The ONNX file.
         clip_shape: (M, T, V, C) of a clip.
         num_classes: Number of logits.
+        has_novelty: Whether the file gives the novelty of a clip, too.
 
     Raises:
         SkelactError: if it cannot be read, or is no network from such clips to so many logits.
     """
 
-    def __init__(self, path: Path, clip_shape: tuple[int, int, int, int], num_classes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clip_shape: tuple[int, int, int, int],
+        num_classes: int,
+        has_novelty: bool = False,
+    ) -> None:
         super().__init__()
         self._path = path
         self._session = _session(path)
-        self._num_classes = num_classes
-        for values, name, shape in (
-            (self._session.get_inputs(), "clips", clip_shape),
-            (self._session.get_outputs(), "logits", (num_classes,)),
-        ):
-            found = [(value.name, value.type, value.shape[1:]) for value in values]
-            if found != [(name, "tensor(float)", [*shape])]:
-                raise SkelactError(
-                    f"{path}: expected {name} of float32 (batch, {', '.join(map(str, shape))}), "
-                    f"got {shown(found)}"
-                )
+        self._outputs: dict[str, tuple[int, ...]] = {"logits": (num_classes,)}
+        if has_novelty:
+            self._outputs["novelty"] = ()
+        self._check(self._session.get_inputs(), {"clips": clip_shape})
+        self._check(self._session.get_outputs(), self._outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map clips (N, M, T, V, C) to logits (N, num_classes).
@@ -92,12 +93,34 @@ class OnnxClassifier(nn.Module):
         Raises:
             SkelactError: if the file's graph fails, or gives something else.
         """
+        return self._run(x)[0]
+
+    def with_novelty(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return logits (N, num_classes) and, where the file gives it, the novelty (N,).
+
+        Raises:
+            SkelactError: if the file's graph fails, or gives something else.
+        """
+        found = self._run(x)
+        return found[0], found[1] if len(found) > 1 else None
+
+    def _check(self, values: Any, expected: dict[str, tuple[int, ...]]) -> None:
+        found = [(value.name, value.type, tuple(value.shape[1:])) for value in values]
+        if found != [(name, "tensor(float)", tuple(shape)) for name, shape in expected.items()]:
+            parts = " and ".join(
+                f"{name} of float32 ({', '.join(map(str, ('batch', *shape)))})"
+                for name, shape in expected.items()
+            )
+            raise SkelactError(f"{self._path}: expected {parts}, got {shown(found)}")
+
+    def _run(self, x: Tensor) -> list[Tensor]:
         try:
-            (logits,) = self._session.run(None, {"clips": x.float().cpu().numpy()})
+            found = self._session.run(list(self._outputs), {"clips": x.float().cpu().numpy()})
         except Exception as error:
             raise SkelactError(f"{self._path}: ONNX Runtime fails: {one_line(error)}") from None
-        if logits.shape != (len(x), self._num_classes):
-            raise SkelactError(
-                f"{self._path}: expected logits {(len(x), self._num_classes)}, got {logits.shape}"
-            )
-        return torch.from_numpy(logits).to(x.device)
+        for (name, shape), values in zip(self._outputs.items(), found):
+            if values.shape != (len(x), *shape):
+                raise SkelactError(
+                    f"{self._path}: expected {name} {(len(x), *shape)}, got {values.shape}"
+                )
+        return [torch.from_numpy(values).to(x.device) for values in found]

@@ -20,6 +20,7 @@ _COMMANDS = {
     "extract": (".extract", "extract", "Turn videos into cached skeleton sequences."),
     "pretrain": (".train", "pretrain", "Pre-train SkeletonMAE on unlabelled skeletons."),
     "finetune": (".train", "finetune", "Fine-tune the SSL classifier on labelled skeletons."),
+    "gate": (".train", "gate", "Fit the gate of a classifier that has none."),
     "evaluate": (
         ".measure",
         "evaluate",

@@ -102,6 +102,9 @@ def _print(prediction: ActionPrediction) -> None:
         click.echo(
             f"  {prediction.skeletons.num_lost} frames are lost, {len(prediction.skeletons)} read"
         )
+    if prediction.unknown:
+        click.echo(f"  {printable(prediction.words)}")
+        return
     for item in prediction.top_k:
         bar = "#" * round(30 * item.score)
         click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")

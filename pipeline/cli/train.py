@@ -121,3 +121,34 @@ def finetune(
         figures.append(load_meta(path).figures)
     if settings.data.val_split:
         print_figures(figures, settings.data.metric)
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the new checkpoint.",
+)
+@click.option("--ann-file", type=FILE, help="What it was trained on, in place of its config's.")
+@click.option("--unknown", type=FILE, help="Annotation file of clips of other actions.")
+@click.option("--half", is_flag=True, help="Keep the weights in half precision.")
+def gate(
+    checkpoint: Path, work_dir: Path, ann_file: Path | None, unknown: Path | None, half: bool
+) -> None:
+    """Fit the gate of a CHECKPOINT that an earlier version trained.
+
+    The gate tells clips that show none of the classifier's actions. `skelact finetune` fits it at
+    its end; the weights of the classifier stay as they are.
+    """
+    from ..training.train import add_gate
+
+    path = add_gate(
+        checkpoint,
+        work_dir,
+        ann_file=str(ann_file or ""),
+        unknown_file=str(unknown or ""),
+        half=half,
+    )
+    click.echo(printable(path))

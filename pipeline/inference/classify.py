@@ -1,4 +1,4 @@
-"""Class probabilities of clips under a test protocol."""
+"""Class probabilities of clips, and their novelty, under a test protocol."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import numpy as np
 from ..checkpoints.checkpoint import CheckpointMeta
 from ..data.annotations import Annotation
 
-__all__ = ["TestProtocol", "classify", "predict_scores"]
+__all__ = ["TestProtocol", "classify", "clip_views", "predict_scores", "score_clips"]
 
 if TYPE_CHECKING:
     import torch
 
+    from ...models.classifier import SkeletonClassifier
+    from ..checkpoints.onnx_classifier import OnnxClassifier
     from ..data.clip_store import ClipStore
 
+    ScoringModel = SkeletonClassifier | OnnxClassifier
     # Normalised clips (N, M, T, V, C) to logits (N, num_classes).
     Model = Callable[[torch.Tensor], torch.Tensor]
 
@@ -50,20 +53,62 @@ def predict_scores(
     protocol: TestProtocol,
 ) -> torch.Tensor:
     """Return class probabilities (N, num_classes), averaged over the protocol's views."""
+    x = clip_views(store, inds, device, protocol)
+    scores: torch.Tensor = model(x.flatten(0, 1)).float().softmax(dim=1)
+    return scores.unflatten(0, x.shape[:2]).mean(dim=1)
+
+
+def clip_views(
+    store: ClipStore, inds: Sequence[int], device: torch.device, protocol: TestProtocol
+) -> torch.Tensor:
+    """Return the protocol's views of clips, (N, P, M, T, V, C)."""
     import torch
 
     from ..data.augment import mirrored
 
     x = store.test_batch(torch.as_tensor(inds), device, protocol.num_clips)
     if protocol.flip:
-        layout = store.config.keypoint_layout
-        x = torch.cat([x, mirrored(x, layout)], dim=1)
-    scores: torch.Tensor = model(x.flatten(0, 1)).float().softmax(dim=1)
-    return scores.unflatten(0, x.shape[:2]).mean(dim=1)
+        x = torch.cat([x, mirrored(x, store.config.keypoint_layout)], dim=1)
+    return x
+
+
+def score_clips(
+    model: ScoringModel,
+    store: ClipStore,
+    *,
+    device: torch.device,
+    protocol: TestProtocol,
+    batch_size: int = 64,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return class probabilities and novelty of each clip, both averaged over its views.
+
+    Args:
+        model: Classifier on ``device``, in eval mode.
+        store: The clips.
+        device: Where to compute.
+        protocol: Which views of each clip are averaged.
+        batch_size: Clips per batch.
+
+    Returns:
+        (N, num_classes) float32, and (N,) float32, None where the classifier does not measure it.
+    """
+    import torch
+
+    scores, novelty = [], []
+    with torch.inference_mode():
+        for start in range(0, len(store), batch_size):
+            inds = range(start, min(start + batch_size, len(store)))
+            x = clip_views(store, inds, device, protocol)
+            logits, distance = model.with_novelty(x.flatten(0, 1))
+            shape = x.shape[:2]
+            scores.append(logits.float().softmax(dim=1).unflatten(0, shape).mean(dim=1).cpu())
+            if distance is not None:
+                novelty.append(distance.float().unflatten(0, shape).mean(dim=1).cpu())
+    return torch.cat(scores).numpy(), torch.cat(novelty).numpy() if novelty else None
 
 
 def classify(
-    model: Model,
+    model: ScoringModel,
     meta: CheckpointMeta,
     annotations: Sequence[Annotation],
     *,
@@ -71,7 +116,7 @@ def classify(
     batch_size: int = 64,
     protocol: TestProtocol | None = None,
 ) -> np.ndarray:
-    """Return class probabilities of each clip, (N, num_classes) float32.
+    """Return class probabilities of each clip, (N, num_classes) float32, not calibrated.
 
     Args:
         model: Classifier on ``device``, in eval mode.
@@ -82,16 +127,8 @@ def classify(
         protocol: Which views of each clip are averaged; None for those that the classifier was
             measured with.
     """
-    import torch
-
     from ..data.clip_store import ClipStore
 
-    protocol = protocol or TestProtocol.of(meta)
     store = ClipStore(annotations, meta.preprocess)
-    scores = []
-    with torch.inference_mode():
-        for start in range(0, len(store), batch_size):
-            inds = range(start, min(start + batch_size, len(store)))
-            scores.append(predict_scores(model, store, inds, device, protocol).cpu())
-    result: np.ndarray = torch.cat(scores).numpy()
-    return result
+    chosen = protocol or TestProtocol.of(meta)
+    return score_clips(model, store, device=device, protocol=chosen, batch_size=batch_size)[0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import SkelactError
+from ...models.classifier import SkeletonClassifier
 from ...pose_extract.common.files import atomic_write
 from ..checkpoints.checkpoint import CheckpointMeta, load_classifier
 from ..checkpoints.onnx_classifier import META_KEY, OnnxClassifier
@@ -34,7 +35,7 @@ def export_onnx(
         clips: Clips to check on, as one batch and as batches of one.
 
     Returns:
-        The largest absolute difference of a logit.
+        The largest absolute difference of a logit, or of the novelty.
 
     Raises:
         SkelactError: if the checkpoint cannot be used, the package onnx is missing, or the two
@@ -50,11 +51,13 @@ def export_onnx(
     x = store.batch(torch.arange(len(store)), torch.device("cpu"))
     with atomic_write(out) as temporary:
         _write(model, meta, x[:2], temporary)
-        exported = OnnxClassifier(temporary, meta.preprocess.tensor_shape, len(meta.label_names))
+        shape, count = meta.preprocess.tensor_shape, len(meta.label_names)
+        exported = OnnxClassifier(temporary, shape, count, meta.gate is not None)
         with torch.inference_mode():
-            expected = model(x)
-            singly = torch.cat([exported(clip[None]) for clip in x])
-        differences = [(logits - expected).abs().max() for logits in (exported(x), singly)]
+            expected = _outputs(model, x)
+            together = _outputs(exported, x)
+            singly = torch.cat([_outputs(exported, clip[None]) for clip in x])
+        differences = [(found - expected).abs().max() for found in (together, singly)]
         worst = float(torch.stack(differences).max())
         if not worst <= TOLERANCE:
             raise SkelactError(
@@ -64,23 +67,41 @@ def export_onnx(
     return worst
 
 
-def _write(model: nn.Module, meta: CheckpointMeta, x: Tensor, path: Path) -> None:
+class _WithNovelty(nn.Module):
+    """A classifier whose forward gives its novelty, too, as the exporter needs it."""
+
+    def __init__(self, model: SkeletonClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.model.with_novelty(x)
+
+
+def _outputs(model: SkeletonClassifier | OnnxClassifier, x: Tensor) -> Tensor:
+    """Return logits and novelty side by side, (N, num_classes) or one column more."""
+    logits, novelty = model.with_novelty(x)
+    return logits if novelty is None else torch.cat([logits, novelty.unsqueeze(1)], dim=1)
+
+
+def _write(model: SkeletonClassifier, meta: CheckpointMeta, x: Tensor, path: Path) -> None:
     try:
         import onnx
     except ImportError:
         raise SkelactError(
             "writing ONNX needs the package onnx: pip install onnx (reading does not)"
         ) from None
+    outputs = ["logits"] if meta.gate is None else ["logits", "novelty"]
     with warnings.catch_warnings():
         # The tracing exporter warns that it is deprecated; the newer one needs onnxscript.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model,
+            model if meta.gate is None else _WithNovelty(model).eval(),
             (x,),
             path,
             input_names=["clips"],
-            output_names=["logits"],
-            dynamic_axes={"clips": {0: "batch"}, "logits": {0: "batch"}},
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in ("clips", *outputs)},
             opset_version=_OPSET,
             dynamo=False,
         )

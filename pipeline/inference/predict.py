@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -17,13 +17,39 @@ from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
 from ...pose_extract.store.source_file import FileState, SourceError, source_state
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
+from ..checkpoints.gate import Gate
 from ..data.annotations import Annotation
+from ..data.clip_store import ClipStore
 from ..elements.recognise import RecognisedElement, recognise_elements
-from .classify import classify
+from .classify import TestProtocol, score_clips
 from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
 from .segments import Segment, merge_windows
 
 __all__ = ["Predictor", "extract_skeletons", "window_frames"]
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoredWindows:
+    """The windows of a clip, W of them, and what the classifier says of each.
+
+    Attributes:
+        frames: Frames of each window.
+        scores: (W, num_classes) class probabilities.
+        novelty: (W,), or None where the classifier does not measure it.
+    """
+
+    frames: list[slice]
+    scores: np.ndarray
+    novelty: np.ndarray | None
+
+    def of(self, row: int) -> tuple[np.ndarray, float | None]:
+        """Return the probabilities and the novelty of one window."""
+        return self.scores[row], None if self.novelty is None else float(self.novelty[row])
+
+    def mean(self) -> tuple[np.ndarray, float | None]:
+        """Return their means over the windows."""
+        novelty = None if self.novelty is None else float(self.novelty.mean())
+        return self.scores.mean(axis=0), novelty
 
 
 class Predictor:
@@ -64,6 +90,7 @@ class Predictor:
         self._names_elements = path is None
         model, self.meta = load_classifier(path)
         self._model = model.to(self._device)
+        self._gate = self.meta.gate or Gate()
         self._name = find_checkpoint(path).stem
         self._given_extractor = extractor
         self._top_k = top_k
@@ -106,73 +133,73 @@ class Predictor:
         together = Annotation.from_sequence(sequence)
         elements = recognise_elements(sequence)
         named = elements if self._names_elements else ()
-        windows, scores = self._scores(together)
-        best = self._best(scores.mean(axis=0))
+        scored = self._score(together)
         main = _main_element(named)
-        if main is not None:
-            best = self._names_of(main)
+        best, unknown = self._read(scored, main)
         return ActionPrediction(
             video=sequence.video_id,
-            label=best[0].label,
-            score=best[0].score,
+            label=None if unknown else best[0].label,
+            score=None if unknown else best[0].score,
             top_k=best,
             persons=tuple(
-                PersonPrediction(int(track_id), self._best_of(together, person, named))
+                PersonPrediction(int(track_id), *self._read_person(together, person, named))
                 for person, track_id in enumerate(sequence.track_ids)
             ),
             checkpoint=self._name,
-            family=_family(main),
+            family="unknown" if unknown else _family(main),
             elements=elements,
-            segments=self._segments(sequence, windows, scores, named),
+            segments=self._segments(sequence, scored, named),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
+
+    def _score(self, annotation: Annotation) -> _ScoredWindows:
+        windows = window_frames(annotation, self.meta.data.get("median_frames", 0))
+        store = ClipStore([_cut(annotation, window) for window in windows], self.meta.preprocess)
+        protocol = TestProtocol.of(self.meta)
+        scores, novelty = score_clips(self._model, store, device=self._device, protocol=protocol)
+        return _ScoredWindows(windows, scores, novelty)
+
+    def _read(
+        self, scored: _ScoredWindows, main: RecognisedElement | None
+    ) -> tuple[tuple[LabelScore, ...], bool]:
+        """Return the labels, best first, and whether all that is there is unknown.
+
+        They are the readings of the main element, or those of the classifier by the mean over its
+        windows.
+        """
+        if main is not None:
+            readings = [main, *main.alternatives][: self._top_k]
+            labels = [(reading.element.words, reading.confidence) for reading in readings]
+            return tuple(LabelScore(words, round(score, 4)) for words, score in labels), False
+        judgement = self._gate.judge(*scored.mean())
+        return self._best(judgement.probabilities), judgement.unknown
+
+    def _read_person(
+        self, together: Annotation, person: int, named: Sequence[RecognisedElement]
+    ) -> tuple[tuple[LabelScore, ...], bool]:
+        main = _main_element([element for element in named if element.person == person])
+        return self._read(self._score(_alone(together, person)), main)
 
     def _segments(
         self,
         sequence: SkeletonSequence,
-        windows: Sequence[slice],
-        scores: np.ndarray,
+        scored: _ScoredWindows,
         named: Sequence[RecognisedElement],
     ) -> tuple[Segment, ...]:
-        """Merge the windows in which no dive or gymnastics element is named."""
+        """Merge the windows that show an action of the classifier, and no named element."""
         seconds = sequence.pts_seconds
-        spans = [(element.start_seconds, element.end_seconds) for element in named]
-        rows = [
-            row
-            for row, window in enumerate(windows)
-            if not any(
-                start <= seconds[window.stop - 1] and seconds[window.start] <= end
-                for start, end in spans
-            )
-        ]
-        return merge_windows(
-            [windows[row] for row in rows],
-            scores[rows],
-            seconds,
-            1 / float(sequence.fps),
-            self.meta.label_names,
-        )
-
-    def _scores(self, annotation: Annotation) -> tuple[list[slice], np.ndarray]:
-        """Return the windows of a clip, and their class probabilities (W, num_classes)."""
-        windows = window_frames(annotation, self.meta.data.get("median_frames", 0))
-        clips = [_cut(annotation, window) for window in windows]
-        return windows, classify(self._model, self.meta, clips, device=self._device)
-
-    def _best_of(
-        self, together: Annotation, person: int, named: Sequence[RecognisedElement]
-    ) -> tuple[LabelScore, ...]:
-        """Return the labels of one person: of the main element, or of the classifier."""
-        main = _main_element([element for element in named if element.person == person])
-        if main is not None:
-            return self._names_of(main)
-        return self._best(self._scores(_alone(together, person))[1].mean(axis=0))
-
-    def _names_of(self, main: RecognisedElement) -> tuple[LabelScore, ...]:
-        return tuple(
-            LabelScore(reading.element.words, round(reading.confidence, 4))
-            for reading in [main, *main.alternatives][: self._top_k]
-        )
+        frames, probabilities = [], []
+        for row, window in enumerate(scored.frames):
+            first, last = seconds[window.start], seconds[window.stop - 1]
+            judgement = self._gate.judge(*scored.of(row))
+            if not judgement.unknown and not any(
+                element.start_seconds <= last and first <= element.end_seconds for element in named
+            ):
+                frames.append(window)
+                probabilities.append(judgement.probabilities)
+        frame_seconds = 1 / float(sequence.fps)
+        table = np.array(probabilities).reshape(len(frames), -1)
+        return merge_windows(frames, table, seconds, frame_seconds, self.meta.label_names)
 
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
         order = np.argsort(-scores, kind="stable")[: self._top_k]

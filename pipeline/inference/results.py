@@ -51,10 +51,12 @@ class PersonPrediction:
     Attributes:
         track_id: Id of the person's track.
         top_k: The most probable labels, best first.
+        unknown: Whether the person does none of the classifier's actions.
     """
 
     track_id: int
     top_k: tuple[LabelScore, ...]
+    unknown: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -280,17 +282,21 @@ class ActionPrediction:
 
     Attributes:
         video: The clip's id.
-        label: The most probable label; None if no person was found, or the clip could not be read.
-        score: Its probability, 0 to 1.
-        top_k: The most probable labels, best first.
+        label: The most probable label; None if the clip shows none of the classifier's actions, no
+            person was found, or the clip could not be read.
+        score: Its probability, 0 to 1; None without a label.
+        top_k: The most probable labels, best first, also where the clip is unknown: what it has
+            most in common with.
         persons: Each person classified alone, the athlete first.
         checkpoint: The classifier.
-        error: Why there is no label, or None.
+        error: Why the clip was not classified, or None.
         skeletons: What was classified; a failed clip has them too, with the same error.
         family: What the label is of: "sport", an action of the classifier; "dive" or "gymnastics",
-            the main element in words; None where there is no label.
+            the main element in words; "unknown" where it shows none of them, which a classifier
+            without a gate never says; None where it was not classified.
         elements: Dives and gymnastics elements of all people, in the order of time.
-        segments: Parts of the clip with one action of the classifier each.
+        segments: Parts of the clip with one action of the classifier each; not where there are
+            elements, or what is unknown.
     """
 
     video: str
@@ -321,7 +327,16 @@ class ActionPrediction:
         """
         return self.skeletons.sequence
 
+    @property
+    def words(self) -> str:
+        """The answer in words: a label, what the clip is not, or why there is none."""
+        if self.unknown:
+            return f"not one of its actions (closest: {self.top_k[0].label})"
+        return self.label or self.error or ""
+
     def __repr__(self) -> str:
+        if self.unknown:
+            return f"ActionPrediction({self.video!r}, {self.words})"
         if self.label is None:
             return f"ActionPrediction({self.video!r}, error={self.error!r})"
         return f"ActionPrediction({self.video!r}, {self.label!r}, score={self.score})"
@@ -354,7 +369,11 @@ class ActionPrediction:
             "elements": [element.to_dict() for element in self.elements],
             "segments": [segment.to_dict() for segment in self.segments],
             "persons": [
-                {"track_id": person.track_id, "top_k": plain(person.top_k)}
+                {
+                    "track_id": person.track_id,
+                    "unknown": person.unknown,
+                    "top_k": plain(person.top_k),
+                }
                 for person in self.persons
             ],
             "checkpoint": self.checkpoint,
@@ -404,11 +423,16 @@ class ActionPrediction:
         return save_by_suffix(Path(path), writers, self.skeletons.source)
 
     def _lines(self) -> list[str]:
+        if self.unknown:
+            return [self.words]
         return [f"{item.label}  {100 * item.score:.1f} %" for item in self.top_k[:_LABELS_DRAWN]]
 
     def _person_labels(self) -> dict[int, str]:
-        best = [person.top_k[0] for person in self.persons]
-        return {i: f"{item.label} {100 * item.score:.0f} %" for i, item in enumerate(best)}
+        def text(person: PersonPrediction) -> str:
+            best = person.top_k[0]
+            return "unknown" if person.unknown else f"{best.label} {100 * best.score:.0f} %"
+
+        return {i: text(person) for i, person in enumerate(self.persons)}
 
 
 def _first_line(error: Exception | None) -> str:

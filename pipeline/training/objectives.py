@@ -34,7 +34,8 @@ class _TrainingModule(SeededModule):
         super().__init__(store)
         self.augmentation = augmentation
 
-    def _training_batch(self, inds: Sequence[int]) -> tuple[Tensor, torch.Generator]:
+    def training_batch(self, inds: Sequence[int]) -> tuple[Tensor, torch.Generator]:
+        """Return augmented clips (N, M, T, V, C), and the random state of the step for the rest."""
         generator = self.generator()
         device = generator.device
         chosen = torch.as_tensor(inds)
@@ -66,7 +67,7 @@ class PretrainModule(_TrainingModule):
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips."""
-        batch, generator = self._training_batch(inds)
+        batch, generator = self.training_batch(inds)
         if isinstance(self.mae, TubeMAE):
             loss = self._tube_loss(self.mae, batch, generator)
         else:
@@ -156,7 +157,7 @@ class FinetuneModule(_TrainingModule):
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips."""
-        x, _ = self._training_batch(inds)
+        x, _ = self.training_batch(inds)
         labels = self.store.labels[torch.as_tensor(inds)].to(x.device)
         loss = F.cross_entropy(
             self.classifier(x).float(), labels, label_smoothing=self.label_smoothing

@@ -12,10 +12,13 @@ import torch
 from torch import nn
 
 from ... import SkelactError
+from ...models.classifier import SkeletonClassifier
 from ...pose_extract.common.files import atomic_write, discard_leftovers
-from ..checkpoints.checkpoint import CheckpointMeta, load_mae, save_checkpoint
+from ..checkpoints.checkpoint import CheckpointMeta, load_classifier, load_mae, save_checkpoint
+from ..checkpoints.gate import Gate
 from ..checkpoints.networks import build_classifier, build_mae
-from ..config import FinetuneConfig, PretrainConfig, check_seed, load_label_names
+from ..checkpoints.onnx_classifier import OnnxClassifier
+from ..config import FinetuneConfig, PretrainConfig, build_config, check_seed, load_label_names
 from ..data.annotations import (
     Annotation,
     AnnotationFile,
@@ -28,6 +31,7 @@ from ..data.clip_store import ClipStore
 from ..data.labels import check_labelled, match_labels
 from ..evaluation.trained_on import training_record
 from ..inference.classify import TestProtocol
+from .gate import fit_gate
 from .objectives import FinetuneModule, PretrainModule
 from .processes import barrier, is_main_process
 from .runner import train_module
@@ -128,7 +132,7 @@ def finetune(
     train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
     store = _training_store(data, train_clips, config)
     record = _data_record(config, data, store)
-    val_store = ClipStore(val_clips, config.preprocess) if val_clips else None
+    unknown = _unknown_store(config)
     torch.manual_seed(seed)
     classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
     origin: dict[str, Any] | None = None
@@ -136,14 +140,7 @@ def finetune(
         mae, pretrain_meta = load_mae(Path(pretrained))
         classifier.load_pretrained(mae)
         origin = pretrain_meta.data | {"seed": pretrain_meta.seed, "mask": pretrain_meta.head}
-    module = FinetuneModule(
-        classifier,
-        store,
-        config.augment,
-        val_store,
-        config.optim.label_smoothing,
-        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
-    )
+    module = _finetune_module(config, classifier, store, val_clips)
     best = train_module(
         module,
         config.optim,
@@ -155,6 +152,7 @@ def finetune(
         quiet=quiet,
     )
     measured = best.figures() if is_main_process() else {}
+    gate = _gate(config, best, unknown, seed) if is_main_process() else None
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
@@ -166,11 +164,97 @@ def finetune(
         data=record | {"pretrained_on": origin},
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
+        gate=gate,
     )
     if measured:
         with atomic_write(work_dir / "metrics.json") as temporary:
             temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     return _save_once(work_dir / "classifier", best.classifier, meta, half)
+
+
+def add_gate(
+    checkpoint: str | Path | None,
+    work_dir: str | Path,
+    *,
+    ann_file: str = "",
+    unknown_file: str = "",
+    half: bool = False,
+) -> Path:
+    """Give a classifier of an earlier version the gate that :func:`finetune` makes at its end.
+
+    Args:
+        checkpoint: The classifier, whose weights stay; None for the shipped one.
+        work_dir: Gets the checkpoint ``classifier``.
+        ann_file: The annotation file it was trained on; "" for the one that its config names.
+        unknown_file: Annotation file of clips of other actions; "" for that of its config, if any.
+        half: Keep the weights in half precision.
+
+    Returns:
+        The new checkpoint's JSON.
+
+    Raises:
+        SkelactError: if it is no classifier with its network, or its data are not there or others.
+    """
+    classifier, meta = load_classifier(checkpoint)
+    if isinstance(classifier, OnnxClassifier):
+        raise SkelactError(
+            f"{checkpoint}: expected a checkpoint to fit a gate to, got an ONNX file"
+        )
+    config = build_config(FinetuneConfig, meta.config, "config of the checkpoint")
+    if unknown_file:
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, unknown_file=unknown_file)
+        )
+    data = load_annotations(annotation_path(ann_file or config.data.ann_file))
+    names, train_clips, val_clips = _labelled_clips(config, data)
+    train_clips = label_fraction(train_clips, config.data.label_fraction, meta.seed)
+    expected = meta.label_names, meta.data.get("num_clips")
+    if (names, len(train_clips)) != expected:
+        raise SkelactError(
+            f"{data.path}: expected the {expected[1]} clips of {len(expected[0])} classes that the "
+            f"checkpoint was trained on, got {len(train_clips)} of {len(names)}"
+        )
+    store = _training_store(data, train_clips, config)
+    classifier.novelty = None  # of a gate that is replaced
+    module = _finetune_module(config, classifier, store, val_clips)
+    gate = _gate(config, module, _unknown_store(config), meta.seed)
+    meta = dataclasses.replace(meta, gate=gate, config=dataclasses.asdict(config))
+    return _save_once(Path(work_dir) / "classifier", classifier, meta, half)
+
+
+def _unknown_store(config: FinetuneConfig) -> ClipStore | None:
+    """Return the clips of other actions; read before a long run, so that a fault is told early."""
+    if not config.data.unknown_file:
+        return None
+    data = load_annotations(annotation_path(config.data.unknown_file))
+    store = ClipStore(list(data.annotations.values()), config.preprocess)
+    if store.num_empty == len(store):
+        raise SkelactError(f"{data.path}: none of its {len(store)} clips has a joint to learn from")
+    return store
+
+
+def _gate(
+    config: FinetuneConfig, module: FinetuneModule, unknown: ClipStore | None, seed: int
+) -> Gate | None:
+    if unknown is None:
+        return fit_gate(module, seed)
+    return fit_gate(module, seed, _finetune_module(config, module.classifier, unknown, ()))
+
+
+def _finetune_module(
+    config: FinetuneConfig,
+    classifier: SkeletonClassifier,
+    store: ClipStore,
+    val_clips: Sequence[Annotation],
+) -> FinetuneModule:
+    return FinetuneModule(
+        classifier,
+        store,
+        config.augment,
+        ClipStore(val_clips, config.preprocess) if val_clips else None,
+        config.optim.label_smoothing,
+        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
+    )
 
 
 def _labelled_clips(

@@ -59,7 +59,11 @@ def bundle_pair(path: str | Path) -> tuple[Path, Path]:
 
 
 def save_pair(
-    path: str | Path, module: nn.Module, values: Mapping[str, Any], half: Half = "none"
+    path: str | Path,
+    module: nn.Module,
+    values: Mapping[str, Any],
+    half: Half = "none",
+    exact: str = "",
 ) -> Path:
     """Write weights and JSON. The JSON comes last, so that a pair is whole or does not count.
 
@@ -68,6 +72,7 @@ def save_pair(
         module: The network whose weights are written.
         values: What the JSON says; ``weights_sha256`` and ``format_version`` are filled in.
         half: Which weights are stored in half precision.
+        exact: Start of the names of weights that are stored as they are; "" for none.
 
     Returns:
         Path of the JSON.
@@ -78,6 +83,7 @@ def save_pair(
     tensors: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():
         is_half = half == "all" or (half == "kernels" and tensor.dim() == 4)
+        is_half &= not (exact and name.startswith(exact))
         stored = tensor.half() if is_half and tensor.is_floating_point() else tensor
         tensors[name] = stored.detach().cpu().contiguous().clone()
     info.unlink(missing_ok=True)

@@ -13,12 +13,14 @@ from onnx import TensorProto, helper
 from skeletons import make_annotations, write_annotations
 
 from skelact import SkelactError
+from skelact.models.novelty import Novelty
 from skelact.pipeline.checkpoints.checkpoint import (
     CheckpointMeta,
     load_classifier,
     load_meta,
     save_checkpoint,
 )
+from skelact.pipeline.checkpoints.gate import Gate
 from skelact.pipeline.checkpoints.networks import build_classifier
 from skelact.pipeline.checkpoints.onnx_classifier import META_KEY, OnnxClassifier
 from skelact.pipeline.cli.export import simulated_clips
@@ -67,6 +69,29 @@ def test_the_same_answers_in_batches_of_any_size(tmp_path, model):
     with torch.inference_mode():
         wanted = classify(torch_model, meta, clips, **options)
     np.testing.assert_allclose(classify(network, meta, clips, **options), wanted, atol=1e-5)
+
+
+def test_the_gate_goes_with_the_file(tmp_path):
+    model, meta = load_classifier(save(tmp_path, "tube"))
+    model.novelty = Novelty(3, 32)
+    features = torch.randn(60, 32, generator=torch.Generator().manual_seed(0))
+    model.novelty.fit(features, torch.arange(60) % 3, 60)
+    model.novelty.fit_others(features, features + 3, seed=0)
+    gated = dataclasses.replace(meta, gate=Gate(novelty_thr=1.0, temperature=0.5, fitted_on="val"))
+    info = save_checkpoint(tmp_path / "gated", model, gated)
+    assert export_onnx(info, tmp_path / "out.onnx", make_annotations(2)) <= 1e-4
+    network, found = load_classifier(tmp_path / "out.onnx")
+    assert found.gate == gated.gate
+    x = torch.randn(4, 2, 16, 17, 2)
+    with torch.inference_mode():
+        for mine, theirs in zip(network.with_novelty(x), model.with_novelty(x)):
+            torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+    # A file of an earlier version gives logits alone, and cannot have a gate.
+    model.novelty = None
+    plain = save_checkpoint(tmp_path / "plain", model, meta)
+    export_onnx(plain, tmp_path / "plain.onnx", make_annotations(2))
+    assert load_classifier(tmp_path / "plain.onnx")[0].with_novelty(x)[1] is None
 
 
 def test_the_commands(tmp_path):

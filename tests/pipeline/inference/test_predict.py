@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,10 +14,13 @@ from skeletons import ACTIONS, make_annotations, make_clip, write_annotations
 from training_configs import make_config
 
 from skelact import SkelactError
+from skelact.pipeline.checkpoints.checkpoint import load_classifier, save_checkpoint
+from skelact.pipeline.checkpoints.gate import Gate, tempered
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
+from skelact.pipeline.inference.pipeline import Pipeline
 from skelact.pipeline.inference.predict import Predictor, window_frames
 from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
@@ -77,8 +81,60 @@ def test_prediction_is_what_evaluation_computes(checkpoint, ann_file):
     )
     scores = classify(predictor._model, predictor.meta, [clip], device=predictor._device)[0]
     by_name = {item.label: item.score for item in predictor.predict_sequence(sequence).top_k}
-    for name, score in zip(ACTIONS, scores):
+    for name, score in zip(ACTIONS, tempered(scores, predictor.meta.gate.temperature)):
         assert by_name[name] == pytest.approx(float(score), abs=1e-4)
+
+
+def with_gate(checkpoint, folder, **gate):
+    """Return a copy of a checkpoint with another gate, or with none."""
+    model, meta = load_classifier(checkpoint)
+    if not gate:
+        model.novelty = None
+    changed = dataclasses.replace(meta, gate=Gate(**gate) if gate else None)
+    return save_checkpoint(folder / "other", model, changed)
+
+
+def test_what_is_far_from_all_classes_has_no_label(checkpoint, tmp_path):
+    """No clip is nearer than nothing, and none is farther than infinitely far."""
+    nothing = Predictor(with_gate(checkpoint, tmp_path, novelty_thr=0.0))
+    prediction = nothing.predict_sequence(sequence_of(1))
+    assert (prediction.unknown, prediction.label, prediction.score) == (True, None, None)
+    assert prediction.error is None
+    assert prediction.words == f"not one of its actions (closest: {prediction.top_k[0].label})"
+    assert prediction.top_k[0].label == ACTIONS[1]
+    assert prediction.persons[0].unknown
+    values = prediction.to_dict()
+    assert (values["unknown"], values["label"]) == (True, None)
+    assert values["top_k"][0]["label"] == ACTIONS[1]
+
+    everything = Predictor(with_gate(checkpoint, tmp_path, novelty_thr=1e9))
+    known = everything.predict_sequence(sequence_of(1))
+    assert (known.unknown, known.label, known.words) == (False, ACTIONS[1], ACTIONS[1])
+    assert known.top_k == prediction.top_k
+
+
+def test_a_checkpoint_of_an_earlier_version_never_says_unknown(checkpoint, tmp_path):
+    plain = with_gate(checkpoint, tmp_path)
+    values = json.loads(plain.read_text())
+    del values["gate"]  # it did not have the key
+    plain.write_text(json.dumps(values))
+    predictor = Predictor(plain)
+    noise = sequence_of(0)
+    scrambled = np.random.default_rng(0).permuted(noise.keypoints, axis=2)
+    prediction = predictor.predict_sequence(dataclasses.replace(noise, keypoints=scrambled))
+    assert not prediction.unknown
+    assert prediction.label in ACTIONS
+
+
+def test_the_command_says_unknown_and_no_label(checkpoint, tmp_path, monkeypatch):
+    path = with_gate(checkpoint, tmp_path, novelty_thr=0.0)
+    prediction = Predictor(path).predict_sequence(sequence_of(2))
+    monkeypatch.setattr(Pipeline, "stream", lambda model, sources: iter([prediction]))
+    clip = write_clip(tmp_path / "a.mp4")
+    result = CliRunner().invoke(main, ["predict", str(clip), "--checkpoint", str(path)])
+    assert result.exit_code == 0, result.output
+    assert f"  not one of its actions (closest: {ACTIONS[2]})\n" in result.output
+    assert "%" not in result.output
 
 
 def test_a_clip_without_people_has_no_label(checkpoint):
@@ -94,7 +150,7 @@ def test_a_broken_clip_gives_its_error_and_the_others_their_label(checkpoint, tm
     sources = [ClipSource(path, path.name) for path in clips]
     found = [p for _, p in Predictor(checkpoint, extractor).predict_clips(sources)]
     assert [p.video for p in found] == ["a.mp4", "b.mp4", "c.mp4"]
-    assert [p.label in ACTIONS for p in found] == [True, False, True]
+    assert [bool(p.top_k) for p in found] == [True, False, True]
     assert "FFmpeg cannot read it" in found[1].error
 
 
@@ -159,12 +215,30 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
         "lost_frames",
         "error",
     }
-    assert good["label"] in ACTIONS
+    assert good["unknown"] == (good["label"] is None)
+    assert good["top_k"][0]["label"] in ACTIONS
     assert set(good["top_k"][0]) == {"label", "score"}
-    assert set(good["persons"][0]) == {"track_id", "top_k"}
+    assert set(good["persons"][0]) == {"track_id", "unknown", "top_k"}
     assert bad["label"] is None
     assert bad["error"]
     assert len(list(overlay_folder.rglob("*.mp4"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [("v_BabyCrawling_g13_c05.avi", True), ("v_BaseballPitch_g14_c04.avi", False)],
+)
+def test_a_crawling_baby_is_no_pushup_and_a_pitch_is_one(shared, name, unknown):
+    """By the shipped classifier, from the raw file."""
+    clip = shared / "videos" / "ucf101_train" / name
+    if not clip.is_file():
+        pytest.skip(f"needs {clip}")
+    extractor = Extractor(ExtractConfig(effort="fast", num_person=1, num_threads=1))
+    ((_, prediction),) = Predictor(None, extractor).predict_clips([ClipSource(clip, name)])
+    assert prediction.unknown == unknown
+    assert prediction.label == (None if unknown else "baseball_pitch")
+    assert prediction.top_k[0].label == ("pushup" if unknown else "baseball_pitch")
 
 
 def test_one_overlay_file_for_two_clips_is_refused(checkpoint, tmp_path):

@@ -14,7 +14,7 @@ def test_a_pan_and_a_zoom_are_undone():
     """The background moves 10 px to the right, then grows by a tenth about the image's middle."""
     maps = camera_maps(np.array([[0, 0, 0, 0], [10, 0, 0, 0], [0, 0, np.log(1.1), 0]]), (200, 300))
     point = np.array([40.0, 50.0])
-    seen = point + [10, 0]
+    seen = np.add(point, [10, 0])
     assert maps[1] @ [*seen, 1] == pytest.approx(point, abs=1e-4)
     seen = (seen - (150, 100)) * 1.1 + (150, 100)
     assert maps[2] @ [*seen, 1] == pytest.approx(point, abs=1e-4)
