@@ -47,8 +47,8 @@ def simulated_clips(count: int) -> list[Annotation]:
     """Return simulated dives to check on where no annotation file is given."""
     import numpy as np
 
+    from ..elements.element import diving48_elements
     from ..synth.dataset import film_dives
-    from ..synth.dive import diving_labels
 
-    _, dives = diving_labels()
+    _, dives = diving48_elements()
     return film_dives(dives[:count], np.random.default_rng(0))

@@ -82,7 +82,10 @@ class CountedFlight:
         takeoff: Takeoff | None = None
         if self.rotates_forward.believed:
             takeoff = "forward" if self.rotates_forward.value else "back"
-        return Element("salto", takeoff, *self._counts())
+        half_somersaults, half_twists, position = self._counts()
+        # "Free" is a position of dives alone.
+        position = None if position == "free" else position
+        return Element("salto", takeoff, half_somersaults, half_twists, position)
 
     def _counts(self) -> tuple[int | None, int | None, Position | None]:
         half_somersaults, half_twists, position = (

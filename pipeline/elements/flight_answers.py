@@ -59,7 +59,7 @@ def answers_about(
         half_twists=_half_twists(twist, features),
         rotates_forward=_yes_or_no(span.sense * twist.front > 0, "forward", features["forward"]),
         rotates_with_travel=_with_travel(span, body, seconds) if knows_camera else None,
-        position=_position(features),
+        position=_position(features, twists=bool(twist.half_twists)),
     )
 
 
@@ -106,8 +106,12 @@ def _with_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> An
     return _yes_or_no(span.sense * travel > 0, "travel", [abs(travel), span.ballistic])
 
 
-def _position(features: dict[str, list[float]]) -> Answer:
+def _position(features: dict[str, list[float]], *, twists: bool) -> Answer:
     chances = position_chances(features["position"])
+    if not twists:
+        # Only dives with twists may be free.
+        free = chances.pop("free")
+        chances = {name: chance / (1 - free) for name, chance in chances.items()}
     second, best = sorted(chances, key=lambda name: chances[name])[-2:]
     return Answer(best, chances[best], second, chances[second])
 

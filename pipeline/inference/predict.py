@@ -197,8 +197,10 @@ class Predictor:
             ):
                 frames.append(window)
                 probabilities.append(judgement.probabilities)
+        if not frames:
+            return ()
         frame_seconds = 1 / float(sequence.fps)
-        table = np.array(probabilities).reshape(len(frames), -1)
+        table = np.stack(probabilities)
         return merge_windows(frames, table, seconds, frame_seconds, self.meta.label_names)
 
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
