@@ -129,6 +129,15 @@ def test_the_path_is_unwrapped():
     assert (agreement > 0.9).all()
 
 
+def test_a_body_that_is_lost_for_a_turn_turns_on_as_it_did():
+    """It turns by 40 degrees per frame; in nine frames, a whole turn, nothing is known of it."""
+    truth = np.radians(40.0) * np.arange(40)
+    weights = np.full((40, 1), 0.5)
+    weights[15:24] = 0.0
+    path, _ = trunk_path(truth[:, None], weights)
+    np.testing.assert_allclose(path[-1] - path[0], truth[-1], atol=0.1)
+
+
 def twisting(half_somersaults, half_twists, *, azimuth=20.0, sense=1.0):
     """Return a clip of a straight body in three dimensions that twists in the middle of its flight.
 
