@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from skelact.pipeline.synth import pose_error_table as tables
 from skelact.pipeline.synth.pose_errors import draw_pose_errors
 
-# Close errors that are drawn larger than the bound of wide ones count as wide: with factors of up to
-# 1.2 few do, and the fit can tell them apart, whatever table ships.
+# Close errors that are drawn larger than the bound of wide ones count as wide: with factors of up
+# to 1.2 few do, and the fit can tell them apart, whatever table ships.
 TABLE = replace(
     tables.shipped_table(), moving_close=tables.shipped_table().moving_close.clip(max=1.2)
 )
