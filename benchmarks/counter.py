@@ -1,5 +1,6 @@
 """How well the kinematic counter counts: on simulated dives, and on a real dive's joints.
 
+    python benchmarks/counter.py priors ../shared
     python benchmarks/counter.py fit
     python benchmarks/counter.py simulated
     python benchmarks/counter.py divers ../shared
@@ -14,17 +15,25 @@ dive_207C, which is not held out any more.
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
+from scipy.optimize import minimize
 
+from skelact.pipeline.elements.calibration import twist_chances, twist_priors
 from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.counter import count_flights
 from skelact.pipeline.elements.element import Element, diving48_elements
-from skelact.pipeline.elements.flight_answers import flight_features, flight_travel
+from skelact.pipeline.elements.flight_answers import (
+    flight_features,
+    flight_travel,
+    turn_features,
+)
 from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.trunk_angle import trunk_path
@@ -146,30 +155,22 @@ def judge(flight: CountedFlight | None, truth: Element) -> Judged:
 
 
 @main.command()
-@click.option("--clips", default=144, show_default=True, help="Of each noise.")
+@click.option("--clips", default=192, show_default=True, help="Of each noise.")
 def fit(clips: int) -> None:
     """Fit the chances of `pipeline/elements/calibration.py`."""
     rng = np.random.default_rng(FIT_SEED)
     rows: dict[str, list[tuple[list[float], int]]] = {}
+    twists: list[tuple[np.ndarray, np.ndarray, int]] = []
     for noise in NOISES:
         for number, scene in enumerate(make_scenes(clips, noise=noise, seed=FIT_SEED)):
             shown = cut(scene, rng) if number % 3 == 0 else scene
-            if not shown.is_whole:
+            found = _evidence(shown) if shown.is_whole else None
+            if found is None:
                 continue
-            found = _evidence(shown)
-            truth = scene.element
-            for name, (features, value) in found.items():
-                if name == "position":
-                    place = POSITIONS.index(truth.position)
-                    rows.setdefault(name, []).append((features, place))
-                    continue
-                expected = {
-                    "half_somersaults": truth.half_somersaults,
-                    "half_twists": truth.half_twists,
-                    "forward": truth.rotates_forward,
-                    "travel": truth.takeoff in ("forward", "back"),
-                }[name]
-                rows.setdefault(name, []).append((features, int(value == expected)))
+            features, is_right, twist = found
+            for name, row in features.items():
+                rows.setdefault(name, []).append((row, is_right[name]))
+            twists.append((*twist, int(scene.element.half_twists or 0)))
     for name, pairs in rows.items():
         features = np.array([row for row, _ in pairs])
         labels = np.array([label for _, label in pairs])
@@ -179,30 +180,73 @@ def fit(clips: int) -> None:
         for index, row in enumerate(fitted):
             key = POSITIONS[index] if classes > 2 else name
             click.echo(f'    "{key}": ({", ".join(f"{value:.2f}" for value in row)}),')
+    weights = ", ".join(f"{weight:.2f}" for weight in _fit_twist_weights(twists))
+    click.echo(f"_TWIST_WEIGHTS = ({weights})")
 
 
-def _evidence(scene: Scene) -> dict[str, tuple[list[float], object]]:
-    """Return features and values of the answers about the main flight."""
+@main.command()
+@click.argument("shared", type=click.Path(exists=True, path_type=Path))
+def priors(shared: Path) -> None:
+    """Count half twists by half somersaults in the numbers of real dives."""
+    counts: dict[int, Counter[int]] = {}
+    for name in ("finediving_dives", "mtl_aqa_dives"):
+        text = (shared / "data" / "labels" / f"{name}.json").read_text(encoding="utf-8")
+        for dive in json.loads(text)["dives"]:
+            element = Element.from_dive_number(dive["dive_number"])
+            row = counts.setdefault(element.half_somersaults, Counter())
+            row[element.half_twists] += 1
+    for halves, row in sorted(counts.items()):
+        click.echo(f"    {halves}: ({', '.join(str(row[twists]) for twists in range(8))}),")
+
+
+def _evidence(
+    scene: Scene,
+) -> tuple[dict[str, list[float]], dict[str, int], tuple[np.ndarray, np.ndarray]] | None:
+    """Return features of the answers about the main flight, what they should be, and twists.
+
+    The latter are how well each number of half twists explains the flight, and how common it is.
+    """
     body = measure_body(scene.keypoints, scene.scores, scene.camera_maps)
     if body is None:
-        return {}
+        return None
     path, agreement = trunk_path(body.axes, body.axis_weight)
     spans = find_flights(
         path, agreement, body.center, body.center_weight, scene.seconds, fits_ballistics=True
     )
     if not spans:
-        return {}
+        return None
     span = max(spans, key=lambda one: abs(one.turn))
+    turn = round(abs(span.turn) / np.pi)
     twist = count_twists(body, path, max(span.start - 1, 0), span.end, scene.seconds)
-    features = flight_features(span, body, agreement, twist)
+    half_twists = int(twist_chances(twist.values, turn).argmax())
     travelled = flight_travel(span, body, scene.seconds)
-    return {
-        "half_somersaults": (features["half_somersaults"], round(abs(span.turn) / np.pi)),
-        "half_twists": (features["half_twists"], twist.half_twists),
-        "forward": (features["forward"], span.sense * twist.front > 0),
-        "travel": ([abs(travelled), span.ballistic], span.sense * travelled > 0),
-        "position": (features["position"], None),
+    features = flight_features(span, body, agreement, twist, half_twists)
+    features["half_somersaults"] = turn_features(span, agreement)
+    features["travel"] = [abs(travelled), span.ballistic]
+    truth = scene.element
+    along = truth.takeoff in ("forward", "back")
+    is_right = {
+        "half_somersaults": int(turn == truth.half_somersaults),
+        "forward": int((span.sense * twist.front > 0) == truth.rotates_forward),
+        "travel": int((span.sense * travelled > 0) == along),
+        "position": POSITIONS.index(truth.position),
     }
+    return features, is_right, (twist.values, twist_priors(turn))
+
+
+def _fit_twist_weights(rows: list[tuple[np.ndarray, np.ndarray, int]]) -> np.ndarray:
+    """Return the weights of what is seen and of how common it is, by maximum likelihood."""
+    values = np.stack([[seen, common] for seen, common, _ in rows], axis=1)  # (2, N, 10)
+    truth = np.array([label for _, _, label in rows])
+
+    def loss(weights: np.ndarray) -> float:
+        logits = np.tensordot(weights, values, 1)
+        logits = logits - logits.max(axis=1, keepdims=True)
+        chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return -float(np.log(np.maximum(chances[np.arange(len(truth)), truth], 1e-12)).mean())
+
+    found: np.ndarray = minimize(loss, (1.0, 1.0), method="Nelder-Mead").x
+    return found
 
 
 def _fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

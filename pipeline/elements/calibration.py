@@ -2,7 +2,7 @@
 
 They hold for a flight that is whole and in the picture: of what is not shown nobody can know.
 
-The coefficients are what `benchmarks/counter.py fit --clips 192` prints; `benchmarks/counter.py
+The coefficients are what `benchmarks/counter.py fit` prints; `benchmarks/counter.py
 simulated` reports their reliability on others. The first of a row is the constant; the others are
 of the features of ``flight_answers.flight_features`` in their order.
 """
@@ -15,23 +15,61 @@ import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "half_somersaults": (-3.81, -4.42, 7.25, 1.31),
-    "half_twists": (6.35, 0.36, 0.14, -2.92, -9.15, 1.09, -0.26),
     "forward": (-1.45, 1.10, 1.70, 0.03),
     "travel": (5.74, 0.46, 4.03),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (3.88, -1.03, -3.68, -0.60, -2.73, 0.22, -1.92),
-    "pike": (-0.31, 1.89, 1.23, -4.19, -0.94, 3.79, 4.30),
-    "tuck": (-6.03, -0.31, 5.28, 5.08, 1.91, -4.59, 2.65),
-    "free": (2.45, -0.55, -2.84, -0.29, 1.76, 0.58, -5.03),
+    "straight": (4.65, -0.86, -4.00, -0.43, -2.23, -2.49, -1.57),
+    "pike": (-0.66, 2.03, 1.14, -4.24, -0.53, 4.35, 4.17),
+    "tuck": (-6.09, -0.45, 5.39, 4.80, 0.65, -3.12, 2.45),
+    "free": (2.10, -0.71, -2.53, -0.14, 2.12, 1.27, -5.04),
 }
+# Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
+# (`benchmarks/counter.py priors`).
+_DIVES = {
+    0: (27, 0, 0, 0, 0, 0, 0, 0),
+    1: (216, 0, 0, 0, 0, 0, 0, 0),
+    2: (11, 0, 0, 0, 0, 0, 0, 0),
+    3: (102, 23, 15, 6, 0, 17, 0, 30),
+    4: (6, 11, 20, 172, 0, 56, 0, 0),
+    5: (738, 15, 120, 372, 152, 137, 49, 0),
+    6: (135, 0, 0, 0, 0, 0, 0, 0),
+    7: (1748, 0, 3, 0, 0, 0, 0, 0),
+    9: (231, 0, 0, 0, 0, 0, 0, 0),
+}
+# A number that no dive has is as rare as this share of its row, and one dive more.
+_UNSEEN = 0.02
+# Weights of what is seen and of how common it is.
+_TWIST_WEIGHTS = (0.63, 0.97)
+
+
+def twist_chances(values: np.ndarray, half_somersaults: int) -> np.ndarray:
+    """Return the chance of each number of half twists, (10,).
+
+    Args:
+        values: (10,) how well each explains what is seen; see ``TwistCount``.
+        half_somersaults: Half somersaults of the flight.
+    """
+    logits = _TWIST_WEIGHTS[0] * values + _TWIST_WEIGHTS[1] * twist_priors(half_somersaults)
+    chances: np.ndarray = np.exp(logits - logits.max())
+    return chances / chances.sum()
+
+
+def twist_priors(half_somersaults: int) -> np.ndarray:
+    """Return the log of how common each number of half twists is, (10,)."""
+    counts = np.zeros(10)
+    row = _DIVES.get(half_somersaults, (1,))
+    counts[: len(row)] = row
+    shares = counts + _UNSEEN * counts.sum() + 1
+    logs: np.ndarray = np.log(shares / shares.sum())
+    return logs
 
 
 def right_chance(name: str, features: Sequence[float]) -> float:
     """Return the chance, 0 to 1, that an answer is right.
 
     Args:
-        name: "half_somersaults", "half_twists", "forward" or "travel".
+        name: "half_somersaults", "forward" or "travel".
         features: As many as its row has coefficients after the constant.
     """
     constant, *weights = _COEFFICIENTS[name]

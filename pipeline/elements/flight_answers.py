@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .calibration import position_chances, right_chance
+from .calibration import position_chances, right_chance, twist_chances
 from .counted import Answer, CountedFlight
 from .flights import FlightSpan
 from .signals import BodySignals
@@ -21,7 +21,7 @@ _AGREES = 0.5
 # of FineDiving and MTL-AQA are numbered B, and 341 of 350 with fewer are free, D.
 _PIKED_AFTER_TWISTS = 4.5
 # Most that dives and saltos have; see ``Element``.
-_MAX_HALF_SOMERSAULTS, _MAX_HALF_TWISTS = 11, 9
+_MAX_HALF_SOMERSAULTS = 11
 
 
 def answers_about(
@@ -44,7 +44,9 @@ def answers_about(
         knows_camera: Whether the camera's motion is taken out of ``body.center``.
     """
     twist = count_twists(body, path, max(span.start - 1, 0), span.end, seconds)
-    features = flight_features(span, body, agreement, twist)
+    half_somersaults = _half_somersaults(span, agreement)
+    half_twists = _half_twists(twist, int(half_somersaults.value))
+    features = flight_features(span, body, agreement, twist, int(half_twists.value))
     flown = np.arange(span.start, span.end)[body.center_weight[span.start : span.end] > 0]
     drop = None
     if knows_camera and len(flown):
@@ -58,11 +60,11 @@ def answers_about(
         seen=float(body.seen[span.start : span.end].mean()),
         drop=drop,
         lands_upright=_lands_upright(span, path, agreement, seconds),
-        half_somersaults=_half_somersaults(span, features),
-        half_twists=_half_twists(twist, features),
+        half_somersaults=half_somersaults,
+        half_twists=half_twists,
         rotates_forward=_yes_or_no(span.sense * twist.front > 0, "forward", features["forward"]),
         rotates_with_travel=_with_travel(span, body, seconds) if knows_camera else None,
-        position=_position(features, twists=bool(twist.half_twists)),
+        position=_position(features, twists=bool(half_twists.value)),
     )
 
 
@@ -83,20 +85,20 @@ def _lands_upright(
     return bool((np.cos(path[seen]) > _STANDING).mean() > 0.5) if len(seen) > 1 else None
 
 
-def _half_somersaults(span: FlightSpan, features: dict[str, list[float]]) -> Answer:
+def _half_somersaults(span: FlightSpan, agreement: np.ndarray) -> Answer:
     halves = abs(span.turn) / np.pi
     nearest = round(halves)
     # The other neighbour of the turn.
     other = nearest + 1 if halves >= nearest else nearest - 1
-    chance = right_chance("half_somersaults", features["half_somersaults"])
+    chance = right_chance("half_somersaults", turn_features(span, agreement))
     most = _MAX_HALF_SOMERSAULTS
     return Answer(min(nearest, most), chance, min(max(other, 0), most), 1 - chance)
 
 
-def _half_twists(twist: TwistCount, features: dict[str, list[float]]) -> Answer:
-    halves = min(twist.half_twists, _MAX_HALF_TWISTS)
-    chance = right_chance("half_twists", features["half_twists"])
-    return Answer(halves, chance, halves - 1 if halves else 1, 1 - chance)
+def _half_twists(twist: TwistCount, half_somersaults: int) -> Answer:
+    chances = twist_chances(twist.values, half_somersaults)
+    second, best = (int(number) for number in chances.argsort()[-2:])
+    return Answer(best, float(chances[best]), second, float(chances[second]))
 
 
 def _yes_or_no(value: bool, name: str, features: list[float]) -> Answer:
@@ -130,28 +132,31 @@ def flight_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> f
     return float(speed * (seconds[span.end - 1] - seconds[span.start]))
 
 
-def flight_features(
-    span: FlightSpan, body: BodySignals, agreement: np.ndarray, twist: TwistCount
-) -> dict[str, list[float]]:
-    """Return what the confidence of each answer depends on; the order is that of the fits."""
+def turn_features(span: FlightSpan, agreement: np.ndarray) -> list[float]:
+    """Return what the confidence of half somersaults depends on; the order is that of the fit."""
     halves = abs(span.turn) / np.pi
-    off = abs(halves - round(halves))
     agreed = float(agreement[span.start : span.end].mean())
-    cut = float(not span.begins) + float(not span.ends)
+    return [abs(halves - round(halves)), agreed, float(not span.begins) + float(not span.ends)]
+
+
+def flight_features(
+    span: FlightSpan,
+    body: BodySignals,
+    agreement: np.ndarray,
+    twist: TwistCount,
+    half_twists: int,
+) -> dict[str, list[float]]:
+    """Return what the sense and the position depend on; the order is that of the fits."""
+    halves = abs(span.turn) / np.pi
+    _, agreed, cut = turn_features(span, agreement)
     frames = span.end - span.start
-    twisted = float(twist.half_twists > 0)
-    weight = twist.weight / max(frames, 1)
+    twisted = float(half_twists > 0)
     held = slice(*(span.start + int(share * frames) for share in _HELD))
     hip = _quantile(body.hip[held], body.hip_weight[held], 0.8)
     hip_middle = _quantile(body.hip[held], body.hip_weight[held], 0.5)
     bent = body.hip[held] >= 0.7 * hip
     knee = _quantile(body.knee[held], body.knee_weight[held] * bent, 0.5)
     return {
-        "half_somersaults": [off, agreed, cut],
-        "half_twists": [
-            min(twist.parity_margin, 10.0), min(twist.still_margin, 10.0) * twisted, twisted,
-            twist.cost, weight, cut,
-        ],
         "forward": [min(twist.front_margin, 10.0), agreed, cut],
         "position": [
             hip / 100, hip_middle / 100, knee / 100, twisted, min(twist.cost, 2.0),

@@ -6,8 +6,9 @@ Right minus left, of shoulders and hips, is a vector across the body. At a twist
 
 where c is what a camera that does not look exactly along the axis of the somersault sees of it, the
 same in all frames, and n lies across the trunk. The front of the body lies at cos(phi) across the
-trunk: thighs bend to it. phi grows steadily from 0 to a multiple of 180 degrees (Viterbi), for each
-of some c, both senses of the twist and both sides on which the front can be at the take-off.
+trunk: thighs bend to it. phi grows steadily from 0 to a multiple of 180 degrees. The best way to
+each multiple is found (dynamic programming), for each of some c, both senses of the twist and both
+sides on which the front can be at the take-off.
 """
 
 from __future__ import annotations
@@ -30,35 +31,36 @@ _OFFSETS = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 _ACROSS_ERROR, _MAX_COST, _NOISE_SHARE = 0.4, 2.0, 1.5
 _FRONT_WEIGHT, _FRONT_SCALE = 0.8, 0.4
 _ACCELERATION_COST, _SPEED_COST, _START_COST = 0.35, 0.02, 1.5
+_IMPOSSIBLE = -1e6
 
 
-@dataclass(frozen=True)
+# Half twists that are told apart: none to nine, see ``Element``.
+MAX_HALF_TWISTS = 9
+_HALF = _NUM_BINS // 2
+
+
+@dataclass(frozen=True, eq=False)
 class TwistCount:
     """Twists of a flight.
 
     Attributes:
-        half_twists: Half twists.
+        values: (10,) float64: how well 0 to 9 half twists explain what is seen, less what turning
+            costs; log likelihoods but for a factor.
         front: 1 if the front is clockwise of the trunk at the take-off, -1 if on the other side.
-        parity_margin: By how much the best path is better than any with another parity.
-        still_margin: By how much it is better than none that twists; 0 if it does not.
-        front_margin: By how much it is better than any with the front on the other side.
+        front_margin: By how much the best path is better than any with the front on the other side.
         cost: Mean cost of a frame, 0 to 2.
-        weight: Sum of the weights of the frames.
     """
 
-    half_twists: int
+    values: np.ndarray
     front: int
-    parity_margin: float
-    still_margin: float
     front_margin: float
     cost: float
-    weight: float
 
 
 def count_twists(
     body: BodySignals, path: np.ndarray, start: int, end: int, seconds: np.ndarray
 ) -> TwistCount:
-    """Count the half twists between two frames.
+    """Tell how well each number of half twists between two frames explains what is seen.
 
     Args:
         body: Measurements of the body.
@@ -69,24 +71,15 @@ def count_twists(
     cost, hypotheses = _costs(body, path[start:end], start, end)
     step = float(np.median(np.diff(seconds)))
     fastest = int(np.clip(np.ceil(_FASTEST * step / (360 / _NUM_BINS)), 2, _MAX_STEP))
-    final, back = _search(cost, fastest)
-    # A half twist more or less: it ends at phi = 0 or 180.
-    values = np.stack([final[:, :3, 0].max(axis=1), final[:, :3, _NUM_BINS // 2].max(axis=1)], 1)
-    best, parity = np.unravel_index(int(values.argmax()), values.shape)
-    place = 0 if parity == 0 else _NUM_BINS // 2
-    speed = int(final[best, :3, place].argmax())
-    total = _trace(back[:, best], speed, place)
-    still = -cost[:, :, 0].sum(axis=0)
-    value = float(values[best, parity])
+    values = _search(cost, fastest)
+    best = float(values.max())
+    hypothesis = int(values.max(axis=1).argmax())
     fronts = hypotheses[:, 2]
     return TwistCount(
-        half_twists=round(total / (_NUM_BINS // 2)),
-        front=int(fronts[best]),
-        parity_margin=value - float(values[:, 1 - parity].max()),
-        still_margin=value - float(still.max()),
-        front_margin=value - float(values[fronts != fronts[best]].max()),
-        cost=float(np.minimum(-value / max(len(cost), 1), _MAX_COST)),
-        weight=float(body.across_weight[start:end].sum()),
+        values=values.max(axis=0),
+        front=int(fronts[hypothesis]),
+        front_margin=best - float(values[fronts != fronts[hypothesis]].max()),
+        cost=float(np.minimum(-best / max(len(cost), 1), _MAX_COST)),
     )
 
 
@@ -132,37 +125,30 @@ def _noise(across: np.ndarray, weight: np.ndarray) -> float:
     return float(1.48 * np.median(shaking) / np.sqrt(6))
 
 
-def _search(cost: np.ndarray, fastest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return values (H, speeds, bins) of the best paths and back-pointers (T, H, speeds, bins)."""
+def _search(cost: np.ndarray, fastest: int) -> np.ndarray:
+    """Return the values (H, 10) of the best paths of each hypothesis to 0 to 9 half twists.
+
+    The state is the unwrapped phi and its speed, in bins; phi never falls.
+    """
     frames, hypotheses, _ = cost.shape
     speeds = np.arange(fastest + 1)
-    value = np.full((hypotheses, len(speeds), _NUM_BINS), -1e6)
+    bins = np.arange(MAX_HALF_TWISTS * _HALF + 1)
+    value = np.full((hypotheses, len(speeds), len(bins)), _IMPOSSIBLE)
     value[:, :2, 0] = 0.0
-    value -= cost[0][:, None]
-    back = np.zeros((frames, hypotheses, len(speeds), _NUM_BINS), np.int8)
+    value -= cost[0][:, None, bins % _NUM_BINS]
     # A path at speed v comes from v - 2 to v + 2, and lies v bins before.
     before = speeds[:, None] + np.arange(-2, 3)[None, :]
     allowed = (before >= 0) & (before < len(speeds))
     change = _ACCELERATION_COST * np.maximum(np.abs(np.arange(-2, 3)) - 0.5, 0)
-    source = (np.arange(_NUM_BINS)[None, :] - speeds[:, None]) % _NUM_BINS
-    rows, clipped = speeds[:, None], before.clip(0, len(speeds) - 1)
     starts = _START_COST * ((before == 0) & (speeds[:, None] > 0))
-    penalty = np.where(allowed, change + starts, 1e6)[None, :, :, None]
+    penalty = np.where(allowed, change + starts, -_IMPOSSIBLE)
+    clipped = before.clip(0, len(speeds) - 1)
     for t in range(1, frames):
-        options = value[:, clipped] - penalty  # (H, speeds, 5, bins)
-        taken = options.argmax(axis=2)
-        arrived = np.take_along_axis(options, taken[:, :, None], axis=2)[:, :, 0]
-        value = arrived[:, rows, source] - _SPEED_COST * speeds[:, None] - cost[t][:, None]
-        back[t] = np.take_along_axis(
-            np.broadcast_to(clipped[None, :, :, None], options.shape), taken[:, :, None], axis=2
-        )[:, :, 0][:, rows, source]
-    return value, back
-
-
-def _trace(back: np.ndarray, speed: int, place: int) -> int:
-    """Return the bins that the path (T, speeds, bins) passes from its start."""
-    total = 0
-    for t in range(len(back) - 1, 0, -1):
-        total += speed
-        speed, place = int(back[t, speed, place]), (place - speed) % _NUM_BINS
-    return total
+        arrived = np.full_like(value, _IMPOSSIBLE)
+        for speed in speeds:
+            options = value[:, clipped[speed]] - penalty[speed][None, :, None]
+            arrived[:, speed, speed:] = options.max(axis=1)[:, : len(bins) - speed]
+        value = arrived - _SPEED_COST * speeds[:, None] - cost[t][:, None, bins % _NUM_BINS]
+    # It ends turning slowly.
+    ends: np.ndarray = value[:, :3, ::_HALF].max(axis=1)
+    return ends
