@@ -14,7 +14,7 @@ from skelact.pipeline.elements.element import diving48_elements
 from skelact.pipeline.synth import pose_error_table as tables
 from skelact.pipeline.synth import pose_errors
 from skelact.pipeline.synth.clips import ClipConfig, make_clips
-from skelact.pipeline.synth.noise import bursts, red_noise
+from skelact.pipeline.synth.noise import red_noise
 from skelact.pipeline.synth.pose_error_draws import correlated_noise
 from skelact.pipeline.synth.pose_errors import add_pose_errors, draw_pose_errors
 from skelact.pose_extract.layout import COCO_17
@@ -313,16 +313,3 @@ def test_red_noise_has_its_variance_and_its_correlation():
     assert noise.std() == pytest.approx(1, abs=0.02)
     assert (noise[:, 10] * noise[:, 11]).mean() == pytest.approx(0.8, abs=0.08)
     assert (noise[:, 10] * noise[:, 12]).mean() == pytest.approx(0.64, abs=0.08)
-
-
-def test_bursts_start_where_they_are_asked_to_and_last_as_long():
-    starts = np.zeros((5000, 30), bool)
-    starts[:, 5] = True
-    runs = bursts(starts, 4, np.random.default_rng(0), max_frames=8)
-    assert not runs[:, :5].any()
-    assert runs[:, 5].all()
-    lengths = runs.sum(axis=1)
-    assert (runs[:, 5:13].sum(axis=1) == lengths).all()
-    assert lengths.max() == 8
-    # A geometric distribution of mean 4, cut at 8: 4 (1 - 0.75^8).
-    assert lengths.mean() == pytest.approx(4 * (1 - 0.75**8), abs=0.1)
