@@ -104,8 +104,7 @@ def _print(prediction: ActionPrediction) -> None:
         )
     if prediction.unknown:
         click.echo(f"  {printable(prediction.words)}")
-        return
-    for item in prediction.top_k:
+    for item in () if prediction.unknown else prediction.top_k:
         bar = "#" * round(30 * item.score)
         click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
     for element in prediction.elements:

@@ -20,6 +20,9 @@ _AGREES = 0.5
 # Twists of dives with more half somersaults than this are followed by a pike: 846 of 848 such dives
 # of FineDiving and MTL-AQA are numbered B, and 341 of 350 with fewer are free, D.
 _PIKED_AFTER_TWISTS = 4.5
+# The chance at most of a count of a flight that the clip begins or ends in: how much is missing
+# nobody knows.
+_CUT_CHANCE = 0.3
 # Most that dives and saltos have; see ``Element``.
 _MAX_HALF_SOMERSAULTS = 11
 
@@ -71,6 +74,8 @@ def answers_about(
 def _begins_on_hands(
     span: FlightSpan, path: np.ndarray, agreement: np.ndarray, seconds: np.ndarray
 ) -> bool:
+    if not span.begins:
+        return False
     before = (seconds >= seconds[span.start] - _BEFORE_SECONDS)[: span.start + 1]
     weight = agreement[: span.start + 1] * before
     upright = (np.cos(path[: span.start + 1]) * weight).sum() / max(weight.sum(), 1e-6)
@@ -91,8 +96,11 @@ def _half_somersaults(span: FlightSpan, agreement: np.ndarray) -> Answer:
     # The other neighbour of the turn.
     other = nearest + 1 if halves >= nearest else nearest - 1
     chance = right_chance("half_somersaults", turn_features(span, agreement))
+    if span.is_cut:
+        chance = min(chance, _CUT_CHANCE)
     most = _MAX_HALF_SOMERSAULTS
-    return Answer(min(nearest, most), chance, min(max(other, 0), most), 1 - chance)
+    # All that is not right may be the other one, which is no more probable.
+    return Answer(min(nearest, most), chance, min(max(other, 0), most), min(1 - chance, chance))
 
 
 def _half_twists(twist: TwistCount, half_somersaults: int) -> Answer:
@@ -103,6 +111,8 @@ def _half_twists(twist: TwistCount, half_somersaults: int) -> Answer:
 
 def _yes_or_no(value: bool, name: str, features: list[float]) -> Answer:
     chance = right_chance(name, features)
+    if chance < 0.5:
+        value, chance = not value, 1 - chance
     return Answer(value, chance, not value, 1 - chance)
 
 

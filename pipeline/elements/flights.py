@@ -30,7 +30,12 @@ _RESIDUAL = 0.3
 # How far the ends may move for a better parabola: seconds, or in slow motion a share of the
 # interval; and frames tried within it.
 _REACH_SECONDS, _REACH_SHARE, _TRIED = 0.16, 0.25, 9
-_MAX_FLIGHTS = 16
+# Beyond this turn from frame to frame (``trunk_angle.py`` follows 67 degrees) its sense is a guess.
+_MAX_TURN_PER_FRAME = np.radians(60)
+# A body that turns at this share of its usual speed in the first or last frame is in flight there.
+_FULL_SPEED = 0.5
+# A body in flight that turns slower than that for longer, seconds, has landed.
+_PAUSE_SECONDS = 0.2
 # A body is followed where frames agree with its path by this much, in the mean over so many
 # seconds; shorter gaps are bridged. Of dive_207C and of a somersault off a rock, frames in flight
 # have .3 and more, and spray, in which poses are found as well, .05 to .2.
@@ -48,6 +53,8 @@ class FlightSpan:
         ballistic: Mean share, 0 to 1, by which its centre falls freely; 0 where not known, or where
             it falls too little for its turn.
         begins, ends: Whether two frames or more before and after its turn are seen.
+        is_cut: Whether the clip begins or ends, or the picture is cut, while it turns, or it turns
+            too fast for the frame rate.
     """
 
     start: int
@@ -57,6 +64,7 @@ class FlightSpan:
     ballistic: float
     begins: bool
     ends: bool
+    is_cut: bool
 
 
 def find_flights(
@@ -88,11 +96,14 @@ def find_flights(
     still = min(_STILL, _STILL_SHARE * float(np.abs(rate[free]).max()))
     followed = free.copy()
     flights: list[FlightSpan] = []
-    while len(flights) < _MAX_FLIGHTS:
-        found = max(
-            (_turning_interval(np.where(free, (sense * rate - still) * steps, -9.0)), sense)
+    pause = max(round(_PAUSE_SECONDS / step), 1)
+    turns = {sense: _without_gaps(sense * rate > 0.5 * still, pause) for sense in (1, -1)}
+    while True:
+        gains = {
+            sense: np.where(free & turns[sense], (sense * rate - still) * steps, -9.0)
             for sense in (1, -1)
-        )
+        }
+        found = max((_turning_interval(gain), sense) for sense, gain in gains.items())
         (gain, start, end), sense = found
         if gain < _MIN_TURN / 2:
             break
@@ -111,7 +122,8 @@ def find_flights(
         if turn**2 > _MAX_TURN_OVER_FALL * fall:
             ballistic = 0.0
         if sense * turn >= _MIN_TURN:
-            flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends))
+            is_cut = _is_cut(np.abs(rate), turning, step)
+            flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends, is_cut))
     return sorted(flights, key=lambda flight: flight.start)
 
 
@@ -120,13 +132,25 @@ def _followed(agreement: np.ndarray, step: float) -> np.ndarray:
     reach = max(round(_AGREEMENT_SECONDS / step / 2), 1)
     padded = np.pad(np.maximum(agreement, 0), reach, mode="edge")
     mean = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
-    followed: np.ndarray = mean >= _MIN_AGREEMENT
-    gap = max(round(_BRIDGED_SECONDS / step), 1)
-    frames = np.flatnonzero(followed)
-    for before, after in pairwise(frames.tolist()):
-        if after - before - 1 <= gap:
-            followed[before:after] = True
-    return followed
+    return _without_gaps(mean >= _MIN_AGREEMENT, max(round(_BRIDGED_SECONDS / step), 1))
+
+
+def _is_cut(speed: np.ndarray, turning: slice, step: float) -> bool:
+    """Return whether the clip begins or ends while a body turns (T,), or it turns too fast."""
+    middle = float(np.median(speed[turning]))
+    ends = [frame for frame in (0, len(speed) - 1) if turning.start <= frame < turning.stop]
+    return middle * step > _MAX_TURN_PER_FRAME or any(
+        speed[frame] > _FULL_SPEED * middle for frame in ends
+    )
+
+
+def _without_gaps(is_true: np.ndarray, longest: int) -> np.ndarray:
+    """Return a copy of (T,) bool in which gaps of up to so many frames are closed."""
+    closed = is_true.copy()
+    for before, after in pairwise(np.flatnonzero(is_true).tolist()):
+        if after - before - 1 <= longest:
+            closed[before:after] = True
+    return closed
 
 
 def _smooth(values: np.ndarray, step: float) -> np.ndarray:
@@ -175,7 +199,11 @@ def _refine_ends(
     starts, ends = starts[untouched], ends[untouched]
     if not len(starts):
         return start, end, 0.0, 0.0
-    time = seconds - seconds[start]
+    # Sums near the interval alone: over a long clip little would be left of their differences.
+    near = slice(int(starts.min()), int(ends.max()))
+    time, weight = seconds[near] - seconds[start], weight[near]
+    center = center[near] - center[start]
+    starts, ends = starts - near.start, ends - near.start
     moments = _between(weight[:, None] * time[:, None] ** np.arange(5), starts, ends)
     sums_y = _between(
         (weight * center[:, 1])[:, None] * time[:, None] ** np.arange(3), starts, ends
@@ -199,7 +227,8 @@ def _refine_ends(
     best = int((fall * mass).argmax())
     if fall[best] <= 0:
         return start, end, 0.0, 0.0
-    return int(starts[best]), int(ends[best]), float(fall[best]), float(2 * free_fit[best, 2])
+    start, end = int(starts[best]) + near.start, int(ends[best]) + near.start
+    return start, end, float(fall[best]), float(2 * free_fit[best, 2])
 
 
 def _between(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -21,7 +21,11 @@ _MIN_SCORE = 0.3
 
 
 def find_handstands(
-    keypoints: np.ndarray, scores: np.ndarray, seconds: np.ndarray, in_flight: np.ndarray
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    seconds: np.ndarray,
+    in_flight: np.ndarray,
+    scene_ids: np.ndarray,
 ) -> list[tuple[int, int, float]]:
     """Return first and last frame and confidence, 0 to 1, of each handstand.
 
@@ -33,6 +37,7 @@ def find_handstands(
         scores: (T, 17) float32.
         seconds: (T,) float64, increasing.
         in_flight: (T,) bool, frames that belong to a flight.
+        scene_ids: (T,) int64, number of each frame's scene; no handstand goes on over a cut.
     """
     body = measure_body(keypoints, scores, None) if len(seconds) > 3 else None
     if body is None:
@@ -47,15 +52,24 @@ def find_handstands(
     )
     upside_down = -np.cos(path) > np.cos(np.radians(_MAX_TILT))
     joints = np.concatenate([_SHOULDERS, _WRISTS])
-    seen = np.median(scores[:, joints], axis=1)
-    below = keypoints[:, _WRISTS, 1].mean(axis=1) - keypoints[:, _SHOULDERS, 1].mean(axis=1)
+    seen = np.partition(scores[:, joints], 1, axis=1)[:, 1:].mean(axis=1)
+    below = _height(keypoints, scores, _WRISTS) - _height(keypoints, scores, _SHOULDERS)
     held = upside_down & (np.abs(rate) < _MAX_RATE) & (agreement > 0.5) & ~in_flight
-    held &= (below > _HANDS_BELOW * body.torso) & (seen > _MIN_SCORE)
+    held &= (np.nan_to_num(below, nan=-1.0) > _HANDS_BELOW * body.torso) & (seen > _MIN_SCORE)
+    gap = max(round(_BRIDGED_SECONDS / step), 1)
     return [
-        (first, last, float(scores[first : last + 1, joints].mean()))
-        for first, last in _runs(held, max(round(_BRIDGED_SECONDS / step), 1))
+        (first, last, min(float(scores[first : last + 1, joints].mean()), 1.0))
+        for scene in np.unique(scene_ids)
+        for first, last in _runs(held & (scene_ids == scene), gap)
         if seconds[last] - seconds[first] >= _MIN_SECONDS
     ]
+
+
+def _height(keypoints: np.ndarray, scores: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Return the mean y (T,) of those of some joints that are seen; NaN where none is."""
+    seen = scores[:, joints] > 0
+    total = np.where(seen, keypoints[:, joints, 1], 0).sum(axis=1)
+    return np.asarray(np.where(seen.any(axis=1), total / np.maximum(seen.sum(axis=1), 1), np.nan))
 
 
 def _runs(held: np.ndarray, gap: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
-from .counted import CountedFlight
+from .counted import Answer, CountedFlight
 from .counter import count_flights
 from .element import Element
 from .handstands import find_handstands
@@ -32,6 +32,8 @@ _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
 _MAX_ALTERNATIVES = 3
+# An element of which less is sure is none: it would name the clip.
+_MIN_CONFIDENCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
     for flight in counted.flights:
         start, end = seconds[flight.first_frame], seconds[flight.last_frame]
         if end - start >= _MIN_SECONDS and _is_element(flight):
-            in_flight[flight.first_frame : flight.last_frame + 1] = True
-            yield _recognised(flight, float(start), float(end), person)
-    for first, last, confidence in find_handstands(keypoints, scores, seconds, in_flight):
+            found = _recognised(flight, float(start), float(end), person)
+            if found.confidence >= _MIN_CONFIDENCE:
+                in_flight[flight.first_frame : flight.last_frame + 1] = True
+                yield found
+    handstands = find_handstands(keypoints, scores, seconds, in_flight, sequence.scene_ids)
+    for first, last, confidence in handstands:
         yield RecognisedElement(
             float(seconds[first]), float(seconds[last]), person, Element("handstand"), confidence
         )
@@ -146,20 +151,26 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
         "rotates_with_travel": flight.rotates_with_travel,
         "position": flight.position,
     }
-    said = {
-        name: answer
-        for name, answer in answers.items()
-        if answer is not None and answer.believed and (is_dive or name != "rotates_with_travel")
-    }
-    chance = float(np.prod([answer.confidence for answer in said.values()]))
-    readings = [(_element(flight, is_dive), chance)]
-    for name, answer in said.items():
-        exchanged: dict[str, Any] = {name: answer.instead}
-        other = replace(flight, **exchanged)
-        chance_of_other = chance / answer.confidence * answer.other_confidence
-        readings.append((_element(other, is_dive), chance_of_other))
+    best = _element(flight, is_dive)
+    others: list[tuple[Element, Answer]] = []
+    for name, answer in answers.items():
+        if answer is not None and answer.believed:
+            exchanged: dict[str, Any] = {name: answer.instead}
+            other = _element(replace(flight, **exchanged), is_dive)
+            # What changes nothing is not said.
+            if other != best:
+                others.append((other, answer))
+    chance = float(np.prod([answer.confidence for _, answer in others]))
+    readings = [(best, chance)]
+    for other, answer in others:
+        if other.half_somersaults != 0 and all(other != reading for reading, _ in readings):
+            readings.append((other, chance / answer.confidence * answer.other_confidence))
     return readings
 
 
 def _element(flight: CountedFlight, is_dive: bool) -> Element:
-    return flight.as_dive() if is_dive else flight.as_salto()
+    element = flight.as_dive() if is_dive else flight.as_salto()
+    # Only dives with twists are free.
+    if element.position == "free" and element.half_twists == 0:
+        return replace(element, position=None)
+    return element

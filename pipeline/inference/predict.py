@@ -46,10 +46,11 @@ class _ScoredWindows:
         """Return the probabilities and the novelty of one window."""
         return self.scores[row], None if self.novelty is None else float(self.novelty[row])
 
-    def mean(self) -> tuple[np.ndarray, float | None]:
-        """Return their means over the windows."""
-        novelty = None if self.novelty is None else float(self.novelty.mean())
-        return self.scores.mean(axis=0), novelty
+    def judged(self, gate: Gate) -> tuple[np.ndarray, np.ndarray]:
+        """Return calibrated probabilities (W, num_classes), and which windows are unknown (W,)."""
+        judgements = [gate.judge(*self.of(row)) for row in range(len(self.frames))]
+        unknown = np.array([judgement.unknown for judgement in judgements])
+        return np.stack([judgement.probabilities for judgement in judgements]), unknown
 
 
 class Predictor:
@@ -142,7 +143,7 @@ class Predictor:
             score=None if unknown else best[0].score,
             top_k=best,
             persons=tuple(
-                PersonPrediction(int(track_id), *self._read_person(together, person, named))
+                PersonPrediction(int(track_id), *self._read_person(together, scored, person, named))
                 for person, track_id in enumerate(sequence.track_ids)
             ),
             checkpoint=self._name,
@@ -164,21 +165,29 @@ class Predictor:
     ) -> tuple[tuple[LabelScore, ...], bool]:
         """Return the labels, best first, and whether all that is there is unknown.
 
-        They are the readings of the main element, or those of the classifier by the mean over its
-        windows.
+        They are the readings of the main element, or those of the classifier: the mean over the
+        windows that show one of its actions, if half of them or more do.
         """
         if main is not None:
             readings = [main, *main.alternatives][: self._top_k]
             labels = [(reading.element.words, reading.confidence) for reading in readings]
             return tuple(LabelScore(words, round(score, 4)) for words, score in labels), False
-        judgement = self._gate.judge(*scored.mean())
-        return self._best(judgement.probabilities), judgement.unknown
+        probabilities, unknown = scored.judged(self._gate)
+        if unknown.mean() > 0.5:
+            return self._best(probabilities.mean(axis=0)), True
+        return self._best(probabilities[~unknown].mean(axis=0)), False
 
     def _read_person(
-        self, together: Annotation, person: int, named: Sequence[RecognisedElement]
+        self,
+        together: Annotation,
+        scored: _ScoredWindows,
+        person: int,
+        named: Sequence[RecognisedElement],
     ) -> tuple[tuple[LabelScore, ...], bool]:
         main = _main_element([element for element in named if element.person == person])
-        return self._read(self._score(_alone(together, person)), main)
+        if main is None and len(together.keypoints) > 1:
+            scored = self._score(_alone(together, person))
+        return self._read(scored, main)
 
     def _segments(
         self,
@@ -188,20 +197,24 @@ class Predictor:
     ) -> tuple[Segment, ...]:
         """Merge the windows that show an action of the classifier, and no named element."""
         seconds = sequence.pts_seconds
-        frames, probabilities = [], []
-        for row, window in enumerate(scored.frames):
-            first, last = seconds[window.start], seconds[window.stop - 1]
-            judgement = self._gate.judge(*scored.of(row))
-            if not judgement.unknown and not any(
-                element.start_seconds <= last and first <= element.end_seconds for element in named
-            ):
-                frames.append(window)
-                probabilities.append(judgement.probabilities)
-        if not frames:
-            return ()
-        frame_seconds = 1 / float(sequence.fps)
-        table = np.stack(probabilities)
-        return merge_windows(frames, table, seconds, frame_seconds, self.meta.label_names)
+        probabilities, unknown = scored.judged(self._gate)
+        rows = [
+            row
+            for row, window in enumerate(scored.frames)
+            if not unknown[row]
+            and not any(
+                element.start_seconds <= seconds[window.stop - 1]
+                and seconds[window.start] <= element.end_seconds
+                for element in named
+            )
+        ]
+        return merge_windows(
+            [scored.frames[row] for row in rows],
+            probabilities[rows],
+            seconds,
+            1 / float(sequence.fps),
+            self.meta.label_names,
+        )
 
     def _best(self, scores: np.ndarray) -> tuple[LabelScore, ...]:
         order = np.argsort(-scores, kind="stable")[: self._top_k]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from flying_bodies import CENTER, FPS, SCALE, body, somersault, turned
 
 import skelact
 from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.recognise import recognise_elements
 from skelact.pose_extract.skeleton import SkeletonSequence
 
@@ -87,6 +89,85 @@ def test_times_are_those_of_the_file():
     (element,) = recognise_elements(sequence_of((keypoints, scores), seconds=seconds))
     assert element.start_seconds == pytest.approx(30 + 4 * 0.6, abs=0.5)
     assert element.element.code == "103B"
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.0, 5.0])
+def test_saltos_after_each_other_are_two(pause):
+    """Each clip of a salto stands for .6 s before it and for .4 s after it."""
+    keypoints, scores, _ = somersault(2, hip=115, knee=130, sense=-1.0, drift=0.0)
+    waiting = round(pause * FPS)
+    still = np.repeat(keypoints[:1], waiting, axis=0), np.full((waiting, 17), 0.9)
+    both = sequence_of(
+        (
+            np.concatenate([keypoints, still[0], keypoints]),
+            np.concatenate([scores, still[1], scores]),
+        )
+    )
+    one, two = recognise_elements(both)
+    assert one.element == two.element == Element("salto", "back", 2, 0, "tuck")
+    assert two.start_seconds - one.start_seconds == pytest.approx(2.2 + pause, abs=0.1)
+
+
+def test_a_dive_late_in_a_long_clip_has_its_times():
+    keypoints, scores = dive(5, hip=120, knee=5)
+    first = keypoints[:1].repeat(20_000, axis=0), np.full((20_000, 17), 0.9)
+    late = np.concatenate([first[0], keypoints]), np.concatenate([first[1], scores])
+    (element,) = recognise_elements(sequence_of(late))
+    assert element.element.code == "105B"
+    assert element.start_seconds == pytest.approx(20_000 / FPS + 0.6, abs=0.13)
+
+
+@pytest.mark.parametrize("part", [slice(21, None), slice(None, 28)])
+def test_how_far_a_flight_turns_that_the_clip_cuts_is_not_known(part):
+    keypoints, scores = dive(5, hip=120, knee=5)
+    for element in recognise_elements(sequence_of((keypoints[part], scores[part]))):
+        assert element.element.half_somersaults is None
+        assert not str(element.element.takeoff).startswith("armstand")
+        assert element.element.code is None
+
+
+def test_a_turn_too_fast_for_the_frame_rate_is_not_known():
+    keypoints, scores, seconds = somersault(5, hip=100, fall=1.0, sense=-1.0, fps=5.0)
+    for element in recognise_elements(sequence_of((keypoints, scores), seconds=seconds)):
+        assert element.element.half_somersaults is None
+
+
+def test_no_alternative_is_more_probable_or_the_same():
+    rng = np.random.default_rng(0)
+    checked = 0
+    for halves in (2, 3, 5):
+        keypoints, scores = dive(halves, hip=100, knee=60)
+        for noise in (20, 50, 80):
+            shaken = keypoints + rng.normal(0, noise, keypoints.shape)
+            for found in recognise_elements(sequence_of((shaken, scores * 0.6))):
+                readings = [found, *found.alternatives]
+                chances = [reading.confidence for reading in readings]
+                assert chances == sorted(chances, reverse=True)
+                assert len({reading.element for reading in readings}) == len(readings)
+                checked += 1
+    assert checked >= 4
+
+
+def test_a_handstand_ends_with_the_picture_and_its_confidence_is_a_chance():
+    keypoints, scores = standing(60)
+    hanging = body()
+    hanging[7:9], hanging[9:11] = [0.0, -1.5], [0.0, -1.95]
+    keypoints[:] = turned(hanging, 175) * SCALE + CENTER
+    one = sequence_of((keypoints, scores * 1.5))
+    assert [found.confidence for found in recognise_elements(one)] == [1.0]
+    # Six shots of ten frames, .36 s each.
+    cut = replace(one, scene_ids=np.arange(60) // 10)
+    assert recognise_elements(cut) == ()
+
+
+def test_a_handstand_of_whom_one_wrist_is_not_seen():
+    keypoints, scores = standing(60)
+    hanging = body()
+    hanging[7:9], hanging[9:11] = [0.0, -1.5], [0.0, -1.95]
+    keypoints[:] = turned(hanging, 175) * SCALE + CENTER
+    keypoints[:, 9], scores[:, 9] = 0, 0
+    (found,) = recognise_elements(sequence_of((keypoints, scores)))
+    assert found.element.kind == "handstand"
 
 
 def test_a_handstand():
