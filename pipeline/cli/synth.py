@@ -36,7 +36,7 @@ _SHEET = (
 @click.option("--train", type=int, default=4800, show_default=True, help="Clips of split train.")
 @click.option("--val", type=int, default=960, show_default=True, help="Clips of split val.")
 @click.option("--test", type=int, default=960, show_default=True, help="Clips of split test.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
 @click.option(
     "--noise",
     type=float,
