@@ -160,7 +160,8 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
             # What changes nothing is not said.
             if other != best:
                 others.append((other, answer))
-    chance = float(np.prod([answer.confidence for _, answer in others]))
+    # Of an element of which nothing can be said, nothing is known.
+    chance = float(np.prod([answer.confidence for _, answer in others])) if others else 0.0
     readings = [(best, chance)]
     for other, answer in others:
         if other.half_somersaults != 0 and all(other != reading for reading, _ in readings):
