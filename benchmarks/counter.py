@@ -187,16 +187,22 @@ def fit(clips: int) -> None:
 @main.command()
 @click.argument("shared", type=click.Path(exists=True, path_type=Path))
 def priors(shared: Path) -> None:
-    """Count half twists by half somersaults in the numbers of real dives."""
+    """Count half twists by half somersaults in the numbers of real dives, and their positions."""
     counts: dict[int, Counter[int]] = {}
+    positions: Counter[tuple[bool, str]] = Counter()
     for name in ("finediving_dives", "mtl_aqa_dives"):
         text = (shared / "data" / "labels" / f"{name}.json").read_text(encoding="utf-8")
         for dive in json.loads(text)["dives"]:
             element = Element.from_dive_number(dive["dive_number"])
             row = counts.setdefault(element.half_somersaults, Counter())
             row[element.half_twists] += 1
+            if element.half_twists:
+                positions[element.half_somersaults >= 5, element.position] += 1
     for halves, row in sorted(counts.items()):
         click.echo(f"    {halves}: ({', '.join(str(row[twists]) for twists in range(8))}),")
+    for (is_many, position), count in sorted(positions.items()):
+        least = "2 1/2 somersaults and more" if is_many else "fewer"
+        click.echo(f"with twists, {least}: {count} x {position}")
 
 
 def _evidence(

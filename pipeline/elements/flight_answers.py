@@ -18,7 +18,8 @@ _BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
 # Agreement of a frame with the trunk's path above which it is believed.
 _AGREES = 0.5
 # Twists of dives with more half somersaults than this are followed by a pike: 846 of 848 such dives
-# of FineDiving and MTL-AQA are numbered B, and 341 of 350 with fewer are free, D.
+# of FineDiving and MTL-AQA are numbered B, and 341 of 350 with fewer are free, D
+# (`benchmarks/counter.py priors`).
 _PIKED_AFTER_TWISTS = 4.5
 # The chance at most of a count of a flight that the clip begins or ends in: how much is missing
 # nobody knows.

@@ -16,8 +16,8 @@ import numpy as np
 # eight times slower is a 64th of it. Zoom and tilt of the camera widen the range.
 _MIN_GRAVITY, _MAX_GRAVITY = 0.25, 36.0
 # Radians turned, squared, over gravity times the squared duration: the same in slow motion. Four
-# and a half somersaults from 10 m have 14, a triple salto on the floor 18; simulated and real dives
-# .2 to 12. More is a body that rolls or sits up: it hardly falls.
+# and a half somersaults in 1.7 s have 14, three in 1 s 18 (torsos of .5 m). More is a body that
+# rolls or sits up: it hardly falls.
 _MAX_TURN_OVER_FALL = 25.0
 # A body that turns less, radians per second at real speed or an eighth of the clip's fastest turn,
 # does no somersault.
@@ -37,8 +37,8 @@ _FULL_SPEED = 0.5
 # A body in flight that turns slower than that for longer, seconds, has landed.
 _PAUSE_SECONDS = 0.2
 # A body is followed where frames agree with its path by this much, in the mean over so many
-# seconds; shorter gaps are bridged. Of dive_207C and of a somersault off a rock, frames in flight
-# have .3 and more, and spray, in which poses are found as well, .05 to .2.
+# seconds; shorter gaps are bridged. Chosen on dive_207C and a somersault off a rock
+# (`benchmarks/dives.py`): in spray poses are found as well, which agree with nothing.
 _MIN_AGREEMENT, _AGREEMENT_SECONDS, _BRIDGED_SECONDS = 0.25, 0.25, 0.15
 
 

@@ -26,7 +26,7 @@ from .handstands import find_handstands
 __all__ = ["RecognisedElement", "recognise_elements"]
 
 # Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's dev_val
-# (`benchmarks/dives.py`): true flights there have .28 and .5 or more.
+# (`benchmarks/dives.py`).
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.

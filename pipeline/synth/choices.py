@@ -1,4 +1,4 @@
-"""Which elements are simulated how often: as real dives are, or all that are done alike."""
+"""How often real dives are done."""
 
 from __future__ import annotations
 
@@ -28,10 +28,3 @@ def dive_shares() -> tuple[tuple[Element, ...], np.ndarray]:
             dives.append(dive)
             amounts.append(amount)
     return tuple(dives), np.array(amounts) / sum(amounts)
-
-
-def draw_dives(count: int, rng: np.random.Generator, even: float = 0.5) -> list[Element]:
-    """Draw dives: a share ``even`` of them all alike, the rest as often as in competitions."""
-    dives, shares = dive_shares()
-    mixed = even / len(dives) + (1 - even) * shares
-    return [dives[i] for i in rng.choice(len(dives), count, p=mixed)]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from ...models.novelty import Novelty
@@ -95,15 +96,9 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         true = probabilities[np.arange(len(labels)), labels]
         return -float(np.log(np.maximum(true, np.finfo(np.float64).tiny)).mean())
 
-    # The loss has one minimum (it is convex in the inverse): the interval is cut by thirds.
-    low, high = map(math.log, _TEMPERATURES)
-    while high - low > 1e-3:
-        third = (high - low) / 3
-        if loss(low + third) < loss(high - third):
-            high -= third
-        else:
-            low += third
-    return math.exp((low + high) / 2)
+    # The loss has one minimum: it is convex in the inverse of the temperature.
+    bounds = tuple(map(math.log, _TEMPERATURES))
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 
 def _without_motion(x: Tensor, generator: torch.Generator) -> Tensor:
