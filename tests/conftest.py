@@ -23,6 +23,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return free_cores()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let yapf, which MMEngine imports, write its cache before workers start and read it."""
+    if not hasattr(config, "workerinput"):
+        import yapf  # noqa: F401 - importing it writes the cache
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests marked ``cuda`` where there is no such device (tests/README.md)."""
     if item.get_closest_marker("cuda") is not None:

@@ -13,8 +13,10 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import SkelactError
+from ..common.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,6 +202,7 @@ def import_mmpose(*modules: str) -> ModuleType:
         require_mmpose()
         try:
             with _stand_ins(missing_packages()):
+                _import_yapf()
                 mmpose = importlib.import_module("mmpose")
                 for module in modules:
                     importlib.import_module(module)
@@ -212,6 +216,31 @@ def import_mmpose(*modules: str) -> ModuleType:
                 f"expected MMPose 1.x, got {mmpose.__version__}; install it with: {MMPOSE_INSTALL}"
             )
         return mmpose
+
+
+def _import_yapf(tries: int = 20, wait_s: float = 0.1) -> None:
+    """Import yapf, which MMEngine's configs need, also while another program writes its cache.
+
+    In a new installation yapf keeps the grammars that it reads in a file of the user's cache, and
+    writes it in place: a program that starts at the same moment finds half a file.
+
+    Raises:
+        SkelactError: if the file stays unreadable: whoever wrote it was killed.
+    """
+    for _ in range(tries):
+        try:
+            importlib.import_module("yapf")
+        except (EOFError, pickle.UnpicklingError) as error:
+            said = one_line(error)
+            time.sleep(wait_s)
+        else:
+            return
+    import platformdirs
+
+    raise SkelactError(
+        f"yapf cannot read the grammars in its cache: {said}; delete the folder "
+        f"{platformdirs.user_cache_dir('YAPF', 'Google')}, which yapf writes again"
+    )
 
 
 def build_pose_model(config: dict[str, Any]) -> Any:

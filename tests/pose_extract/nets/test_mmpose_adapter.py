@@ -271,6 +271,33 @@ def test_mmengine_finds_packages_whatever_setuptools_is_there():
     assert out.split() == ["2.2.0", "False", "mmcv"]
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_a_cache_of_yapf_that_is_half_written_is_waited_for_or_named(
+    tmp_path, monkeypatch, written
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run("import yapf")
+    grammars = list(tmp_path.rglob("*.pickle"))
+    assert grammars
+    for grammar in grammars:
+        grammar.write_bytes(b"")
+    said = run(
+        f"""
+        import shutil, threading
+        from skelact import SkelactError
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose
+        if {written}:
+            threading.Timer(0.5, shutil.rmtree, [{str(tmp_path / "YAPF")!r}]).start()
+        try:
+            import_mmpose()
+            print("imported")
+        except SkelactError as error:
+            print(error)
+        """
+    )
+    assert said == "imported\n" if written else f"delete the folder {tmp_path}/YAPF" in said
+
+
 @pytest.mark.parametrize(("stride", "channels"), [(1, 12), (2, 10)])
 def test_shuffle_units_keep_channels_last_and_give_the_same(stride, channels):
     build_pose_model(LiteHRNet().pose_config((96, 128))["model"])
