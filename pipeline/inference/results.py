@@ -30,7 +30,7 @@ _ARRAYS = (
     "track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes",
     "camera_maps", "scene_ids",
 )  # fmt: skip
-_LABEL_COLUMNS = ("video", "rank", "label", "score")
+_LABEL_COLUMNS = ("video", "rank", "label", "score", "family", "unknown")
 Family = Literal["sport", "dive", "gymnastics", "unknown"]
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
@@ -382,8 +382,10 @@ class ActionPrediction:
         }
 
     def to_df(self) -> pandas.DataFrame:
-        """Return a table with one row per label, best first: video, rank (from 1), label, score.
+        """Return a table with one row per label, best first; none for a clip without labels.
 
+        Its columns are video, rank (from 1), label, score, and of the whole clip family and
+        unknown: where that is true, the labels are those that the clip has most in common with.
         ``prediction.skeletons.to_df()`` is the table of the keypoints.
 
         Raises:
@@ -392,10 +394,11 @@ class ActionPrediction:
         return data_frame(self._columns())
 
     def _columns(self) -> dict[str, list[Any]]:
-        ranks = list(range(1, len(self) + 1))
-        labels = [item.label for item in self.top_k]
-        scores = [item.score for item in self.top_k]
-        return dict(zip(_LABEL_COLUMNS, ([self.video] * len(self), ranks, labels, scores)))
+        rows = [
+            (self.video, rank, item.label, item.score, self.family, self.unknown)
+            for rank, item in enumerate(self.top_k, 1)
+        ]
+        return {name: [row[i] for row in rows] for i, name in enumerate(_LABEL_COLUMNS)}
 
     def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
         """Return a frame with its people and labels drawn on it; see :meth:`ClipSkeletons.plot`."""
