@@ -49,8 +49,7 @@ class SkeletonSequence:
             joint; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
-        frame_inds: (T,) int64, source frame of each step, counted from the file's start, where it is
-            0.
+        frame_inds: (T,) int64, source frame of each step, counted from 0 at the file's start.
         img_shape: (height, width) of the upright source frame in square pixels.
         fps: Nominal frame rate of the source, a fraction, in frames per second.
         layout: Name of the keypoint layout, such as ``"coco_17"``.

@@ -1,4 +1,4 @@
-"""What a command writes is never what it reads."""
+"""What a command writes: never what it reads, and told before the work where it cannot be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUNDLE_SUFFIXES = (".json", ".safetensors")
 def check_outputs(
     outputs: Iterable[tuple[str, Path | None]], inputs: Iterable[str | Path | None]
 ) -> None:
-    """Check, before any work, that no file to be written is read, or is written twice.
+    """Check, before any work, that files can be written, and that none is read or written twice.
 
     Any other file that is named as an output is replaced, as users of command lines expect.
 
@@ -26,7 +26,7 @@ def check_outputs(
 
     Raises:
         SkelactError: if an output is one of the inputs, also by another name of the same file, or
-            two options name one file.
+            two options name one file; if an output is a folder, or lies where none can be made.
     """
     from ... import SkelactError
     from ...pose_extract.common.files import check_is_no_source
@@ -46,9 +46,25 @@ def check_outputs(
             continue
         if _identity(path) in known:
             check_is_no_source(path, read)
+        _check_place(option, path)
         other = options.setdefault(os.path.realpath(path), option)
         if other != option:
             raise SkelactError(f"{other} and {option}: expected two files, got {path} for both")
+
+
+def _check_place(option: str, path: Path) -> None:
+    """Check that a file can be at a path: no folder is, and its own is there or can be made."""
+    from ... import SkelactError
+
+    if os.path.isdir(path):
+        raise SkelactError(f"{option}: expected a place for a file, got the folder {path}")
+    folder = path.parent
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not os.path.isdir(folder):
+        raise SkelactError(f"{option}: {path} cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SkelactError(f"{option}: {path} cannot be written: no permission in {folder}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
