@@ -18,6 +18,7 @@ from ...pose_extract.sources import ClipSource
 from ..elements.recognise import RecognisedElement
 from .segments import Segment
 from .tables import data_frame, keypoint_table, save_by_suffix, write_csv, write_json
+from .timeline import timeline_table, write_subtitles
 
 if TYPE_CHECKING:
     import pandas
@@ -393,6 +394,17 @@ class ActionPrediction:
         """
         return data_frame(self._columns())
 
+    def timeline(self) -> dict[str, list[Any]]:
+        """Return columns of equal length with one row per segment and element, in order of time.
+
+        They are video, start_seconds, end_seconds (of the source file, from its first frame),
+        person (None for a segment), kind ("segment", or that of the element), label (of an element
+        its words), score (of an element its confidence), and of an element takeoff,
+        half_somersaults, half_twists, position, code and diving48_class. A clip without segments
+        and elements has no rows. ``pandas.DataFrame(prediction.timeline())`` is the table.
+        """
+        return timeline_table(self.video, [*self.segments, *self.elements])
+
     def _columns(self) -> dict[str, list[Any]]:
         rows = [
             (self.video, rank, item.label, item.score, self.family, self.unknown)
@@ -408,12 +420,13 @@ class ActionPrediction:
         """Write the prediction, whole or not at all, and return the path.
 
         The suffix says what is written: ``.json`` :meth:`to_dict`; ``.csv`` the rows of
-        :meth:`to_df`; ``.mp4`` the clip with its people and labels drawn on it; ``.npz`` its
-        skeletons, as :meth:`ClipSkeletons.save` does.
+        :meth:`to_df`; ``.srt`` segments and elements as subtitles of the clip's file; ``.mp4`` the
+        clip with its people and labels drawn on it; ``.npz`` its skeletons, as
+        :meth:`ClipSkeletons.save` does.
 
         Raises:
-            SkelactError: if the suffix is another one; for ``.mp4`` and ``.npz`` if the clip
-                failed.
+            SkelactError: if the suffix is another one; for ``.srt``, ``.mp4`` and ``.npz`` if the
+                clip failed.
         """
         writers = {
             ".csv": lambda target: write_csv(target, self._columns()),
@@ -422,8 +435,14 @@ class ActionPrediction:
                 target, self._lines() or [self.error or ""], self._person_labels()
             ),
             ".npz": self.skeletons._write_cache_entry,
+            ".srt": self._write_subtitles,
         }
         return save_by_suffix(Path(path), writers, self.skeletons.source)
+
+    def _write_subtitles(self, path: Path) -> None:
+        if self.error:
+            self.sequence  # noqa: B018 - raises where the clip could not be read
+        write_subtitles(path, [*self.segments, *self.elements])
 
     def _lines(self) -> list[str]:
         if self.unknown:

@@ -222,8 +222,11 @@ def test_the_cache_entry_is_read_again(tmp_path):
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
-    for result in (two_people(), prediction_of(two_people())):
-        with pytest.raises(SkelactError, match=r"\.csv, \.json, \.mp4, \.npz, got '\.txt'"):
+    for result, known in (
+        (two_people(), r"\.csv, \.json, \.mp4, \.npz"),
+        (prediction_of(two_people()), r"\.csv, \.json, \.mp4, \.npz, \.srt"),
+    ):
+        with pytest.raises(SkelactError, match=f"{known}, got '.txt'"):
             result.save(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 
