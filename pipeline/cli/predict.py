@@ -138,9 +138,9 @@ def _timeline_paths(
         elif suffix == ".srt" and len(clip_ids) == 1:
             subtitles[clip_ids[0]].append(place)
         else:
-            what = "an .srt file" if len(clip_ids) == 1 else "a folder for .srt files"
+            what = "a .csv, an .srt" if len(clip_ids) == 1 else "a .csv"
             raise SkelactError(
-                f"--timeline: expected a .csv file or {what} for {len(clip_ids)} clips, got {place}"
+                f"--timeline: expected {what} or a folder for {len(clip_ids)} clips, got {place}"
             )
     return tables, subtitles
 

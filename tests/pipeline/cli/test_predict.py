@@ -141,9 +141,9 @@ def test_an_interrupted_run_keeps_the_rows_of_the_clips_that_are_done(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("a.txt", "expected a .csv file or a folder for .srt files for 2 clips, got a.txt"),
-        ("a.srt", "a folder for .srt files for 2 clips, got a.srt"),
-        ("in/a.mp4", "a folder for .srt files for 2 clips, got in/a.mp4"),
+        ("a.txt", "--timeline: expected a .csv or a folder for 2 clips, got a.txt"),
+        ("a.srt", "expected a .csv or a folder for 2 clips, got a.srt"),
+        ("in/a.mp4", "expected a .csv or a folder for 2 clips, got in/a.mp4"),
     ],
 )
 def test_other_places_are_refused_before_any_work(predict, tmp_path, monkeypatch, place, message):
