@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .extract import find_clips, make_extractor, pose_options
-from .outputs import check_outputs, files_of
+from .outputs import check_folder, check_outputs, check_place, files_of
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
@@ -71,13 +71,12 @@ def predict(
     overlays = _overlay_paths(overlay, clip_ids)
     tables, subtitles = _timeline_paths(timelines, clip_ids)
     check_outputs(
+        [("--json", json_path), *(("--timeline", path) for path in tables)],
+        [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
         [
-            ("--json", json_path),
             *(("--overlay", path) for path in overlays.values()),
-            *(("--timeline", path) for path in tables),
             *(("--timeline", path) for paths in subtitles.values() for path in paths),
         ],
-        [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
     )
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     entries: list[dict[str, Any]] = []
@@ -113,10 +112,12 @@ def _overlay_paths(overlay: Path | None, clip_ids: Sequence[str]) -> dict[str, P
     if overlay is None:
         return {}
     if overlay.suffix == "" or overlay.is_dir():
+        check_folder("--overlay", overlay)
         return {clip_id: overlay / f"{clip_id}.mp4" for clip_id in clip_ids}
     if overlay.suffix.lower() != ".mp4" or len(clip_ids) > 1:
         what = "a folder" if len(clip_ids) > 1 else "an .mp4 file or a folder"
         raise SkelactError(f"--overlay: expected {what} for {len(clip_ids)} clips, got {overlay}")
+    check_place("--overlay", overlay)
     return dict.fromkeys(clip_ids, overlay)
 
 
@@ -133,9 +134,11 @@ def _timeline_paths(
         if suffix == ".csv":
             tables.append(place)
         elif suffix == "":
+            check_folder("--timeline", place)
             for clip_id, name in _subtitle_names(clip_ids).items():
                 subtitles[clip_id].append(place / name)
         elif suffix == ".srt" and len(clip_ids) == 1:
+            check_place("--timeline", place)
             subtitles[clip_ids[0]].append(place)
         else:
             what = "a .csv, an .srt" if len(clip_ids) == 1 else "a .csv"

@@ -108,6 +108,15 @@ def test_a_broken_clip_costs_no_other_one_its_files(predict, tmp_path):
     assert {row["video"] for row in rows_of("all.csv")} == {"a.mp4", "z.mp4"}
 
 
+def test_one_srt_whose_place_is_taken_stops_no_other(predict, tmp_path):
+    touch(tmp_path, "in/a.mp4", "in/b.mp4", "in/c/d.mp4", "subs/c")
+    Path("subs/b.srt").mkdir(parents=True)
+    result = predict("in", "--timeline", "subs")
+    assert result.exit_code == 1
+    assert result.output.count("no subtitles: ") == 2
+    assert Path("subs/a.srt").read_text().startswith("1\n00:00:00,000 --> ")
+
+
 def test_one_srt_that_cannot_be_written_stops_no_other(predict, tmp_path, monkeypatch):
     touch(tmp_path, "in/a.mp4", "in/b.mp4")
     save = ActionPrediction.save
