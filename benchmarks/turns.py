@@ -125,7 +125,7 @@ def _sequence(
 
 
 @main.command()
-@click.option("--clips", default=180, show_default=True, help="On the ground, of each noise.")
+@click.option("--clips", default=132, show_default=True, help="On the ground, of each noise.")
 def fit(clips: int) -> None:
     """Fit the chances of `pipeline/elements/turn_calibration.py`."""
     rows: list[tuple[TurnFeatures, Element | None]] = []
@@ -192,7 +192,7 @@ def _target(step: str, element: Element | None) -> str | None:
 
 
 @main.command()
-@click.option("--clips", default=165, show_default=True, help="On the ground.")
+@click.option("--clips", default=132, show_default=True, help="On the ground.")
 @click.option("--noise", default=1.0, show_default=True, help="1: measured errors; 0: none.")
 def simulated(clips: int, noise: float) -> None:
     """Name the elements of simulated clips that nothing was fitted on."""

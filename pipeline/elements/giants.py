@@ -17,6 +17,7 @@ _SEEN = 0.2
 _MAX_HANDS, _MIN_RADIUS, _MAX_HIP = 0.4, 1.15, 40.0
 # Least turn of the centre about the hands, and of its agreement with the trunk's path.
 _MIN_TURN, _MIN_AGREEMENT = np.radians(270), 0.5
+_MIN_FRAMES = 4
 # Mean front of the body, torso lengths, of which nothing follows. Set by hand.
 _UNSURE_FRONT = 0.03
 
@@ -55,16 +56,19 @@ def find_giants(
 
 def _is_giant(turn: BodyTurn, body: BodySignals, points: np.ndarray, scores: np.ndarray) -> bool:
     part = slice(turn.start, turn.end)
-    hands = points[part, _WRISTS][scores[part, _WRISTS] > _SEEN]
+    places = [points[part, wrist][scores[part, wrist] > _SEEN] for wrist in _WRISTS]
+    places = [place for place in places if len(place) >= _MIN_FRAMES]
     known = body.center_weight[part] > 0
-    if len(hands) < 4 or known.sum() < 4:
+    if not places or known.sum() < _MIN_FRAMES:
         return False
-    low, high = np.quantile(hands, (0.25, 0.75), axis=0)
-    arm = body.center[part][known] - np.median(hands, axis=0)
+    # Each hand for itself: from before the bar they are seen beside each other.
+    ways = [np.hypot(*np.ptp(np.quantile(place, (0.25, 0.75), axis=0), axis=0)) for place in places]
+    bar = np.mean([np.median(place, axis=0) for place in places], axis=0)
+    arm = body.center[part][known] - bar
     about = np.unwrap(np.arctan2(arm[:, 0], -arm[:, 1]))
     hip = body.hip[part][body.hip_weight[part] > _SEEN]
     return bool(
-        np.hypot(*(high - low)) <= _MAX_HANDS
+        min(ways) <= _MAX_HANDS
         and np.quantile(np.hypot(*arm.T), 0.25) >= _MIN_RADIUS
         and turn.sense * (about[-1] - about[0]) >= _MIN_TURN
         and hip.size

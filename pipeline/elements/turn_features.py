@@ -78,20 +78,24 @@ class TurnFeatures:
     @property
     def on_back(self) -> bool:
         """Whether the back may hold the body: the centre is lower than in a deep crouch."""
-        return self.on_ground and self.center_height < _MAX_ROLL_HEIGHT
+        return self._is_inverted and self.center_height < _MAX_ROLL_HEIGHT
 
     @property
     def on_hands(self) -> bool:
         """Whether the hands may hold the body: they are near the ground, and overhead."""
         overhead = self.wrist_reach > _MIN_WRIST_REACH
-        return self.on_ground and overhead and self.wrist_height < _MAX_WRIST_HEIGHT
+        return self._is_inverted and overhead and self.wrist_height < _MAX_WRIST_HEIGHT
 
     @property
     def on_ground(self) -> bool:
         """Whether something may hold the body: it is followed, and not high in the air."""
-        followed = self.agreement >= _MIN_AGREEMENT and self.inverted_frames >= _MIN_INVERTED
+        followed = self.agreement >= _MIN_AGREEMENT
         is_low = _MIN_LOWEST < self.lowest_height < _MAX_LOWEST
         return followed and is_low and self.center_height > _MIN_CENTER
+
+    @property
+    def _is_inverted(self) -> bool:
+        return self.on_ground and self.inverted_frames >= _MIN_INVERTED
 
     def pick(self, names: tuple[str, ...]) -> np.ndarray:
         """Return some of them, (F,) float64, within what bodies do."""
