@@ -4,8 +4,8 @@
     python benchmarks/turns.py simulated
     python benchmarks/turns.py captures ../shared
 
-`fit` prints coefficients for `pipeline/elements/turn_calibration.py`, fitted on simulated clips of
-seed 303; `simulated` names the elements of clips of seed 404 under the measured errors of our
+`fit` prints the coefficients of `pipeline/elements/turn_calibration.py`, fitted on simulated clips
+of seed 303; `simulated` names the elements of clips of seed 404 under the measured errors of our
 poses, and shows what each kind is named; `captures` does so with motion captures, filmed by
 simulated cameras. Real clips are measured by `dives.py`.
 """

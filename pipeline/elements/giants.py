@@ -14,9 +14,10 @@ _SEEN = 0.2
 # centre of mass of a stretched body is an arm and half a trunk from them, 1.15 + .5, more than the
 # second. Degrees by which the hips are bent at most, in the median: in a clear hip circle or a
 # stalder they are by 90.
-_MAX_HANDS, _MIN_RADIUS, _MAX_HIP = 0.4, 1.15, 40.0
-# Least turn of the centre about the hands, and of its agreement with the trunk's path.
-_MIN_TURN, _MIN_AGREEMENT = np.radians(270), 0.5
+_MAX_HANDS, _MIN_RADIUS, _MAX_HIP = 0.5, 1.0, 40.0
+# Least turn of the centre about the hands: a trunk is within 80 degrees of the handstand before and
+# after it. Least agreement of the frames with the trunk's path.
+_MIN_TURN, _MIN_AGREEMENT = np.radians(200), 0.5
 _MIN_FRAMES = 4
 # Mean front of the body, torso lengths, of which nothing follows. Set by hand.
 _UNSURE_FRONT = 0.03

@@ -1,9 +1,9 @@
 """Chances of what a turn heels over head is, by logistic regression on simulated clips.
 
-Fitted on 1,200 turns of simulated clips, without errors of poses, with the measured ones and with
-twice as large ones; `benchmarks/turns.py fit` does it anew on other draws, and
-`benchmarks/turns.py simulated` reports on clips that nothing was fitted on. The first of a row is
-the constant; the others are of the features in their order.
+The coefficients are what `benchmarks/turns.py fit` prints: of clips without errors of poses, with
+the measured ones and with twice as large ones. `benchmarks/turns.py simulated` reports on clips
+that nothing was fitted on. The first of a row is the constant; the others are of the features in
+their order.
 
 Each step asks for few features, of which physics says why they tell: of all that could be measured,
 what is alike in simulated clips alone would tell as well, and be wrong of real ones.
@@ -31,23 +31,23 @@ STEP_OUTCOMES = {
 }
 _ROWS: dict[str, tuple[tuple[float, ...], ...]] = {
     "support": (
-        (1.40, 2.01, 0.59, -4.12, 4.31, 17.31),
-        (-1.40, -2.01, -0.59, 4.12, -4.31, -17.31),
+        (1.90, 2.78, 2.60, -4.87, 4.81, 6.64),
+        (-1.90, -2.78, -2.60, 4.87, -4.81, -6.64),
     ),
     "part": (
-        (6.73, -5.36, 0.97, -3.25),
-        (-4.39, 5.71, -0.58, -4.11),
-        (-2.34, -0.35, -0.38, 7.36),
+        (6.58, -6.17, 1.30, -4.61),
+        (-3.55, 4.96, -2.06, -1.12),
+        (-3.02, 1.22, 0.76, 5.73),
     ),
     "hands": (
-        (4.20, 2.74, -0.73, -3.71, 2.61, -9.68),
-        (0.92, -2.22, 0.33, 2.47, -1.44, -6.85),
-        (-5.22, -0.49, 1.37, 0.10, -0.36, 11.09),
-        (0.09, -0.02, -0.98, 1.14, -0.81, 5.44),
+        (6.36, 0.68, -1.69, -3.45, 3.54, -5.11),
+        (2.11, -3.00, 1.82, 0.82, 0.41, -13.55),
+        (-8.18, 0.55, 1.41, 0.71, -2.24, 13.29),
+        (-0.30, 1.77, -1.54, 1.93, -1.71, 5.37),
     ),
     "forward": (
-        (0.37, -4.94, -3.89),
-        (-0.37, 4.94, 3.89),
+        (0.59, -8.20, -13.00),
+        (-0.59, 8.20, 13.00),
     ),
 }
 
