@@ -19,10 +19,10 @@ _COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "travel": (4.17, 1.94, -1.23),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (4.72, -1.24, -3.28, 0.92, -4.03, -3.01, -0.71),
-    "pike": (-0.18, 2.18, 1.51, -5.72, 0.13, 3.25, 4.69),
-    "tuck": (-4.81, 0.58, 4.09, 4.88, 1.18, -5.37, 1.61),
-    "free": (0.28, -1.51, -2.31, -0.07, 2.73, 5.12, -5.60),
+    "straight": (5.01, -1.36, -3.18, 0.77, -3.85, -3.62, -0.70),
+    "pike": (-0.09, 2.48, 0.88, -5.25, 0.19, 3.30, 4.33),
+    "tuck": (-5.22, 0.56, 4.29, 5.00, 1.05, -5.26, 1.85),
+    "free": (0.31, -1.67, -1.99, -0.51, 2.61, 5.59, -5.49),
 }
 # Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
 # (`benchmarks/counter.py priors`).
