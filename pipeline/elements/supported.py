@@ -23,6 +23,7 @@ from .turns import BodyTurn, find_turns
 
 __all__ = ["find_supported"]
 
+_KINDS: tuple[Kind, ...] = ("flic_flac", "walkover", "cartwheel", "roll")
 # What is less probable than all else together is not named.
 _MIN_CHANCE = 0.5
 # A turn without a name, such as a round-off, is as probably held up as this, or may be a flight.
@@ -49,11 +50,14 @@ def find_supported(
         scene_ids: (T,) int64, number of each frame's scene; nothing goes on over a cut.
     """
     bounds = [0, *(np.flatnonzero(np.diff(scene_ids)) + 1).tolist(), len(seconds)]
-    found = []
+    found: list[tuple[int, int, Element | None, float]] = []
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         scene = _find_in_scene(keypoints[part], scores[part], seconds[part], camera_maps[part])
-        found += [(first + start, last + start, *rest) for first, last, *rest in scene]
+        found += [
+            (first + start, last + start, element, confidence)
+            for first, last, element, confidence in scene
+        ]
     return found
 
 
@@ -97,10 +101,12 @@ def _name(
     """Return the element that a turn is, and the chance of it; None where it may be a flight."""
     features = measure_turn(turn, body, points, scores, path, agreement, seconds)
     chances = kind_chances(features)
-    kind = max(chances, key=lambda name: chances[name])
+    kind = max(_KINDS, key=lambda name: chances[name])
     is_held = features.on_ground and held_chance(features) >= _SURELY_HELD
     unnamed = (None, held_chance(features)) if is_held else None
-    if kind == "none" or not (features.on_back if kind == "roll" else features.on_hands):
+    if chances["none"] > chances[kind]:
+        return unnamed
+    if not (features.on_back if kind == "roll" else features.on_hands):
         return unnamed
     takeoff, chance = _direction(kind, features)
     if kind != "flic_flac" and chances[kind] * chance < _MIN_CHANCE:
@@ -110,7 +116,7 @@ def _name(
     return (Element(kind, takeoff), confidence) if confidence >= _MIN_CHANCE else unnamed
 
 
-def _direction(kind: Kind, features: TurnFeatures) -> tuple[Takeoff, float]:
+def _direction(kind: Kind, features: TurnFeatures) -> tuple[Takeoff | None, float]:
     """Return the direction of an element and the chance of it.
 
     A flic-flac is done backwards; who does the same forwards does a handspring.

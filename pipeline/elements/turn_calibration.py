@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .element import Kind
 from .turn_features import TurnFeatures
 
 # Steps: features, and a row of coefficients for each outcome.
@@ -57,7 +56,7 @@ def held_chance(features: TurnFeatures) -> float:
     return _step("support", features)["held"]
 
 
-def kind_chances(features: TurnFeatures) -> dict[Kind | str, float]:
+def kind_chances(features: TurnFeatures) -> dict[str, float]:
     """Return the chance of each kind, and of "none" of them; they sum to 1."""
     held = held_chance(features)
     part, hands = _step("part", features), _step("hands", features)
