@@ -62,15 +62,23 @@ def find_handstands(
     held &= (np.nan_to_num(below, nan=-1.0) > _HANDS_BELOW * body.torso) & (seen > _MIN_SCORE)
     # Feet that are not seen are out of the picture, above it.
     held &= np.nan_to_num(feet, nan=np.inf) > _FEET_ABOVE * body.torso
-    apart = np.linalg.norm(keypoints[:, 9] - keypoints[:, 10], axis=-1)
-    held &= (apart < _MAX_APART * body.torso) | ~(scores[:, _WRISTS] > 0).all(axis=1)
+    # Along the ground: a hand that is taken for a foot is far above the other.
+    apart = np.abs(keypoints[:, 9, 0] - keypoints[:, 10, 0]) / body.torso
+    apart = np.where((scores[:, _WRISTS] > _MIN_SCORE).all(axis=1), apart, np.nan)
     gap = max(round(_BRIDGED_SECONDS / step), 1)
     return [
         (first, last, min(float(scores[first : last + 1, joints].mean()), 1.0))
         for scene in np.unique(scene_ids)
         for first, last in _runs(held & (scene_ids == scene), gap)
         if seconds[last] - seconds[first] >= _MIN_SECONDS
+        and not _median(apart[first : last + 1]) > _MAX_APART
     ]
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of what is known; NaN if nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _height(keypoints: np.ndarray, scores: np.ndarray, joints: np.ndarray) -> np.ndarray:

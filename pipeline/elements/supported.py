@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .counted import MIN_CONFIDENCE
 from .element import Element, Kind, Takeoff
 from .giants import find_giants
 from .signals import BodySignals, measure_body
@@ -24,8 +25,6 @@ from .turns import BodyTurn, find_turns
 __all__ = ["find_supported"]
 
 _KINDS: tuple[Kind, ...] = ("flic_flac", "walkover", "cartwheel", "roll")
-# What is less probable than all else together is not named.
-_MIN_CHANCE = 0.5
 # A turn without a name, such as a round-off, is as probably held up as this, or may be a flight.
 _SURELY_HELD = 0.9
 
@@ -109,11 +108,11 @@ def _name(
     if not (features.on_back if kind == "roll" else features.on_hands):
         return unnamed
     takeoff, chance = _direction(kind, features)
-    if kind != "flic_flac" and chances[kind] * chance < _MIN_CHANCE:
+    if kind != "flic_flac" and chances[kind] * chance < MIN_CONFIDENCE:
         # Which way is not sure; what it is may be.
         takeoff, chance = None, 1.0
     confidence = chances[kind] * chance
-    return (Element(kind, takeoff), confidence) if confidence >= _MIN_CHANCE else unnamed
+    return (Element(kind, takeoff), confidence) if confidence >= MIN_CONFIDENCE else unnamed
 
 
 def _direction(kind: Kind, features: TurnFeatures) -> tuple[Takeoff | None, float]:
