@@ -169,6 +169,8 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
         "position": flight.position,
     }
     best = _element(flight, is_dive)
+    if best.position is None:
+        answers["position"] = None  # one that is not said, such as that of a salto that is free
     others: list[tuple[Element, Answer]] = []
     for name, answer in answers.items():
         if answer is not None and answer.believed:

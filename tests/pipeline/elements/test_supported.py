@@ -175,8 +175,7 @@ def test_no_flight_goes_on_over_frames_that_are_held():
         ("cartwheel", "cartwheel", 8),
         ("roll", "roll", 8),
         ("backflip", "salto", 8),
-        # Its sense is a guess, which halves the confidence: one camera of those leaves too little.
-        ("sideflip", "salto", 7),
+        ("sideflip", "salto", 8),
         ("spinkick", None, 0),
         ("jump", None, 0),
     ],
