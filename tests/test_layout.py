@@ -14,8 +14,8 @@ POSE_EXTRACT = [
     "weights", "detect", "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "data", "network_config", "config", "elements", "drawing", "checkpoints",
-    "inference", "evaluation", "training", "synth", "distill", "pose_training", "cli",
+    "yaml_file", "angles", "data", "network_config", "config", "elements", "drawing", "checkpoints",
+    "inference", "export", "evaluation", "training", "synth", "distill", "pose_training", "cli",
 ]  # fmt: skip
 # They make weights and data; no prediction and no training imports them, and the commands pass on
 # what they make.

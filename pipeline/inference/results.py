@@ -31,7 +31,7 @@ _ARRAYS = (
     "track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes",
     "camera_maps", "scene_ids",
 )  # fmt: skip
-_LABEL_COLUMNS = ("video", "rank", "label", "score", "family", "unknown")
+_LABEL_COLUMNS = ("clip", "rank", "label", "score", "family", "unknown")
 Family = Literal["sport", "dive", "gymnastics", "unknown"]
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
@@ -156,11 +156,12 @@ class ClipSkeletons:
         return values | {name: getattr(sequence, name).tolist() for name in _ARRAYS}
 
     def to_df(self) -> pandas.DataFrame:
-        """Return a table with one row per person, frame and keypoint; none for a failed clip.
+        """Return a table with one row per person, frame and joint; none for a failed clip.
 
-        Its columns are video, track_id, frame, seconds, keypoint, x, y and score. ``frame`` counts
-        from the file's start and ``seconds`` is its presentation time from there; x and y are
-        square pixels, NaN where the keypoint is not seen.
+        Its columns are clip, person, frame, seconds, joint, x, y and score, as in the tables of
+        ``skelact export``. ``person`` is an index, 0 the athlete: ``sequence.track_ids[person]`` is
+        the person's track. ``frame`` counts from the file's start and ``seconds`` is its
+        presentation time from there; x and y are square pixels, NaN where the joint is not seen.
 
         Raises:
             SkelactError: if pandas is not installed.
@@ -385,7 +386,7 @@ class ActionPrediction:
     def to_df(self) -> pandas.DataFrame:
         """Return a table with one row per label, best first; none for a clip without labels.
 
-        Its columns are video, rank (from 1), label, score, and of the whole clip family and
+        Its columns are clip, rank (from 1), label, score, and of the whole clip family and
         unknown: where that is true, the labels are those that the clip has most in common with.
         ``prediction.skeletons.to_df()`` is the table of the keypoints.
 
@@ -397,7 +398,7 @@ class ActionPrediction:
     def timeline(self) -> dict[str, list[Any]]:
         """Return columns of equal length with one row per segment and element, in order of time.
 
-        They are video, start_seconds, end_seconds (of the source file, from its first frame),
+        They are clip, start_seconds, end_seconds (of the source file, from its first frame),
         person (None for a segment), kind ("segment", or that of the element), label (of an element
         its words), score (of an element its confidence), and of an element takeoff,
         half_somersaults, half_twists, position, code and diving48_class. A clip without segments
