@@ -40,7 +40,13 @@ def open_xlsx(places: Mapping[str, Path]) -> Iterator[WriteRows]:
             sheets[name].append(row)
 
     with atomic_write(path) as temporary:
-        yield write
+        try:
+            yield write
+        except BaseException:
+            # Else they would be closed where their files are gone.
+            for sheet in workbook.worksheets:
+                sheet.close()
+            raise
         workbook.save(temporary)
 
 

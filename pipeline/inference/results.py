@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ from .timeline import timeline_table, write_subtitles
 
 if TYPE_CHECKING:
     import pandas
+    import supervision
 
     from ...pose_extract.store.source_file import FileState
 
@@ -168,6 +169,48 @@ class ClipSkeletons:
         """
         return data_frame(keypoint_table(self._sequence))
 
+    @classmethod
+    def from_df(
+        cls, table: pandas.DataFrame, *, fps: float | Fraction, img_shape: tuple[int, int]
+    ) -> ClipSkeletons:
+        """Return skeletons from a table of one clip with the columns of :meth:`to_df`.
+
+        See :func:`~skelact.pipeline.inference.convert.from_table`.
+        """
+        from .convert import from_table
+
+        sequence = from_table(table, fps=fps, img_shape=img_shape)
+        return cls(sequence.video_id, sequence)
+
+    def to_supervision(self, frame: int = 0) -> supervision.KeyPoints:
+        """Return the people of a frame, counted from 0 in the clip, as supervision's KeyPoints.
+
+        Raises:
+            IndexError: if the clip has no such frame.
+            SkelactError: if the clip failed, or supervision 0.29 or later is not installed.
+        """
+        from .convert import to_supervision
+
+        return to_supervision(self.sequence, self._step(frame))
+
+    @classmethod
+    def from_supervision(
+        cls,
+        frames: Iterable[supervision.KeyPoints],
+        *,
+        fps: float | Fraction,
+        img_shape: tuple[int, int],
+        video: str = "frames",
+    ) -> ClipSkeletons:
+        """Return skeletons from supervision's KeyPoints, one for each frame of a clip.
+
+        See :func:`~skelact.pipeline.inference.convert.from_supervision`.
+        """
+        from .convert import from_supervision
+
+        sequence = from_supervision(frames, fps=fps, img_shape=img_shape, video_id=video)
+        return cls(video, sequence)
+
     def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
         """Return a frame with its people drawn on it, (H, W, 3) uint8 RGB.
 
@@ -211,6 +254,13 @@ class ClipSkeletons:
             sequence = replace(sequence, fps=fps, pts_seconds=pts_seconds)
         return replace(self, source=None, _sequence=sequence)
 
+    def _step(self, frame: int) -> int:
+        """Return a frame's place in the sequence; a negative number counts from the end."""
+        count = self.sequence.num_frames
+        if not -count <= frame < count:
+            raise IndexError(f"{self.video}: expected a frame below {count}, got {frame}")
+        return frame % count
+
     def _draw(
         self,
         frame: int,
@@ -220,10 +270,7 @@ class ClipSkeletons:
     ) -> np.ndarray:
         from ..drawing.overlay import draw_panel, draw_people, read_frame
 
-        sequence = self.sequence
-        if not -len(self) <= frame < len(self):
-            raise IndexError(f"{self.video}: expected a frame below {len(self)}, got {frame}")
-        step = frame % len(self)
+        sequence, step = self.sequence, self._step(frame)
         if image is None and self.source is not None and self.source.path.is_file():
             image = read_frame(self.source.path, int(sequence.frame_inds[step]))
         elif image is None:
