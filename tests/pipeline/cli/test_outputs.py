@@ -53,7 +53,7 @@ COMMANDS = [
     ("ann.pkl", "evaluate --ann-file ann.pkl --split val --json"),
     ("net.json", "evaluate --checkpoint net.json --ann-file ann.pkl --split val --json"),
     ("map.json", "evaluate --label-map map.json --ann-file ann.pkl --split val --json"),
-    ("ann.pkl", "export-onnx --ann-file ann.pkl --split val"),
+    ("ann.pkl", "export-onnx net.json --ann-file ann.pkl --split val"),
     ("net.json", "export-onnx net.json"),
     ("net.json", "distill measure net.json --labels . --json"),
 ]
