@@ -89,7 +89,7 @@ def _clip(table: Any) -> str:
     if len(clips) > 1:
         raise SkelactError(
             f"table: expected one clip, got {len(clips)}; take them one by one, "
-            f"as table[table.clip == {clips[0]!r}]"
+            f"as table[table['clip'] == {clips[0]!r}]"
         )
     return clips[0] if clips else "table"
 

@@ -40,6 +40,7 @@ ANGLE_COLUMNS = {
     "score": np.float32,
 }
 
+_ROWS_AT_ONCE = 1 << 14
 _UNSEEN = np.float32(np.nan)
 # Python holds the bytes of a file name that are not UTF-8 as lone surrogates. This writes them as
 # \udcff, which readers of JSON turn back.
@@ -85,7 +86,7 @@ def _keys(sequence: SkeletonSequence, names: Sequence[str]) -> tuple[np.ndarray,
         return np.broadcast_to(aligned, shape).ravel()
 
     return (
-        np.full(int(np.prod(shape)), sequence.video_id),
+        np.broadcast_to(np.array(sequence.video_id), int(np.prod(shape))),
         spread(np.arange(sequence.num_person), 0),
         spread(sequence.frame_inds, 1),
         spread(sequence.pts_seconds, 1),
@@ -121,9 +122,13 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
 
 def csv_rows(columns: Mapping[str, Any]) -> Iterator[list[Any]]:
     """Yield the rows of columns as a CSV writer takes them; NaN and None are empty cells."""
-    for row in zip(*(np.asarray(column).tolist() for column in columns.values())):
-        # NaN alone is unlike itself.
-        yield ["" if value != value else value for value in row]
+    arrays = [np.asarray(column) for column in columns.values()]
+    for start in range(0, max(map(len, arrays), default=0), _ROWS_AT_ONCE):
+        # As Python's numbers a long clip would take ten times the memory.
+        part = (array[start : start + _ROWS_AT_ONCE].tolist() for array in arrays)
+        for row in zip(*part):
+            # NaN alone is unlike itself.
+            yield ["" if value != value else value for value in row]
 
 
 def write_json(path: Path, values: Any) -> None:
