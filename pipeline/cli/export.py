@@ -108,15 +108,11 @@ def export(
 def _check_places(
     options: ExportOptions, out: Path, found: Skeletons, checkpoint: Path | None
 ) -> None:
-    places = options.places(out)
-    if not places:
+    files = list(dict.fromkeys(options.places(out).values()))
+    if not files:
         check_folder("--out", out)
-    inputs = [found.folder / clip.entry for clip in found.clips]
-    files = dict.fromkeys(places.values())
-    check_outputs(
-        [("--out", path) for path in files],
-        [*inputs, found.folder / "manifest.jsonl", checkpoint],
-    )
+    inputs = [*(found.folder / clip.entry for clip in found.clips), checkpoint]
+    check_outputs([("--out", path) for path in files], inputs)
 
 
 def _report(summary: ExportSummary, found: Skeletons, out: Path) -> None:

@@ -37,6 +37,8 @@ _SCALED = ("trc", "c3d")
 # Format: the module that writes it.
 _NEEDS = {"xlsx": "openpyxl", "parquet": "pyarrow", "c3d": "c3d"}
 _WORKBOOK = "skeletons.xlsx"
+# No folder is meant by a name that ends so.
+_SUFFIXES = (".csv", ".xlsx", ".parquet", ".json", ".trc", ".c3d", ".npz")
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,16 @@ class ExportOptions:
             out: A folder, or the file itself where there is one alone, by its suffix.
 
         Raises:
-            SkelactError: if ``out`` is a file of the format and there are several.
+            SkelactError: if ``out`` is a file of the format and there are several, or one of
+                another format.
         """
+        suffix = "" if out.is_dir() else out.suffix.lower()
+        is_file = self.to in TABLE_FORMATS and suffix == f".{self.to}"
+        if suffix in _SUFFIXES and not is_file:
+            raise SkelactError(f"{out}: expected a folder for {self.to}, got the name of a file")
         if self.to in CLIP_FORMATS:
             return {}
-        if out.suffix.lower() == f".{self.to}" and not out.is_dir():
+        if is_file:
             if self.to != "xlsx" and len(self.tables) > 1:
                 raise SkelactError(
                     f"{out}: expected a folder for {len(self.tables)} tables, a file each"

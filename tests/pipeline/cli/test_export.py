@@ -145,6 +145,8 @@ def test_folders_without_a_manifest_and_single_entries(tmp_path):
         ("export skeletons --to csv --metres-per-pixel 1", 2, "--metres-per-pixel: trc and c3d"),
         ("export skeletons --to csv --checkpoint net.json", 2, "elements and segments alone"),
         ("export skeletons --to csv --out clip.mp4", 1, "clip.mp4 is no folder"),
+        ("export skeletons --to csv --out a.xlsx", 1, "a.xlsx: expected a folder for csv"),
+        ("export skeletons --to dlc --out a.CSV", 1, "a.CSV: expected a folder for dlc"),
         ("export skeletons --to trc --out clip.mp4", 1, "clip.mp4 is no folder"),
         ("export net.json --onnx a.onnx", 2, "`skelact export-onnx CHECKPOINT FILE`"),
         ("export --onnx=a.onnx --ann-file a.pkl", 2, "`skelact export-onnx CHECKPOINT FILE`"),
