@@ -35,6 +35,9 @@ class AugmentConfig:
             parts over spans of frames.
         tube_ratio: Probability of each body part and span, in such a clip.
         tube_frames: Frames of a span.
+        switch_prob: Probability that a clip shows another clip's people for a span of frames, of
+            another size: a tracker that follows somebody else for a while.
+        switch_frames: Maximum share of that span; drawn uniformly.
         random_steps: Sample a random frame from each span instead of its middle one.
         min_length: Minimum share of a clip's length that is used; length and start are drawn.
     """
@@ -52,6 +55,8 @@ class AugmentConfig:
     tube_prob: float = 0.0
     tube_ratio: float = 0.3
     tube_frames: int = 8
+    switch_prob: float = 0.0
+    switch_frames: float = 0.3
     random_steps: bool = True
     min_length: float = 1.0
 
@@ -61,7 +66,7 @@ class AugmentConfig:
         for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SkelactError(f"augment.{name}: expected 0 or more, got {getattr(self, name)}")
-        for name in ("tube_prob", "tube_ratio"):
+        for name in ("tube_prob", "tube_ratio", "switch_prob", "switch_frames"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
         if self.tube_frames < 1:
@@ -95,6 +100,8 @@ def augment(
     if config.flip_prob:
         chosen = uniform(n, 1, 1, 1, 1) < config.flip_prob
         x = torch.where(chosen, mirrored(x, layout), x)
+    if config.switch_prob:
+        x = _with_switches(x, config, uniform)
     points, rest = x[..., :2], x[..., 2:]
     observed = (points != 0).any(dim=-1, keepdim=True)
     points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
@@ -126,6 +133,18 @@ def augment(
         ).view(n, m, t, v, 1)
         observed = observed & ~(hidden & (uniform(n, 1, 1, 1, 1) < config.tube_prob))
     return torch.cat([points, rest], dim=-1) * observed
+
+
+def _with_switches(x: Tensor, config: AugmentConfig, uniform: Callable[..., Tensor]) -> Tensor:
+    """Return clips of which some show the people of another clip of the batch for a span."""
+    n, t = len(x), x.shape[2]
+    share = config.switch_frames * uniform(n, 1, 1, 1, 1)
+    share = share * (uniform(n, 1, 1, 1, 1) < config.switch_prob)
+    start = uniform(n, 1, 1, 1, 1) * (1 - share)
+    steps = ((torch.arange(t, device=x.device) + 0.5) / t).view(t, 1, 1)
+    size = torch.exp2(uniform(n, 1, 1, 1, 1) * 2 - 1)
+    other = torch.cat([x[..., :2] * size, x[..., 2:]], dim=-1).roll(1, dims=0)
+    return torch.where((steps >= start) & (steps < start + share), other, x)
 
 
 def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:

@@ -134,7 +134,8 @@ class Predictor:
         together = Annotation.from_sequence(sequence)
         elements = recognise_elements(sequence)
         named = elements if self._names_elements else ()
-        scored = self._score(together)
+        rate = _frame_rate(sequence)
+        scored = self._score(together, rate)
         main = _main_element(named)
         best, unknown = self._read(scored, main)
         return ActionPrediction(
@@ -143,7 +144,9 @@ class Predictor:
             score=None if unknown else best[0].score,
             top_k=best,
             persons=tuple(
-                PersonPrediction(int(track_id), *self._read_person(together, scored, person, named))
+                PersonPrediction(
+                    int(track_id), *self._read_person(together, scored, rate, person, named)
+                )
                 for person, track_id in enumerate(sequence.track_ids)
             ),
             checkpoint=self._name,
@@ -153,8 +156,11 @@ class Predictor:
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
-    def _score(self, annotation: Annotation) -> _ScoredWindows:
-        windows = window_frames(annotation, self.meta.data.get("median_frames", 0))
+    def _score(self, annotation: Annotation, rate: float) -> _ScoredWindows:
+        num_frames = self.meta.data.get("median_frames", 0)
+        # As long as the clips of the training set in time, if their frame rate is known.
+        usual_rate = self.meta.data.get("fps", 0) or rate
+        windows = window_frames(annotation, round(num_frames * rate / usual_rate))
         store = ClipStore([_cut(annotation, window) for window in windows], self.meta.preprocess)
         protocol = TestProtocol.of(self.meta)
         scores, novelty = score_clips(self._model, store, device=self._device, protocol=protocol)
@@ -181,12 +187,13 @@ class Predictor:
         self,
         together: Annotation,
         scored: _ScoredWindows,
+        rate: float,
         person: int,
         named: Sequence[RecognisedElement],
     ) -> tuple[tuple[LabelScore, ...], bool]:
         main = _main_element([element for element in named if element.person == person])
         if main is None and len(together.keypoints) > 1:
-            scored = self._score(_alone(together, person))
+            scored = self._score(_alone(together, person), rate)
         return self._read(scored, main)
 
     def _segments(
@@ -262,6 +269,14 @@ def _family(main: RecognisedElement | None) -> Family:
     if main is None:
         return "sport"
     return "dive" if main.element.kind == "dive" else "gymnastics"
+
+
+def _frame_rate(sequence: SkeletonSequence) -> float:
+    """Return the frames per second of a sequence, of which a source may have had more."""
+    seconds = sequence.pts_seconds
+    if len(seconds) < 2:
+        return float(sequence.fps)
+    return (len(seconds) - 1) / float(seconds[-1] - seconds[0])
 
 
 def window_frames(annotation: Annotation, num_frames: int) -> list[slice]:

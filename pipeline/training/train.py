@@ -324,6 +324,7 @@ def _data_record(
         "num_clips": len(store),
         # What a long video is cut into when its action is predicted.
         "median_frames": store.median_frames,
+        "fps": config.data.fps,
     }
 
 
