@@ -44,7 +44,9 @@ Condition = Callable[[Clip, Clip, np.random.Generator], Clip]
 def body(clip: Clip) -> float:
     """Return the median over frames of the longer side of the athlete's box, pixels."""
     seen = clip[1][0] > 0
-    sides = [np.ptp(points[row], axis=0).max() for points, row in zip(clip[0][0], seen) if row.any()]
+    sides = [
+        np.ptp(points[row], axis=0).max() for points, row in zip(clip[0][0], seen) if row.any()
+    ]
     return float(np.median(sides))
 
 

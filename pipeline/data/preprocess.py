@@ -138,9 +138,7 @@ def _frame_of_reference(
     return (low + high) / 2, np.full(2, side / 2, np.float32)
 
 
-def _body_of_reference(
-    keypoints: np.ndarray, present: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _body_of_reference(keypoints: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the middle of a person in each frame (T, 1, 2), and the unit (2,).
 
     Args:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from .classify import TestProtocol, score_clips
 from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
 from .segments import Segment, merge_windows
 
-__all__ = ["Predictor", "extract_skeletons", "window_frames"]
+__all__ = ["Predictor", "extract_skeletons", "window_frames", "window_length"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +135,8 @@ class Predictor:
         together = Annotation.from_sequence(sequence)
         elements = recognise_elements(sequence)
         named = elements if self._names_elements else ()
-        rate = _frame_rate(sequence)
-        scored = self._score(together, rate)
+        length = window_length(sequence, self.meta.data)
+        scored = self._score(together, length)
         main = _main_element(named)
         best, unknown = self._read(scored, main)
         return ActionPrediction(
@@ -145,7 +146,7 @@ class Predictor:
             top_k=best,
             persons=tuple(
                 PersonPrediction(
-                    int(track_id), *self._read_person(together, scored, rate, person, named)
+                    int(track_id), *self._read_person(together, scored, length, person, named)
                 )
                 for person, track_id in enumerate(sequence.track_ids)
             ),
@@ -156,11 +157,8 @@ class Predictor:
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
-    def _score(self, annotation: Annotation, rate: float) -> _ScoredWindows:
-        num_frames = self.meta.data.get("median_frames", 0)
-        # As long as the clips of the training set in time, if their frame rate is known.
-        usual_rate = self.meta.data.get("fps", 0) or rate
-        windows = window_frames(annotation, round(num_frames * rate / usual_rate))
+    def _score(self, annotation: Annotation, length: int) -> _ScoredWindows:
+        windows = window_frames(annotation, length)
         store = ClipStore([_cut(annotation, window) for window in windows], self.meta.preprocess)
         protocol = TestProtocol.of(self.meta)
         scores, novelty = score_clips(self._model, store, device=self._device, protocol=protocol)
@@ -187,13 +185,13 @@ class Predictor:
         self,
         together: Annotation,
         scored: _ScoredWindows,
-        rate: float,
+        length: int,
         person: int,
         named: Sequence[RecognisedElement],
     ) -> tuple[tuple[LabelScore, ...], bool]:
         main = _main_element([element for element in named if element.person == person])
         if main is None and len(together.keypoints) > 1:
-            scored = self._score(_alone(together, person), rate)
+            scored = self._score(_alone(together, person), length)
         return self._read(scored, main)
 
     def _segments(
@@ -271,12 +269,20 @@ def _family(main: RecognisedElement | None) -> Family:
     return "dive" if main.element.kind == "dive" else "gymnastics"
 
 
-def _frame_rate(sequence: SkeletonSequence) -> float:
-    """Return the frames per second of a sequence, of which a source may have had more."""
+def window_length(sequence: SkeletonSequence, data: Mapping[str, Any]) -> int:
+    """Return the frames of a window: as many as the median clip of the training set has.
+
+    Where its frame rate is known, as many as that clip would have at the sequence's.
+
+    Args:
+        sequence: Of which its source may have had more frames.
+        data: What the checkpoint says of its data.
+    """
+    num_frames, fps = data.get("median_frames", 0), data.get("fps", 0)
     seconds = sequence.pts_seconds
-    if len(seconds) < 2:
-        return float(sequence.fps)
-    return (len(seconds) - 1) / float(seconds[-1] - seconds[0])
+    if fps == 0 or len(seconds) < 2:
+        return int(num_frames)
+    return round(num_frames * (len(seconds) - 1) / float(seconds[-1] - seconds[0]) / fps)
 
 
 def window_frames(annotation: Annotation, num_frames: int) -> list[slice]:

@@ -51,6 +51,22 @@ def test_rotation_keeps_lengths_and_stays_under_its_bound():
     assert per_clip.abs().max() > math.radians(20)
 
 
+def test_for_a_span_somebody_else_of_another_size_is_seen():
+    out = run(switch_prob=0.5, switch_frames=0.75)
+    other = X.roll(1, dims=0)
+    changed = (out != X).flatten(3).any(dim=3).all(dim=1)  # (N, T)
+    spans = changed.sum(dim=1)
+    assert 10 < (spans > 0).sum() < 54
+    assert spans.max() == 3
+    # A span has no gap.
+    assert (changed.int().diff(dim=1).abs().sum(dim=1) <= 2).all()
+    size = (out / other)[..., :2].amax(dim=(1, 3, 4))[changed]
+    assert ((size >= 0.5) & (size <= 2)).all()
+    assert size.max() - size.min() > 1
+    kept = out[..., 2] == torch.where(changed[:, None, :, None], other[..., 2], X[..., 2])
+    assert kept.all()
+
+
 def test_scale_and_shift():
     ratio = run(scale=0.2)[..., :2] / X[..., :2]
     assert 0.8 <= ratio.min() < 0.85

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
 from skelact.pipeline.inference.pipeline import Pipeline
-from skelact.pipeline.inference.predict import Predictor, window_frames
+from skelact.pipeline.inference.predict import Predictor, window_frames, window_length
 from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
@@ -289,6 +290,27 @@ def test_a_long_clip_is_cut_into_windows_where_the_person_is_seen():
 def test_a_clip_of_usual_length_stays_whole(num_frames):
     clip = make_annotations(1)[0]
     assert window_frames(clip, num_frames) == [slice(0, clip.keypoints.shape[1])]
+
+
+@pytest.mark.parametrize(("every", "frames"), [(1, 100), (2, 50), (4, 25)])
+def test_windows_last_as_long_as_the_clips_of_the_training_set(every, frames):
+    sequence = dataclasses.replace(
+        sequence_of(0, num_frames=120), fps=Fraction(60), pts_seconds=np.arange(120) / 60
+    )
+    learned = {"median_frames": 50, "fps": 30.0}
+    taken = dataclasses.replace(
+        sequence,
+        **{
+            name: getattr(sequence, name)[:, ::every]
+            for name in ("keypoints", "keypoint_scores", "bboxes")
+        },
+        **{
+            name: getattr(sequence, name)[::every]
+            for name in ("frame_inds", "pts_seconds", "camera_maps", "scene_ids")
+        },
+    )
+    assert window_length(taken, learned) == frames
+    assert window_length(taken, {"median_frames": 50}) == 50
 
 
 def test_windows_without_the_person_are_kept_if_there_are_no_others():
