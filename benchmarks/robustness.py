@@ -60,23 +60,26 @@ def beside(clip: Clip, other: Clip, size: float, rng: np.random.Generator) -> Cl
     """Return another athlete as long as a clip, of a size in bodies, on one side of its own."""
     rows = np.arange(clip[0].shape[1]) % other[0].shape[1]
     scale = size * body(clip) / body(other)
-    place = middle(clip) + [rng.choice([-1, 1]) * _ASIDE * body(clip), 0]
+    place = middle(clip) + np.array([rng.choice([-1, 1]) * _ASIDE * body(clip), 0])
     points = (other[0][:, rows] - middle(other)) * scale + place
     return points.astype(np.float32), other[1][:, rows], clip[2]
 
 
 def pan(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
+    """Move a clip evenly to one side."""
     way = np.linspace(0, rng.choice([-1, 1]) * _PAN * body(clip), clip[0].shape[1])
     return clip[0] + np.stack([way, 0 * way], axis=-1)[:, None], *clip[1:]
 
 
 def zoom(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
+    """Let a clip grow or shrink evenly."""
     size = _ZOOM ** (rng.choice([-1, 1]) * np.linspace(0, 1, clip[0].shape[1]))
     at = middle(clip)
     return (clip[0] - at) * size[:, None, None] + at, *clip[1:]
 
 
 def switched(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
+    """Show another athlete for one span."""
     points, scores, _ = beside(clip, other, 1.0, rng)
     total = clip[0].shape[1]
     length = round(_SWITCHED * total)
@@ -90,6 +93,7 @@ def switched(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
 
 
 def two_people(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
+    """Show another athlete as a second person."""
     points, scores, _ = beside(clip, other, _LARGER, rng)
     return np.concatenate([clip[0], points]), np.concatenate([clip[1], scores]), clip[2]
 
@@ -147,6 +151,7 @@ def as_sequence(clip: Clip, name: str, img_shape: tuple[int, int]) -> SkeletonSe
 @click.option("--numbers", default="even", type=click.Choice(["even", "odd", "all"]))
 @click.option("--seed", default=0, help="Of sides, spans and other clips.")
 def main(checkpoint: Path, shared: Path, numbers: str, seed: int) -> None:
+    """Print a table of the accuracy under each condition."""
     data = load_annotations(shared / "data" / "penn_action_train.pkl")
     names = list(data.splits["dev_val"])
     chosen = {"even": names[::2], "odd": names[1::2], "all": names}[numbers]
