@@ -28,6 +28,8 @@ class AugmentConfig:
         scale: Maximum relative change of size, up or down.
         shear: Maximum shear of either axis.
         shift: Maximum shift along either axis.
+        tilt: Maximum distance by which a clip sinks or rises evenly from its start to its end: a
+            camera that tilts.
         drop_prob: Probability that a joint is missing in all frames of a clip.
         frame_drop_prob: Probability that a joint is missing in one frame.
         lost_frames: Maximum share of frames without a skeleton; drawn uniformly for each clip.
@@ -36,7 +38,7 @@ class AugmentConfig:
         tube_ratio: Probability of each body part and span, in such a clip.
         tube_frames: Frames of a span.
         switch_prob: Probability that a clip shows another clip's people for a span of frames, of
-            another size: a tracker that follows somebody else for a while.
+            another size and height: a tracker that follows somebody else for a while.
         switch_frames: Maximum share of that span; drawn uniformly.
         random_steps: Sample a random frame from each span instead of its middle one.
         min_length: Minimum share of a clip's length that is used; length and start are drawn.
@@ -49,6 +51,7 @@ class AugmentConfig:
     scale: float = 0.0
     shear: float = 0.0
     shift: float = 0.0
+    tilt: float = 0.0
     drop_prob: float = 0.0
     frame_drop_prob: float = 0.0
     lost_frames: float = 0.0
@@ -63,7 +66,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not 0 < self.min_length <= 1:
             raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
-        for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift"):
+        for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift", "tilt"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SkelactError(f"augment.{name}: expected 0 or more, got {getattr(self, name)}")
         for name in ("tube_prob", "tube_ratio", "switch_prob", "switch_frames"):
@@ -107,6 +110,10 @@ def augment(
     points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
     if config.shift:
         points = points + (uniform(n, 1, 1, 1, 2) * 2 - 1) * config.shift
+    if config.tilt:
+        way = (uniform(n, 1, 1, 1) * 2 - 1) * config.tilt
+        evenly = (torch.linspace(-0.5, 0.5, t, device=x.device)).view(t, 1)
+        points = points + torch.stack([0 * evenly, evenly], dim=-1) * way[..., None]
     if config.noise_std or config.noise_max:
         noise = torch.randn(points.shape, generator=generator, device=x.device)
         deviation: Tensor | float = config.noise_std
@@ -143,7 +150,10 @@ def _with_switches(x: Tensor, config: AugmentConfig, uniform: Callable[..., Tens
     start = uniform(n, 1, 1, 1, 1) * (1 - share)
     steps = ((torch.arange(t, device=x.device) + 0.5) / t).view(t, 1, 1)
     size = torch.exp2(uniform(n, 1, 1, 1, 1) * 2 - 1)
-    other = torch.cat([x[..., :2] * size, x[..., 2:]], dim=-1).roll(1, dims=0)
+    observed = (x[..., :2] != 0).any(dim=-1, keepdim=True)
+    height = (uniform(n, 1, 1, 1, 1) * 2 - 1) * x.new_tensor([0.0, 1.0])
+    points = (x[..., :2] * size + height) * observed
+    other = torch.cat([points, x[..., 2:]], dim=-1).roll(1, dims=0)
     return torch.where((steps >= start) & (steps < start + share), other, x)
 
 

@@ -29,10 +29,10 @@ class PreprocessConfig:
         in_channels: 2 for x and y, the paper's; 3 adds the keypoint score.
         normalization: "clip_box" puts the origin at the centre of the box around all people over
             all frames and takes half its longer side as 1, so that position and size in the image
-            do not matter. "body" puts it into the middle of the first person in each frame and
-            takes half the longer side of that person's median box as 1: a moving camera, somebody
-            else who is followed for a while and other people do not matter either, nor where the
-            person goes. "image" maps the image to -1..1 on both axes, as PYSKL does.
+            do not matter. "body" lets it follow the first person from side to side, leaves it at
+            the median height of that person, and takes half the longer side of the person's median
+            box as 1: a camera that pans and other people do not matter either, nor does it how far
+            the person goes; jumps and squats stay. "image" maps the image to -1..1 on both axes, as PYSKL does.
         score_thr: A joint with a score at or below it counts as missing.
         fill_missing: Coordinates of a missing joint: "zero", or "interpolate" over time between
             the frames in which it is present; a joint that is never present stays zero.
@@ -139,7 +139,7 @@ def _frame_of_reference(
 
 
 def _body_of_reference(keypoints: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle of a person in each frame (T, 1, 2), and the unit (2,).
+    """Return the middle of a person (T, 1, 2), at its median height, and the unit (2,).
 
     Args:
         keypoints: (T, V, 2) of the person.
@@ -156,6 +156,7 @@ def _body_of_reference(keypoints: np.ndarray, present: np.ndarray) -> tuple[np.n
     middle = np.nanmedian(points[:, ever] - usual, axis=1)
     steps, known = np.arange(len(present)), np.flatnonzero(seen)
     center = np.stack([np.interp(steps, known, middle[:, axis]) for axis in range(2)], axis=-1)
+    center[:, 1] = np.median(middle[:, 1])
     return center[:, None].astype(np.float32), np.full(2, side / 2, np.float32)
 
 
