@@ -10,6 +10,10 @@ camera. A body is the median over a clip of the longer side of the athlete's box
     beside: another clip's athlete, 1.5 times as large, is seen two bodies aside as a second person.
     15, 60, 120 fps: the clip, taken as one of 30 fps, with every other frame or frames between.
 
+Below the table: clips of more than twice the median length, which are cut into windows unless all
+of them at once is surer, and pairs of clips of two actions joined in time; how many have the right
+segments, one or two.
+
     skelact pretrain penn_action_video --work-dir work_dirs/copy_pretrain
     skelact finetune penn_action_video --pretrained work_dirs/copy_pretrain --work-dir \\
         work_dirs/copy
@@ -175,6 +179,30 @@ def main(checkpoint: Path, shared: Path, numbers: str, seed: int) -> None:
             accepted.append(not said.unknown)
         rates = [interval(np.mean, np.array(values, float)) for values in (hits, accepted)]
         click.echo(f"| {condition} | {rates[0]} | {rates[1]} |")
+    _print_long(predictor, [data.annotations[name] for name in chosen], seed)
+
+
+def _print_long(predictor: Predictor, annotations: list[Annotation], seed: int) -> None:
+    """Print how many long clips have the right segments."""
+    labels, rng = predictor.meta.label_names, np.random.default_rng(seed)
+    usual = predictor.meta.data["median_frames"]
+
+    def segments(clip: Clip) -> list[str]:
+        sequence = as_sequence(clip, "long", (480, 640))
+        return [segment.label for segment in predictor.predict_sequence(sequence).segments]
+
+    long = [clip for clip in annotations if clip.keypoints.shape[1] > 2 * usual]
+    right = [segments(_clip(clip)) == [labels[clip.label]] for clip in long]
+    click.echo(f"\nlong clips: one right segment in {sum(right)} of {len(long)}")
+    middle = [clip for clip in annotations if usual <= clip.keypoints.shape[1] <= 2 * usual]
+    right = []
+    for first in middle:
+        second = _of_another_class(first, middle, rng)
+        parts = zip(_clip(first)[:2], _clip(second)[:2])
+        points, scores = (np.concatenate(part, axis=1) for part in parts)
+        wanted = [labels[first.label], labels[second.label]]
+        right.append(segments((points, scores, _FPS)) == wanted)
+    click.echo(f"two clips in turn: two right segments in {sum(right)} of {len(middle)}")
 
 
 def _clip(annotation: Annotation) -> Clip:

@@ -31,8 +31,9 @@ class PreprocessConfig:
             all frames and takes half its longer side as 1, so that position and size in the image
             do not matter. "body" lets it follow the first person from side to side, leaves it at
             the median height of that person, and takes half the longer side of the person's median
-            box as 1: a camera that pans and other people do not matter either, nor does it how far
-            the person goes; jumps and squats stay. "image" maps the image to -1..1 on both axes, as PYSKL does.
+            box as 1: a camera that pans and other people do not matter either, nor how far the
+            person goes; jumps and squats stay. "image" maps the image to -1..1 on both axes, as
+            PYSKL does.
         score_thr: A joint with a score at or below it counts as missing.
         fill_missing: Coordinates of a missing joint: "zero", or "interpolate" over time between
             the frames in which it is present; a joint that is never present stays zero.

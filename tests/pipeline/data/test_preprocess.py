@@ -64,7 +64,7 @@ def test_in_the_frame_of_the_body_its_median_box_is_two_long():
 def test_in_the_frame_of_the_body_neither_pans_nor_other_people_matter():
     clip = swinging()
     expected = of_body(clip)
-    pan = np.linspace(0, 900, 40, dtype=np.float32)[:, None, None] * [1, 0.2]
+    pan = np.linspace(0, 900, 40, dtype=np.float32)[:, None, None] * [1, 0]
     panned = dataclasses.replace(clip, keypoints=(clip.keypoints + pan).astype(np.float32))
     assert np.allclose(of_body(panned), expected, atol=1e-4)
     both = dataclasses.replace(
@@ -74,6 +74,11 @@ def test_in_the_frame_of_the_body_neither_pans_nor_other_people_matter():
     )
     assert np.allclose(of_body(both, num_person=2)[:1], expected, atol=1e-4)
     assert np.abs(of_body(both, num_person=2)[1]).max() > 5
+    jumping = clip.keypoints.copy()
+    jumping[0, 10:20, :, 1] -= 100
+    jump = of_body(dataclasses.replace(clip, keypoints=jumping)) - expected
+    assert np.allclose(jump[0, 12, :, 1], jump[0, 12, 0, 1], atol=1e-4)
+    assert jump[0, 12, 0, 1] < -0.5
 
 
 def test_in_the_frame_of_the_body_hidden_legs_move_nothing():

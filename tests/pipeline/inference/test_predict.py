@@ -22,7 +22,7 @@ from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
 from skelact.pipeline.inference.pipeline import Pipeline
-from skelact.pipeline.inference.predict import Predictor, window_frames, window_length
+from skelact.pipeline.inference.predict import Predictor, usual_frames, window_frames
 from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
@@ -297,7 +297,7 @@ def test_windows_last_as_long_as_the_clips_of_the_training_set(every, frames):
     sequence = dataclasses.replace(
         sequence_of(0, num_frames=120), fps=Fraction(60), pts_seconds=np.arange(120) / 60
     )
-    learned = {"median_frames": 50, "fps": 30.0}
+    learned = {"median_frames": 50, "max_frames": 200, "fps": 30.0}
     taken = dataclasses.replace(
         sequence,
         **{
@@ -309,8 +309,8 @@ def test_windows_last_as_long_as_the_clips_of_the_training_set(every, frames):
             for name in ("frame_inds", "pts_seconds", "camera_maps", "scene_ids")
         },
     )
-    assert window_length(taken, learned) == frames
-    assert window_length(taken, {"median_frames": 50}) == 50
+    assert usual_frames(taken, learned) == (frames, 4 * frames)
+    assert usual_frames(taken, {"median_frames": 50}) == (50, 0)
 
 
 def test_windows_without_the_person_are_kept_if_there_are_no_others():
