@@ -141,7 +141,7 @@ class Predictor:
         elements = recognise_elements(sequence)
         named = elements if self._names_elements else ()
         usual, longest = usual_frames(sequence, self.meta.data)
-        scored = self._score(together, usual, longest)
+        scored, parts = self._score(together, usual, longest)
         main = _main_element(named)
         best, unknown = self._read(scored, main)
         return ActionPrediction(
@@ -159,23 +159,29 @@ class Predictor:
             checkpoint=self._name,
             family="unknown" if unknown else _family(main),
             elements=elements,
-            segments=self._segments(sequence, scored, named),
+            segments=self._segments(sequence, parts, named),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
-    def _score(self, annotation: Annotation, usual: int, longest: int) -> _ScoredWindows:
-        """Classify a clip's windows, or all of it where that is surer and the clip not too long."""
+    def _score(
+        self, annotation: Annotation, usual: int, longest: int
+    ) -> tuple[_ScoredWindows, _ScoredWindows]:
+        """Classify a clip's windows, or all of it as in training if it is not longer than there.
+
+        Returns:
+            What the clip's label is read from, and what its segments are.
+        """
         windows = window_frames(annotation, usual)
         whole = slice(0, annotation.keypoints.shape[1])
         if len(windows) == 1 or whole.stop > longest:
-            return self._classified(annotation, windows)
+            scored = self._classified(annotation, windows)
+            return scored, scored
         scored = self._classified(annotation, [whole, *windows])
         surest = scored.scores.max(axis=1)
         # The most that any window has, and not their mean, by which two actions become one more
         # often (benchmarks/robustness.py).
-        if surest[0] >= surest[1:].max():
-            return scored.part(slice(0, 1))
-        return scored.part(slice(1, None))
+        label = scored.part(slice(0, 1))
+        return label, label if surest[0] >= surest[1:].max() else scored.part(slice(1, None))
 
     def _classified(self, annotation: Annotation, windows: list[slice]) -> _ScoredWindows:
         store = ClipStore([_cut(annotation, window) for window in windows], self.meta.preprocess)
@@ -210,7 +216,7 @@ class Predictor:
     ) -> tuple[tuple[LabelScore, ...], bool]:
         main = _main_element([element for element in named if element.person == person])
         if main is None and len(together.keypoints) > 1:
-            scored = self._score(_alone(together, person), *lengths)
+            scored, _ = self._score(_alone(together, person), *lengths)
         return self._read(scored, main)
 
     def _segments(
