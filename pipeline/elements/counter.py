@@ -49,6 +49,7 @@ def count_flights(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None = None,
     scene_ids: np.ndarray | None = None,
+    held: np.ndarray | None = None,
 ) -> CountedClip:
     """Find the flights of a person and count somersaults and twists in them.
 
@@ -61,19 +62,25 @@ def count_flights(
             as ``SkeletonSequence`` has them; None if the camera's motion is not known.
         scene_ids: (T,) int, number of each frame's scene; None if the picture is never cut. A
             flight does not go on over a cut.
+        held: (T,) bool, frames in which hands or back are known to hold the body: no flight goes on
+            over them. None if it is not known of any.
 
     Raises:
         SkelactError: for arrays of other shapes, or times that do not increase.
     """
     if scene_ids is None:
         scene_ids = np.zeros(len(seconds), np.int64)
-    _check(keypoints, scores, seconds, camera_maps, scene_ids)
+    if held is None:
+        held = np.zeros(len(seconds), bool)
+    _check(keypoints, scores, seconds, camera_maps, scene_ids, held)
     bounds = [0, *(np.flatnonzero(np.diff(scene_ids)) + 1).tolist(), len(seconds)]
     scenes = []
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         maps = None if camera_maps is None else camera_maps[part]
-        scenes.append(_count_scene(keypoints[part], scores[part], seconds[part], maps, start))
+        scenes.append(
+            _count_scene(keypoints[part], scores[part], seconds[part], maps, held[part], start)
+        )
     return CountedClip(
         np.concatenate([scene.phases for scene in scenes]),
         tuple(flight for scene in scenes for flight in scene.flights),
@@ -85,6 +92,7 @@ def _count_scene(
     scores: np.ndarray,
     seconds: np.ndarray,
     camera_maps: np.ndarray | None,
+    held: np.ndarray,
     first_frame: int,
 ) -> CountedClip:
     """Count the flights of frames that show one scene; ``first_frame`` is their number."""
@@ -96,7 +104,7 @@ def _count_scene(
 
     def find() -> list[FlightSpan]:
         return find_flights(
-            path, agreement, body.center, body.center_weight, seconds,
+            path, agreement, body.center, body.center_weight, seconds, held,
             fits_ballistics=camera_maps is not None,
         )  # fmt: skip
 
@@ -162,12 +170,14 @@ def _check(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None,
     scene_ids: np.ndarray,
+    held: np.ndarray,
 ) -> None:
     frames = len(seconds) if np.ndim(seconds) == 1 else -1
     shapes = [
         ("keypoints", keypoints, (frames, 17, 2)),
         ("scores", scores, (frames, 17)),
         ("scene_ids", scene_ids, (frames,)),
+        ("held", held, (frames,)),
     ]
     if camera_maps is not None:
         shapes.append(("camera_maps", camera_maps, (frames, 2, 3)))
