@@ -231,11 +231,11 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
     [("v_BabyCrawling_g13_c05.avi", True), ("v_BaseballPitch_g14_c04.avi", False)],
 )
 def test_a_crawling_baby_is_no_pushup_and_a_pitch_is_one(shared, name, unknown):
-    """By the shipped classifier, from the raw file."""
+    """By the shipped classifier and the default effort, from the raw file."""
     clip = shared / "videos" / "ucf101_train" / name
     if not clip.is_file():
         pytest.skip(f"needs {clip}")
-    extractor = Extractor(ExtractConfig(effort="fast", num_person=1, num_threads=1))
+    extractor = Extractor(ExtractConfig(num_threads=1))
     ((_, prediction),) = Predictor(None, extractor).predict_clips([ClipSource(clip, name)])
     assert prediction.unknown == unknown
     assert prediction.label == (None if unknown else "baseball_pitch")
