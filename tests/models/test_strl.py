@@ -31,10 +31,10 @@ def test_a_logit_per_class(combine, temporal, gnn):
 def test_the_pooled_encoding_reaches_every_joint():
     torch.manual_seed(0)
     layer = STRLLayer(COCO_17, 8, 8, 1, 1, "gin", "concat").eval()
-    h = torch.randn(1, 17, 8)
+    h = torch.randn(8, 1, 17)
     moved = h.clone()
-    moved[0, 9] += 1  # one bone away is the elbow alone, so the others change by the pooling
-    changed = (layer(h, 0) - layer(moved, 0)).abs().sum(dim=-1)[0] > 1e-7
+    moved[..., 9] += 1  # one bone away is the elbow alone, so the others change by the pooling
+    changed = (layer(h, 0) - layer(moved, 0)).abs().sum(dim=0)[0] > 1e-7
     assert changed.all()
 
 
@@ -118,10 +118,10 @@ def test_overfits_eight_clips():
 def test_temporal_branches_reach_as_far_as_their_dilation():
     torch.manual_seed(0)
     conv = MultiScaleTemporalConv(8, 8).eval()
-    x = torch.randn(1, 8, 21, 1)
+    x = torch.randn(8, 21, 1, 1)
     moved = x.clone()
-    moved[:, :, 10] += 1
-    changed = (conv(x) - conv(moved)).abs().amax(dim=(0, 1, 3)) > 1e-6
+    moved[:, 10] += 1
+    changed = (conv(x) - conv(moved)).abs().amax(dim=(0, 2, 3)) > 1e-6
     # Five frames, two apart: four to either side. At dilation 2 the odd ones are reached by
     # dilation 1 and the pooling only up to two frames away.
     assert changed.nonzero().flatten().tolist() == [6, 8, 9, 10, 11, 12, 14]

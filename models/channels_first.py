@@ -1,0 +1,179 @@
+"""Layers on features with the channels first, (D, T, B, V): channels, frames, clips, joints.
+
+A channel is one block of memory. So a linear layer is one matrix product, joints are mixed without
+a copy, a span of frames is a slice, and a batch norm reads each channel in one piece. With the
+channels last, copies around the mixing of joints took a third of a training step
+(``benchmarks/training_speed.py`` measures a step).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def linear(h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Map (D_in, ...) to (D_out, ...) by a weight (D_out, D_in) and a bias (D_out,)."""
+    columns = h.flatten(1)
+    if bias is None:
+        out = weight @ columns
+    else:
+        out = torch.addmm(bias.unsqueeze(1), weight, columns)
+    # Not unflatten, whose sizes a traced network (ONNX) would keep.
+    return out.view(-1, *h.shape[1:])
+
+
+class ChannelLinear(nn.Linear):
+    """A linear layer on channels first: (D_in, ...) to (D_out, ...)."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (D_in, ...) to (D_out, ...)."""
+        return linear(h, self.weight, self.bias)
+
+
+def mix_joints(h: Tensor, weight: Tensor) -> Tensor:
+    """Mix the joints of (D, ..., V) by matrices (K, V, V), rows of which sum over joints.
+
+    Each of the K matrices serves an equal share of the channels, in order.
+    """
+    per_channel = weight.transpose(1, 2).repeat_interleave(len(h) // len(weight), dim=0)
+    return torch.bmm(h.flatten(1, -2), per_channel).view(h.shape)
+
+
+class TimeConv(nn.Conv2d):
+    """A convolution over time of (D_in, T, B, V), padded with zeros.
+
+    Args:
+        in_dim: D_in.
+        out_dim: D_out.
+        kernel_size: Frames of the kernel, an odd number.
+        stride: Stride over time.
+        dilation: Frames from one tap of the kernel to the next.
+        bias: Whether it has a bias.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
+    ) -> None:
+        padding = kernel_size // 2 * dilation
+        super().__init__(
+            in_dim, out_dim, (kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1), bias=bias
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (D_in, T, B, V) to (D_out, ceil(T / stride), B, V)."""
+        if self.kernel_size == (1, 1):
+            return linear(every_frame(h, self.stride[0]), self.weight.flatten(1), self.bias)
+        out = super().forward(h.flatten(2).unsqueeze(0))  # (1, D, T, BV)
+        return out.view(*out.shape[1:3], *h.shape[2:])
+
+
+def every_frame(h: Tensor, stride: int) -> Tensor:
+    """Return every ``stride``-th frame of (D, T, B, V)."""
+    # The backward pass of a slice of everything would be a copy.
+    return h[:, ::stride] if stride > 1 else h
+
+
+class _TimeMax(torch.autograd.Function):
+    """The greatest of three frames, which max_pool2d finds ten times as slowly in this layout."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor, stride: int) -> Tensor:
+        return _greatest(h, stride)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+        ctx.stride = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        h, highest = ctx.saved_tensors
+        num_frames, stride = h.shape[1], ctx.stride
+        before, here, _ = _three_frames(h, stride)
+        # The first of equal frames takes the gradient, as in max_pool2d. Comparisons in place give
+        # 0 and 1 in the dtype of the gradient, which are multiplied faster than booleans.
+        first = before.clone().eq_(highest).mul_(grads[0])
+        rest = grads[0] - first
+        second = here.clone().eq_(highest).mul_(rest)
+        grad = rest.new_zeros(h.shape[0], num_frames + 2, *h.shape[2:])
+        for offset, share in enumerate((first, second, rest - second)):
+            grad[:, offset : offset + num_frames : stride] += share
+        # The first and last frame stood for the ones beyond, too.
+        grad[:, 1] += grad[:, 0]
+        grad[:, num_frames] += grad[:, num_frames + 1]
+        return grad[:, 1:-1], None
+
+
+def _three_frames(h: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the frames before, at and after every ``stride``-th one; the ends are repeated."""
+    padded = torch.cat([h[:, :1], h, h[:, -1:]], dim=1)
+    before, here, after = (padded[:, i : i + h.shape[1] : stride] for i in range(3))
+    return before, here, after
+
+
+class TimeMax(nn.Module):
+    """The greatest of each three frames, as a layer; see :func:`time_max`."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (D, T, B, V) to the same shape."""
+        return time_max(h, 1)
+
+
+def time_max(h: Tensor, stride: int) -> Tensor:
+    """Return the greatest of each three frames of (D, T, B, V), every ``stride``-th."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]  # the exporter of ONNX knows no function of ours
+        return _greatest(h, stride)
+    out: Tensor = _TimeMax.apply(h, stride)
+    return out
+
+
+def _greatest(h: Tensor, stride: int) -> Tensor:
+    before, here, after = _three_frames(h, stride)
+    return torch.maximum(torch.maximum(before, here), after)
+
+
+class ChannelNorm(nn.BatchNorm1d):
+    """Batch norm of channels first, (D, ...), and what follows it: a residual, and ReLU."""
+
+    def forward(self, h: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
+        """Return ``norm(h) + residual``, (D, ...), through ReLU if wanted."""
+        rows = h.flatten(1).unsqueeze(0)
+        is_on_cpu = self.training and rows.device.type == "cpu"
+        out = self._group_norm(rows) if is_on_cpu else super().forward(rows)
+        if residual is not None:
+            residual = residual.flatten(1).unsqueeze(0)
+        if self.training:
+            # In place, before it becomes a view: no backward pass above reads the output.
+            out = out if residual is None else out.add_(residual)
+            return (out.relu_() if relu else out).view(h.shape)
+        out = out if residual is None else out + residual
+        return (out.relu() if relu else out).view(h.shape)
+
+    def _group_norm(self, rows: Tensor) -> Tensor:
+        """Normalise (1, D, N), each channel a group: twice as fast as batch norm's kernel."""
+        _, dim, count = rows.shape
+        out, mean, inverse = torch.native_group_norm(
+            rows.contiguous(), self.weight, self.bias, 1, dim, count, dim, self.eps
+        )
+        running, spread, momentum = self.running_mean, self.running_var, self.momentum
+        assert isinstance(running, Tensor)
+        assert isinstance(spread, Tensor)
+        assert momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+            variance = inverse.view(dim).to(spread.dtype) ** -2 - self.eps
+            running.lerp_(mean.view(dim).to(spread.dtype), momentum)
+            spread.lerp_(variance * count / max(count - 1, 1), momentum)
+        return out
