@@ -102,11 +102,11 @@ class _TimeMax(torch.autograd.Function):
         h, highest = ctx.saved_tensors
         num_frames, stride = h.shape[1], ctx.stride
         before, here, _ = _three_frames(h, stride)
-        # The first of equal frames takes the gradient, as in max_pool2d. Comparisons in place give
-        # 0 and 1 in the dtype of the gradient, which are multiplied faster than booleans.
-        first = before.clone().eq_(highest).mul_(grads[0])
+        # The first of equal frames takes the gradient, as in max_pool2d. One more than the sign of
+        # the difference is 1 at the greatest and 0 below: multiplied faster than booleans.
+        first = (before - highest).sign_().add_(1).mul_(grads[0])
         rest = grads[0] - first
-        second = here.clone().eq_(highest).mul_(rest)
+        second = (here - highest).sign_().add_(1).mul_(rest)
         grad = rest.new_zeros(h.shape[0], num_frames + 2, *h.shape[2:])
         for offset, share in enumerate((first, second, rest - second)):
             grad[:, offset : offset + num_frames : stride] += share
@@ -144,28 +144,99 @@ def _greatest(h: Tensor, stride: int) -> Tensor:
     return torch.maximum(torch.maximum(before, here), after)
 
 
+class _ChannelNorm(torch.autograd.Function):
+    """``relu(norm(rows) + residual)`` with the statistics of the batch, on a CPU.
+
+    Each channel is a group of a group norm: its kernels are twice as fast as those of batch norm.
+    Under ``vmap`` the channels of all models are those of one operation.
+    """
+
+    @staticmethod
+    def forward(
+        rows: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, eps: float, relu: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        dim, count = rows.shape
+        image = rows.contiguous().unsqueeze(0)
+        out, mean, inverse = torch.native_group_norm(image, weight, bias, 1, dim, count, dim, eps)
+        out = out.squeeze(0)
+        if residual is not None:
+            out.add_(residual)
+        if relu:
+            out.relu_()
+        return out, mean.view(dim), inverse.view(dim)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        rows, residual, weight, _, _, relu = inputs
+        out, mean, inverse = output
+        ctx.mark_non_differentiable(mean, inverse)
+        ctx.relu, ctx.has_residual = relu, residual is not None
+        ctx.save_for_backward(rows, weight, mean, inverse, out if relu else None)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, mean, inverse, out = ctx.saved_tensors
+        grad = grads[0].contiguous()
+        if ctx.relu:
+            grad = torch.ops.aten.threshold_backward(grad, out, 0)
+        dim, count = rows.shape
+        of_rows, of_weight, of_bias = torch.ops.aten.native_group_norm_backward(
+            grad.unsqueeze(0),
+            rows.contiguous().unsqueeze(0),
+            mean.unsqueeze(0),
+            inverse.unsqueeze(0),
+            weight,
+            1,
+            dim,
+            count,
+            dim,
+            [True, True, True],
+        )
+        of_residual = grad if ctx.has_residual else None
+        return of_rows.squeeze(0), of_residual, of_weight, of_bias, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        count = info.batch_size
+
+        def together(value: Tensor | None, dim: int | None) -> Tensor | None:
+            if value is None:
+                return None
+            stack = value.expand(count, *value.shape) if dim is None else value.movedim(dim, 0)
+            return stack.flatten(0, 1)
+
+        tensors = [together(value, dim) for value, dim in zip(inputs[:4], in_dims[:4])]
+        out, mean, inverse = _ChannelNorm.apply(*tensors, *inputs[4:])
+        models = (count, -1)
+        return (out.view(*models, out.shape[-1]), mean.view(models), inverse.view(models)), (
+            0,
+            0,
+            0,
+        )
+
+
 class ChannelNorm(nn.BatchNorm1d):
     """Batch norm of channels first, (D, ...), and what follows it: a residual, and ReLU."""
 
     def forward(self, h: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
         """Return ``norm(h) + residual``, (D, ...), through ReLU if wanted."""
-        rows = h.flatten(1).unsqueeze(0)
-        is_on_cpu = self.training and rows.device.type == "cpu"
-        out = self._group_norm(rows) if is_on_cpu else super().forward(rows)
+        rows = h.flatten(1)
         if residual is not None:
-            residual = residual.flatten(1).unsqueeze(0)
-        if self.training:
-            # In place, before it becomes a view: no backward pass above reads the output.
-            out = out if residual is None else out.add_(residual)
-            return (out.relu_() if relu else out).view(h.shape)
+            residual = residual.flatten(1)
+        if self.training and rows.device.type == "cpu":
+            return self._on_cpu(rows, residual, relu).view(h.shape)
+        out: Tensor = super().forward(rows.unsqueeze(0)).squeeze(0)
         out = out if residual is None else out + residual
         return (out.relu() if relu else out).view(h.shape)
 
-    def _group_norm(self, rows: Tensor) -> Tensor:
-        """Normalise (1, D, N), each channel a group: twice as fast as batch norm's kernel."""
-        _, dim, count = rows.shape
-        out, mean, inverse = torch.native_group_norm(
-            rows.contiguous(), self.weight, self.bias, 1, dim, count, dim, self.eps
+    def _on_cpu(self, rows: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
+        """Normalise (D, N), and move the running statistics."""
+        if residual is not None and residual.dtype != rows.dtype:
+            residual = residual.to(rows.dtype)
+        out, mean, inverse = _ChannelNorm.apply(
+            rows, residual, self.weight, self.bias, self.eps, relu
         )
         running, spread, momentum = self.running_mean, self.running_var, self.momentum
         assert isinstance(running, Tensor)
@@ -173,7 +244,9 @@ class ChannelNorm(nn.BatchNorm1d):
         assert momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-            variance = inverse.view(dim).to(spread.dtype) ** -2 - self.eps
-            running.lerp_(mean.view(dim).to(spread.dtype), momentum)
-            spread.lerp_(variance * count / max(count - 1, 1), momentum)
+            count = rows.shape[1]
+            variance = inverse.to(spread.dtype) ** -2 - self.eps
+            unbiased = variance * count / max(count - 1, 1)
+            running.mul_(1 - momentum).add_(mean.to(spread.dtype) * momentum)
+            spread.mul_(1 - momentum).add_(unbiased * momentum)
         return out

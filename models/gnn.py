@@ -45,7 +45,8 @@ class _PReLU(nn.PReLU):
     """PReLU with another backward pass on CPUs, where torch's own is slow in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        is_plain = not (torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(x))
+        if self.training and x.device.type == "cpu" and is_plain:
             out: Tensor = _SharedSlopePReLU.apply(x, self.weight)
             return out
         return super().forward(x)
