@@ -73,7 +73,11 @@ class TimeConv(nn.Conv2d):
         """Map (D_in, T, B, V) to (D_out, ceil(T / stride), B, V)."""
         if self.kernel_size == (1, 1):
             return linear(every_frame(h, self.stride[0]), self.weight.flatten(1), self.bias)
-        out = super().forward(h.flatten(2).unsqueeze(0))  # (1, D, T, BV)
+        image = h.flatten(2).unsqueeze(0)  # (1, D, T, BV)
+        # Under vmap autocast leaves the weights of convolutions as they are.
+        out = self._conv_forward(image, self.weight.to(h.dtype), None)
+        if self.bias is not None:
+            out = out + self.bias.to(h.dtype).view(-1, 1, 1)
         return out.view(*out.shape[1:3], *h.shape[2:])
 
 

@@ -172,6 +172,8 @@ class Stack(nn.Module):
             self.register_parameter(name.replace(".", "/"), nn.Parameter(value.detach()))
         for name, value in buffers.items():
             self.register_buffer(name.replace(".", "/"), value)
+        # Autocast does not reach the weights of PyTorch's own convolutions under vmap.
+        self._has_conv = any(type(module) is nn.Conv2d for module in classifiers[0].modules())
         # In a list, so that it is no part of this module.
         self._loss_of = [_Loss(copy.deepcopy(classifiers[0]).to("meta").train(), label_smoothing)]
 
@@ -189,11 +191,12 @@ class Stack(nn.Module):
             self._names[name]: value for name, value in self.named_parameters()
         }
         buffers = {self._names[name]: value for name, value in self.named_buffers()}
-        if bool((x != 0).flatten(3).any(dim=-1).all()):
+        in_turn = len(x) == 1 or (self._has_conv and torch.is_autocast_enabled(x.device.type))
+        if not in_turn and bool((x != 0).flatten(3).any(dim=-1).all()):
             losses = vmap(self._loss, in_dims=(0, 0, 0, 0, None), randomness="different")
             out: Tensor = losses(parameters, buffers, x, labels, True)
             return out
-        # Which people are absent differs among the classifiers: in turn.
+        # In turn, too, where somebody is absent: who, differs among the classifiers.
         return torch.stack(
             [
                 self._loss(

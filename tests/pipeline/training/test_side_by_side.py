@@ -112,9 +112,12 @@ def test_a_clip_without_a_person_changes_nothing(ann_file, exact):
             torch.testing.assert_close(ours, value, atol=1e-6, rtol=0)
 
 
-def test_figures_of_each_draw(ann_file):
+@pytest.mark.parametrize("model", list(NETWORKS))
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_figures_of_each_draw(ann_file, model, precision):
     draws = [Draw(label_draw, seed=0) for label_draw in (3, 4)]
-    found = finetune_side_by_side(config_of(ann_file), draws, device="cpu", quiet=True)
+    config = config_of(ann_file, model, runtime={"precision": precision})
+    found = finetune_side_by_side(config, draws, device="cpu", quiet=True)
     assert [figures["num_clips"] for figures in found] == [12, 12]
     assert all(0 <= figures["top1"] <= 100 for figures in found)
 
