@@ -122,7 +122,11 @@ def run(data: tuple[str, ...], models: tuple[str, ...], device: str, work_dir: P
 def _trained(bench: Bench, run: Run, factor: float, batch: int, device: str) -> dict:
     name, settings = run.finetune_settings()
     config = load_config(FinetuneConfig, name, "finetune", settings)
-    epochs = max(1, round(config.optim.epochs * batch / config.optim.batch_size))
+    # As many steps with either size of batch.
+    clips = load_annotations(tuning_file(bench, run.data)).select("tune_train")
+    count = run.arm.fraction * len(clips)
+    before, now = (max(1, round(count / size)) for size in (config.optim.batch_size, batch))
+    epochs = max(1, round(config.optim.epochs * before / now))
     optim = replace(
         config.optim, lr=config.optim.lr * factor, batch_size=batch, epochs=epochs,
         milestones=tuple(

@@ -5,7 +5,7 @@
 
 Each run is one fine-tuning with one draw of the labels; arms share the draws. What it needs
 pre-trained is pre-trained once, and its features are probed. A run that has its result is not
-repeated, and a killed one goes on. Several processes may work on one folder: they take runs in turn.
+repeated, and a killed one goes on. Several processes may work on one folder, run by run.
 The figures are kept in docs/ablations.json, from which the page is made.
 """
 

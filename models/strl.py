@@ -99,6 +99,8 @@ class SSLClassifier(SkeletonClassifier):
         dropout: Share of pooled features dropped while training.
         streams: Further inputs, embedded and added to the coordinates, the paper's only input:
             "bone", the vector from the parent joint, and "motion", the one from the frame before.
+        missing: What a joint at (0, 0), which was not seen, is: "embedded" as that point, or "mask"
+            as the vector [MASK], which is what pre-training shows there. The paper does not say.
 
     Raises:
         ValueError: for an unknown stream.
@@ -124,14 +126,20 @@ class SSLClassifier(SkeletonClassifier):
         temporal_dim: int = 128,
         dropout: float = 0.0,
         streams: Sequence[Literal["bone", "motion"]] = (),
+        missing: Literal["embedded", "mask"] = "embedded",
     ) -> None:
         shape = (num_person, clip_len, layout.num_keypoints, in_channels)
         super().__init__(layout, shape, temporal_dim)
         if not set(streams) <= {"bone", "motion"}:
             raise ValueError(f"streams: expected 'bone' and 'motion', got {tuple(streams)}")
+        if missing not in ("embedded", "mask"):
+            raise ValueError(f"missing: expected 'embedded' or 'mask', got {missing!r}")
         if temporal not in ("last", "every"):
             raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
         self.embed = ChannelLinear(in_channels, embed_dim)
+        self.mask_token: nn.Parameter | None = None
+        if missing == "mask":
+            self.mask_token = nn.Parameter(0.02 * torch.randn(embed_dim))
         self.stream_embeds = nn.ModuleDict(
             {name: ChannelLinear(2, embed_dim, bias=False) for name in streams}
         )
@@ -178,11 +186,18 @@ class SSLClassifier(SkeletonClassifier):
                     "in_channels, embed_dim, hidden_dim, encoder_depth and gnn in both configs; "
                     f"{error}"
                 ) from None
+        if self.mask_token is not None:
+            with torch.no_grad():
+                self.mask_token.copy_(mae.mask_token)
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
         position = self.position.permute(2, 0, 1).unsqueeze(2)  # (D, T, 1, 1)
-        h = self.embed(_channels_first(x)) + position.to(x.dtype)  # (D, T, B, V)
+        h = self.embed(_channels_first(x))  # (D, T, B, V)
+        if self.mask_token is not None:
+            missing = (x[..., :2] == 0).all(dim=-1).transpose(0, 1)  # (T, B, V)
+            h = torch.where(missing, self.mask_token.view(-1, 1, 1, 1).to(h.dtype), h)
+        h = h + position.to(x.dtype)
         if self.stream_embeds:
             bone, motion = bones_and_motion(x[..., :2], self.parents)
             for name, embed in self.stream_embeds.items():

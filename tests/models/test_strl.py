@@ -132,7 +132,26 @@ def test_widths_that_branches_cannot_share_are_refused():
         MultiScaleTemporalConv(8, 10)
 
 
-@pytest.mark.parametrize("option", [{"combine": "mix"}, {"temporal": "never"}])
+def test_a_joint_that_was_not_seen_is_the_mask_of_pre_training():
+    torch.manual_seed(0)
+    mae = SkeletonMAE(COCO_17, embed_dim=16, hidden_dim=16)
+    model = SSLClassifier(COCO_17, 5, missing="mask", **SMALL).eval()
+    model.load_pretrained(mae)
+    assert torch.equal(model.mask_token, mae.mask_token)
+    x = clips()
+    x[:, :, :, [1, 2, 3, 4]] = 0
+    before = model(x)
+    with torch.no_grad():
+        model.mask_token += 1
+    assert not torch.allclose(before, model(x))
+    seen = clips()
+    with torch.no_grad():
+        whole = model(seen)
+        model.mask_token += 1
+    assert torch.equal(whole, model(seen))
+
+
+@pytest.mark.parametrize("option", [{"combine": "mix"}, {"temporal": "never"}, {"missing": "lost"}])
 def test_unknown_options_list_the_known_ones(option):
     with pytest.raises(ValueError, match="expected '"):
         SSLClassifier(COCO_17, 5, **option)
