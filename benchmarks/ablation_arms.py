@@ -23,9 +23,9 @@ WORSE = {
 }
 # Of the labels, the same for every arm; with all labels a draw is a seed of the weights alone.
 DRAWS = range(20)
-# Seeds of pre-training, which takes turns over the draws: 20 pre-trainings would cost more than all
+# Seeds of pre-training, which take turns over the draws: 20 pre-trainings would cost more than all
 # fine-tunings.
-_PRETRAIN_SEEDS = 3
+_PRETRAIN_SEEDS = 5
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 # The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
 SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
@@ -228,7 +228,10 @@ class Run:
         """Name of the run's result; rows that are the same in two tables share it."""
         if self.arm.fraction == 0:
             return _key("probe", self.data, self.pretrain_key, self.seed)
-        return _key("finetune", self.data, self.pretrain_key, *self.finetune_settings(), self.seed)
+        # Before there was a draw of its own, the seed was the draw: such results are the same.
+        name, settings = self.finetune_settings()
+        settings = tuple(text for text in settings if not text.startswith("data.label_draw="))
+        return _key("finetune", self.data, self.pretrain_key, name, settings, self.seed)
 
     @property
     def is_probed(self) -> bool:

@@ -31,5 +31,5 @@ def test_a_table_keeps_what_stands_after_the_correction():
     text = corrected("\n".join([*rows, "| +1.00 {p=0.04;sees=4.0} |"]))
     assert [line.count("**") for line in text.splitlines()[:3]] == [1, 0, 0]
     assert "{" not in text
-    assert "3 comparisons" in text
+    assert "Comparisons: 3." in text
     assert "2.0 points" in text
