@@ -77,6 +77,6 @@ def corrected(table: str) -> str:
     table = _MARK.sub(lambda _: " **" if next(adjusted) < _LEVEL else "", table)
     sees = median(float(value) for _, value in marks)
     return (
-        f"{table}\n\nComparisons: {len(marks)}. Uncorrected, their median would find a difference of "
-        f"{sees:.1f} points with a probability of {POWER:.0%}."
+        f"{table}\n\nComparisons: {len(marks)}. Uncorrected, their median would find a difference "
+        f"of {sees:.1f} points with a probability of {POWER:.0%}."
     )
