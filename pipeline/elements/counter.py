@@ -16,17 +16,12 @@ import numpy as np
 from ... import SkelactError
 from .counted import CountedFlight
 from .flight_answers import answers_about
-from .flights import FlightSpan, find_flights
-from .signals import BodySignals, measure_body
-from .trunk_angle import one_way_path, trunk_path
+from .followed import follow_body
 
 # Phases of a frame.
 OTHER, SUPPORT, FLIGHT, LANDING = range(4)
 # Seconds before a flight that count as on the board or apparatus, and after it as entry or landing.
 _SUPPORT_SECONDS, _LANDING_SECONDS = 1.0, 0.4
-# Between flights that turn opposite ways a body is supported for longer than this, seconds:
-# contacts of tumbling last about a tenth of a second.
-_SUPPORTED_SECONDS = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,22 +84,12 @@ def _count_scene(
 ) -> CountedClip:
     """Count the flights of frames that show one scene; ``first_frame`` is their number."""
     phases = np.zeros(len(seconds), np.int8)
-    body = measure_body(keypoints, scores, camera_maps) if len(seconds) > 3 else None
-    if body is None:
+    followed = follow_body(keypoints, scores, seconds, camera_maps)
+    if followed is None:
         return CountedClip(phases, ())
-    path, agreement = trunk_path(body.axes, body.axis_weight)
-
-    def find() -> list[FlightSpan]:
-        return find_flights(
-            path, agreement, body.center, body.center_weight, seconds,
-            fits_ballistics=camera_maps is not None,
-        )  # fmt: skip
-
-    spans = find()
-    if _join_opposite(spans, body, path, agreement, seconds):
-        spans = find()
+    body, path, agreement = followed.body, followed.path, followed.agreement
     seen = agreement > 0
-    for span in spans:
+    for span in followed.spans:
         before = (seconds >= seconds[span.start] - _SUPPORT_SECONDS) & (phases == OTHER) & seen
         phases[: span.start][before[: span.start]] = SUPPORT
         phases[span.start : span.end] = FLIGHT
@@ -112,7 +97,7 @@ def _count_scene(
         phases[span.end :][after[span.end :]] = LANDING
     counted = [
         answers_about(span, body, path, agreement, seconds, knows_camera=camera_maps is not None)
-        for span in spans
+        for span in followed.spans
     ]
     moved = [
         replace(
@@ -123,37 +108,6 @@ def _count_scene(
         for flight in counted
     ]
     return CountedClip(phases, tuple(moved))
-
-
-def _join_opposite(
-    spans: list[FlightSpan],
-    body: BodySignals,
-    path: np.ndarray,
-    agreement: np.ndarray,
-    seconds: np.ndarray,
-) -> bool:
-    """Make one of flights that follow each other at once and turn opposite ways; tell if any do.
-
-    A body needs support to turn back: the sense was mistaken in one of them. ``path`` and
-    ``agreement`` are changed in place.
-    """
-    joined = False
-    for one, two in pairwise(spans):
-        if one.sense == two.sense or seconds[two.start] - seconds[one.end - 1] > _SUPPORTED_SECONDS:
-            continue
-        part = slice(one.start, two.end)
-        before = path[two.end - 1]
-        angles, agreed = one_way_path(body.axes[part], body.axis_weight[part])
-        # Angles are known but for full circles.
-        path[part] = angles + _whole_circles(path[one.start] - angles[0])
-        path[two.end :] += _whole_circles(path[two.end - 1] - before)
-        agreement[part] = agreed
-        joined = True
-    return joined
-
-
-def _whole_circles(angle: float) -> float:
-    return float(2 * np.pi * np.round(angle / (2 * np.pi)))
 
 
 def _check(
