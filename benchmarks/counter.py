@@ -2,14 +2,15 @@
 
     python benchmarks/counter.py priors ../shared
     python benchmarks/counter.py fit
-    python benchmarks/counter.py simulated
+    python benchmarks/counter.py simulated --by both
     python benchmarks/counter.py divers ../shared
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
-long approach, and cut anywhere. A clip that shows a part of the flight alone cannot be counted
-right: such clips are left out of both, and their number is printed. Real clips are measured by
-`dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
+long approach, and cut anywhere: by the counter alone, by the network that reads flights (where
+they are, the counter says), or by both. A clip that shows a part of the flight alone cannot be
+counted right: such clips are left out of both, and their number is printed. Real clips are measured
+by `dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
 dive_207C, which is not held out any more.
 """
 
@@ -34,6 +35,7 @@ from skelact.pipeline.elements.flight_answers import (
     flight_travel,
     turn_features,
 )
+from skelact.pipeline.elements.flight_reader import ReadFlights, flight_reader
 from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.trunk_angle import trunk_path
@@ -44,6 +46,10 @@ from skelact.pipeline.synth.clips import ClipConfig, make_clips
 FIT_SEED, REPORT_SEED = 101, 202
 NOISES = (0.0, 1.0, 2.0)
 POSITIONS = ("straight", "pike", "tuck", "free")
+# Who counts: powers of the counter's chances and of the network's, () for those that were fitted.
+READERS: dict[str, tuple[float, float] | tuple[()] | None] = {
+    "counter": None, "network": (0.0, 1.0), "both": ()
+}  # fmt: skip
 # Error of an estimate of the camera's motion, pixels per frame.
 _CAMERA_NOISE = 0.3
 # Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
@@ -275,20 +281,33 @@ def _fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
 @main.command()
 @click.option("--clips", default=144, show_default=True, help="Of each noise and kind.")
-def simulated(clips: int) -> None:
+@click.option("--by", type=click.Choice(list(READERS)), default="both", show_default=True)
+@click.option("--noise", "noises", type=float, multiple=True, help="Noises [0, 1, 2].")
+@click.option("--seed", default=REPORT_SEED, show_default=True)
+@click.option(
+    "--net", type=click.Path(exists=True, path_type=Path), help="Model file [the shipped one]."
+)
+@click.option("--only", multiple=True, help="Combinations alone, such as '5 3 pike'.")
+def simulated(
+    clips: int, by: str, noises: tuple[float, ...], seed: int, net: Path | None,
+    only: tuple[str, ...],
+) -> None:  # fmt: skip
     """Report on simulated dives that nothing was fitted on, whole, long and cut."""
+    powers = READERS[by]
+    read = None if powers is None else flight_reader(net, powers or None)
     kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (2.0, 1.0)}
     judged: list[Judged] = []
-    rng = np.random.default_rng(REPORT_SEED)
-    for noise in NOISES:
+    rng = np.random.default_rng(seed)
+    for noise in noises or NOISES:
         for kind, (lead, tail) in kinds.items():
             if kind == "long" and noise != 1:
                 continue
-            scenes = make_scenes(clips, noise=noise, seed=REPORT_SEED, lead=lead, tail=tail)
+            scenes = make_scenes(clips, noise=noise, seed=seed, lead=lead, tail=tail)
+            scenes = [one for one in scenes if not only or _combination(one.element) in only]
             if kind == "cut":
                 scenes = [cut(scene, rng) for scene in scenes]
             begun = time.process_time()
-            found = [judge(main_flight(_flights(scene)), scene.element) for scene in scenes]
+            found = [judge(main_flight(_flights(scene, read)), scene.element) for scene in scenes]
             frames = sum(len(scene.seconds) for scene in scenes)
             cost = 1000 * (time.process_time() - begun) / frames * 100
             whole = [one for one, scene in zip(found, scenes) if scene.is_whole]
@@ -300,8 +319,12 @@ def simulated(clips: int) -> None:
     _reliability(judged)
 
 
-def _flights(scene: Scene) -> tuple[CountedFlight, ...]:
-    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_maps)
+def _combination(element: Element) -> str:
+    return f"{element.half_somersaults} {element.half_twists} {element.position}"
+
+
+def _flights(scene: Scene, read: ReadFlights | None) -> tuple[CountedFlight, ...]:
+    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_maps, read=read)
     return clip.flights
 
 

@@ -25,6 +25,7 @@ class FlightFactorNet(nn.Module):
     Args:
         layout: Keypoints and bones.
         in_channels: C of each joint.
+        fold: Steps of time that the encoder takes as one, their channels side by side.
         num_facts: S, numbers about the flight as a whole.
         widths, strides, num_heads: See :class:`TubeEncoder`.
         hidden: Width of the layer that the heads share.
@@ -37,6 +38,7 @@ class FlightFactorNet(nn.Module):
         *,
         in_channels: int,
         num_facts: int,
+        fold: int,
         widths: Sequence[int],
         strides: Sequence[int],
         num_heads: int,
@@ -44,11 +46,12 @@ class FlightFactorNet(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.encoder = TubeEncoder(layout, in_channels, widths, strides, num_heads)
+        self.fold = fold
+        self.encoder = TubeEncoder(layout, fold * in_channels, widths, strides, num_heads)
         self.shared = nn.Sequential(
             nn.Linear(widths[-1] + num_facts, hidden), nn.ReLU(), nn.Dropout(dropout)
         )
-        self.heads = nn.ModuleDict({name: nn.Linear(hidden, n) for name, n in FACTORS.items()})
+        self.heads = nn.ModuleList(nn.Linear(hidden, count) for count in FACTORS.values())
 
     def load_pretrained(self, mae: nn.Module) -> None:
         """Copy the encoder.
@@ -72,12 +75,14 @@ class FlightFactorNet(nn.Module):
         """Read flights.
 
         Args:
-            joints: (N, T, V, C); a joint at (0, 0) is missing.
+            joints: (N, T, V, C), T a multiple of ``fold``; a joint at (0, 0) is missing.
             facts: (N, S).
 
         Returns:
             Logits (N, K) of each of ``FACTORS``.
         """
-        pooled = self.encoder(joints).mean(dim=(1, 2))
+        # (N, T, V, C) -> (N, T/f, V, fC)
+        folded = joints.unflatten(1, (-1, self.fold)).transpose(2, 3).flatten(3)
+        pooled = self.encoder(folded).mean(dim=(1, 2))
         features = self.shared(torch.cat([pooled, facts], dim=1))
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: head(features) for name, head in zip(FACTORS, self.heads)}

@@ -1,6 +1,7 @@
 """Counts what a body does in the air, from its skeleton alone and by kinematics.
 
-Learned are only the chances that answers are right, and positions (``calibration.py``).
+Learned are only the chances that answers are right, and positions (``calibration.py``). A network
+may read the flights, too (``flight_reader.py``).
 
 Skeleton -> signals -> unwrapped angle of the trunk -> flights -> half somersaults, sense, twists,
 position, each with a confidence.
@@ -16,7 +17,10 @@ import numpy as np
 from ... import SkelactError
 from .counted import CountedFlight
 from .flight_answers import answers_about
-from .followed import follow_body
+from .flight_reader import FlightReading, ReadFlights
+from .flight_window import flight_window
+from .flights import FlightSpan
+from .followed import FollowedBody, follow_body, spans_to_read
 
 # Phases of a frame.
 OTHER, SUPPORT, FLIGHT, LANDING = range(4)
@@ -44,6 +48,7 @@ def count_flights(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None = None,
     scene_ids: np.ndarray | None = None,
+    read: ReadFlights | None = None,
 ) -> CountedClip:
     """Find the flights of a person and count somersaults and twists in them.
 
@@ -56,6 +61,8 @@ def count_flights(
             as ``SkeletonSequence`` has them; None if the camera's motion is not known.
         scene_ids: (T,) int, number of each frame's scene; None if the picture is never cut. A
             flight does not go on over a cut.
+        read: The network that reads flights, whose chances are put together with the counter's and
+            which tells parts of one flight; None for what the counter says alone.
 
     Raises:
         SkelactError: for arrays of other shapes, or times that do not increase.
@@ -68,7 +75,7 @@ def count_flights(
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         maps = None if camera_maps is None else camera_maps[part]
-        scenes.append(_count_scene(keypoints[part], scores[part], seconds[part], maps, start))
+        scenes.append(_count_scene(keypoints[part], scores[part], seconds[part], maps, start, read))
     return CountedClip(
         np.concatenate([scene.phases for scene in scenes]),
         tuple(flight for scene in scenes for flight in scene.flights),
@@ -81,6 +88,7 @@ def _count_scene(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None,
     first_frame: int,
+    read: ReadFlights | None,
 ) -> CountedClip:
     """Count the flights of frames that show one scene; ``first_frame`` is their number."""
     phases = np.zeros(len(seconds), np.int8)
@@ -89,15 +97,24 @@ def _count_scene(
         return CountedClip(phases, ())
     body, path, agreement = followed.body, followed.path, followed.agreement
     seen = agreement > 0
-    for span in followed.spans:
+    readings = _readings(followed, seconds, read)
+    for span, _ in readings:
         before = (seconds >= seconds[span.start] - _SUPPORT_SECONDS) & (phases == OTHER) & seen
         phases[: span.start][before[: span.start]] = SUPPORT
         phases[span.start : span.end] = FLIGHT
         after = seconds <= seconds[span.end - 1] + _LANDING_SECONDS
         phases[span.end :][after[span.end :]] = LANDING
     counted = [
-        answers_about(span, body, path, agreement, seconds, knows_camera=camera_maps is not None)
-        for span in followed.spans
+        answers_about(
+            span,
+            body,
+            path,
+            agreement,
+            seconds,
+            knows_camera=camera_maps is not None,
+            reading=reading,
+        )
+        for span, reading in readings
     ]
     moved = [
         replace(
@@ -108,6 +125,22 @@ def _count_scene(
         for flight in counted
     ]
     return CountedClip(phases, tuple(moved))
+
+
+def _readings(
+    followed: FollowedBody, seconds: np.ndarray, read: ReadFlights | None
+) -> list[tuple[FlightSpan, FlightReading | None]]:
+    """Return the flights with what the network says of them, parts of one flight as one."""
+    if read is None or not followed.spans:
+        return [(span, None) for span in followed.spans]
+    spans = spans_to_read(followed, seconds)
+    readings = read([flight_window(followed, span, seconds) for span in spans])
+    # Of windows that overlap the one that most probably shows a whole flight is kept.
+    kept: list[tuple[FlightSpan, FlightReading | None]] = []
+    for i in sorted(range(len(spans)), key=lambda i: -readings[i].whole):
+        if all(spans[i].end <= span.start or span.end <= spans[i].start for span, _ in kept):
+            kept.append((spans[i], readings[i]))
+    return sorted(kept, key=lambda one: one[0].start)
 
 
 def _check(

@@ -14,6 +14,8 @@ from .trunk_angle import one_way_path, trunk_path
 # Between flights that turn opposite ways a body is supported for longer than this, seconds:
 # contacts of tumbling last about a tenth of a second.
 _SUPPORTED_SECONDS = 0.08
+# A flight that is lost in between goes on within so many seconds: as long as a body may be lost.
+_GAP_SECONDS = 0.3
 # Fewer frames have no second differences.
 _MIN_FRAMES = 4
 
@@ -96,7 +98,17 @@ def _whole_circles(angle: float) -> float:
     return float(2 * np.pi * np.round(angle / (2 * np.pi)))
 
 
-def joined_span(one: FlightSpan, two: FlightSpan, path: np.ndarray) -> FlightSpan:
+def spans_to_read(followed: FollowedBody, seconds: np.ndarray) -> list[FlightSpan]:
+    """Return the flights of a body, and those that follow each other at once as one."""
+    joined = [
+        _joined(one, two, followed.path)
+        for one, two in pairwise(followed.spans)
+        if seconds[two.start] - seconds[one.end - 1] <= _GAP_SECONDS
+    ]
+    return [*followed.spans, *joined]
+
+
+def _joined(one: FlightSpan, two: FlightSpan, path: np.ndarray) -> FlightSpan:
     """Return two flights, the second after the first, and what lies between them as one."""
     turn = float(path[two.end - 1] - path[one.start])
     return FlightSpan(

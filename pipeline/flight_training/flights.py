@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
+from ... import SkelactError
 from ...models.flight import FACTORS
+from ..elements.calibration import POSITIONS
 from ..elements.element import Element, diving48_elements
 from ..elements.flight_window import FlightWindow, flight_window
 from ..elements.flights import FlightSpan
-from ..elements.followed import FollowedBody, follow_body, joined_span
+from ..elements.followed import FollowedBody, follow_body, spans_to_read
 from ..synth.camera import camera_maps
 from ..synth.choices import dive_shares
 from ..synth.clips import ClipConfig, SynthClip, make_clips
 
-POSITIONS = ("straight", "pike", "tuck", "free")
 NAMES = tuple(FACTORS)
 # Clips that are simulated at once; the draws of a clip depend on it.
 CHUNK = 96
+# Draws of a chunk: now and then none of the bodies drawn can do an element.
+_MAX_ATTEMPTS = 4
 # Label of a factor that nobody can tell.
 UNKNOWN = -1
-# Seconds between flights that may be one.
-MAX_GAP = 0.3
 # Of the classes of Diving48, dives of real competitions and saltos.
 _KINDS = (0.5, 0.3, 0.2)
 # Sizes of the errors of poses, see ``ClipConfig``.
@@ -81,7 +81,15 @@ def saltos() -> tuple[Element, ...]:
 
 def simulated_clips(chunk: int, seed: int) -> list[SimulatedClip]:
     """Simulate a chunk of clips of dives and saltos, some of them cut anywhere."""
-    rng = np.random.default_rng([seed, chunk])
+    for attempt in range(_MAX_ATTEMPTS):
+        try:
+            return _draw_clips(np.random.default_rng([seed, chunk, *[attempt] * (attempt > 0)]))
+        except SkelactError as error:  # an element that no draw of a body could do
+            failed = error
+    raise failed
+
+
+def _draw_clips(rng: np.random.Generator) -> list[SimulatedClip]:
     noise = float(rng.choice(_NOISES, p=_NOISE_SHARES))
     config = ClipConfig(noise, lead_seconds=(0.1, 2.5), tail_seconds=(0.1, 1.5), cut_chance=0)
     clips = make_clips(_draw_elements(CHUNK, rng), rng, config)
@@ -91,20 +99,10 @@ def simulated_clips(chunk: int, seed: int) -> list[SimulatedClip]:
 def labelled_windows(chunk: int, seed: int) -> list[LabelledWindow]:
     """Return the flights that the counter finds in a chunk of clips, and neighbours as one."""
     return [
-        labelled
+        LabelledWindow(flight_window(followed, span, clip.seconds), labels)
         for clip in simulated_clips(chunk, seed)
-        for labelled in _labelled(clip)
-    ]  # fmt: skip
-
-
-def spans_to_read(followed: FollowedBody, seconds: np.ndarray) -> list[FlightSpan]:
-    """Return the flights of a body, and those that follow each other at once as one."""
-    joined = [
-        joined_span(one, two, followed.path)
-        for one, two in pairwise(followed.spans)
-        if seconds[two.start] - seconds[one.end - 1] <= MAX_GAP
+        for followed, span, labels in labelled_spans(clip)
     ]
-    return [*followed.spans, *joined]
 
 
 def _draw_elements(count: int, rng: np.random.Generator) -> list[Element]:
@@ -148,21 +146,26 @@ def _cut(clip: SimulatedClip, rng: np.random.Generator) -> SimulatedClip:
     )  # fmt: skip
 
 
-def _labelled(clip: SimulatedClip) -> Iterator[LabelledWindow]:
+def labelled_spans(
+    clip: SimulatedClip,
+) -> Iterator[tuple[FollowedBody, FlightSpan, tuple[int, ...]]]:
+    """Yield what is followed in a clip, with each span that is read of it and its labels.
+
+    A flight is shown by the span that overlaps most with it; the other spans show none.
+    """
     followed = follow_body(clip.keypoints, clip.scores, clip.seconds, clip.camera_maps)
-    if followed is None:
+    spans = spans_to_read(followed, clip.seconds) if followed else []
+    if followed is None or not spans:
         return
-    spans = spans_to_read(followed, clip.seconds)
     shown: dict[int, tuple[int, ...]] = {}
     for element, start, end in clip.flights:
         overlaps = [_overlap(span, start, end) for span in spans]
-        best = int(np.argmax(overlaps)) if spans else 0
-        if spans and overlaps[best] >= _MIN_OVERLAP:
+        best = int(np.argmax(overlaps))
+        if overlaps[best] >= _MIN_OVERLAP:
             shown[best] = (*_factors(element, _is_shown(clip, start, end)), 1)
     nothing = (*[UNKNOWN] * (len(NAMES) - 1), 0)
     for number, span in enumerate(spans):
-        window = flight_window(followed, span, clip.seconds)
-        yield LabelledWindow(window, shown.get(number, nothing))
+        yield followed, span, shown.get(number, nothing)
 
 
 def _overlap(span: FlightSpan, start: int, end: int) -> float:

@@ -1,0 +1,105 @@
+"""What the network of flights says, and how it is put together with what the counter says.
+
+    windows -> network -> chances of each factor
+    counter's chances, network's chances -> logarithmic opinion pool (Genest and Zidek 1986)
+
+The pool is the product of both, each to a power that was fitted on simulated flights: where they
+agree it is surer than either, where they do not it is less sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ... import SkelactError
+from .flight_window import CHANNELS, NUM_FACTS, WINDOW_STEPS, FlightWindow
+
+# Nothing is impossible: a chance of 0 would rule out what the other one is sure of.
+_LEAST_CHANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class FlightReading:
+    """What the network says of one flight.
+
+    Attributes:
+        chances: Of each factor of ``models.flight.FACTORS``, the chance (K,) of each value.
+        powers: Of each factor, the powers of the counter's chances and of the network's.
+    """
+
+    chances: Mapping[str, np.ndarray]
+    powers: Mapping[str, tuple[float, float]]
+
+    @property
+    def whole(self) -> float:
+        """The chance that the window shows a flight, and not a part of one or more than one."""
+        return float(self.chances["whole"][1])
+
+    def pooled(self, factor: str, counted: np.ndarray) -> np.ndarray:
+        """Return chances (K,) from those of the counter, (K,), and of the network.
+
+        What the network has no value for it takes for next to impossible.
+        """
+        logs = np.tensordot(self.powers[factor], np.stack(self.logs(factor, counted)), 1)
+        chances: np.ndarray = np.exp(logs - logs.max())
+        return chances / chances.sum()
+
+    def logs(self, factor: str, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logs (K,) of the counter's chances and of the network's."""
+        read = np.zeros(len(counted))
+        read[: len(self.chances[factor])] = self.chances[factor]
+        mine, its = (np.log(np.maximum(chances, _LEAST_CHANCE)) for chances in (counted, read))
+        return mine, its
+
+
+# Windows become readings; ``read_flights`` is the one of the network that ships.
+ReadFlights = Callable[[Sequence[FlightWindow]], list[FlightReading]]
+
+
+def read_flights(windows: Sequence[FlightWindow]) -> list[FlightReading]:
+    """Return what the network that ships says of flights; it is loaded for the first of them."""
+    return flight_reader()(windows) if windows else []
+
+
+@lru_cache(maxsize=4)
+def flight_reader(
+    path: Path | None = None, powers: tuple[float, float] | None = None
+) -> ReadFlights:
+    """Load a network that reads flights.
+
+    Args:
+        path: Its model file; None for the one that ships.
+        powers: Of the counter's chances and the network's, for all factors; None for its own.
+
+    Raises:
+        SkelactError: if it cannot be loaded, or reads other windows than this version makes.
+    """
+    import torch
+
+    from ..checkpoints.flight_factors import load_flight_net
+
+    net, meta = load_flight_net(path)
+    fold, channels, facts = meta.network.fold, meta.channels, meta.num_facts
+    if WINDOW_STEPS % fold or (channels, facts) != (CHANNELS, NUM_FACTS):
+        raise SkelactError(
+            f"the network of flights: expected windows of {CHANNELS} channels, {NUM_FACTS} facts "
+            f"and a fold that divides {WINDOW_STEPS} steps, got {channels}, {facts} and {fold}"
+        )
+
+    def read(windows: Sequence[FlightWindow]) -> list[FlightReading]:
+        joints = torch.from_numpy(np.stack([window.joints for window in windows]))
+        facts = torch.from_numpy(np.stack([window.facts for window in windows]))
+        with torch.inference_mode():
+            found = {k: v.softmax(dim=1).double().numpy() for k, v in net(joints, facts).items()}
+        of_all = dict.fromkeys(found, powers) if powers else meta.pooling
+        return [
+            FlightReading({name: rows[i] for name, rows in found.items()}, of_all)
+            for i in range(len(windows))
+        ]
+
+    return read
