@@ -2,7 +2,7 @@
 
     python benchmarks/counter.py priors ../shared
     python benchmarks/counter.py fit
-    python benchmarks/counter.py simulated --by both
+    python benchmarks/counter.py simulated [--by both --net flight_factors.json]
     python benchmarks/counter.py divers ../shared
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
@@ -26,7 +26,7 @@ import click
 import numpy as np
 from scipy.optimize import minimize
 
-from skelact.pipeline.elements.calibration import twist_chances, twist_priors
+from skelact.pipeline.elements.calibration import POSITIONS, twist_chances, twist_priors
 from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.counter import count_flights
 from skelact.pipeline.elements.element import Element, diving48_elements
@@ -45,7 +45,6 @@ from skelact.pipeline.synth.clips import ClipConfig, make_clips
 
 FIT_SEED, REPORT_SEED = 101, 202
 NOISES = (0.0, 1.0, 2.0)
-POSITIONS = ("straight", "pike", "tuck", "free")
 # Who counts: powers of the counter's chances and of the network's, () for those that were fitted.
 READERS: dict[str, tuple[float, float] | tuple[()] | None] = {
     "counter": None, "network": (0.0, 1.0), "both": ()
@@ -281,11 +280,13 @@ def _fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
 @main.command()
 @click.option("--clips", default=144, show_default=True, help="Of each noise and kind.")
-@click.option("--by", type=click.Choice(list(READERS)), default="both", show_default=True)
+@click.option("--by", type=click.Choice(list(READERS)), default="counter", show_default=True)
 @click.option("--noise", "noises", type=float, multiple=True, help="Noises [0, 1, 2].")
 @click.option("--seed", default=REPORT_SEED, show_default=True)
 @click.option(
-    "--net", type=click.Path(exists=True, path_type=Path), help="Model file [the shipped one]."
+    "--net",
+    type=click.Path(exists=True, path_type=Path),
+    help="Model file of `skelact train-flight`.",
 )
 @click.option("--only", multiple=True, help="Combinations alone, such as '5 3 pike'.")
 def simulated(
@@ -294,9 +295,12 @@ def simulated(
 ) -> None:  # fmt: skip
     """Report on simulated dives that nothing was fitted on, whole, long and cut."""
     powers = READERS[by]
-    read = None if powers is None else flight_reader(net, powers or None)
+    if powers is not None and net is None:
+        raise click.UsageError(f"--by {by}: expected --net with the network's model file")
+    read = None if powers is None or net is None else flight_reader(net, powers or None)
     kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (2.0, 1.0)}
     judged: list[Judged] = []
+    click.echo(f"by {by}, seed {seed}")
     rng = np.random.default_rng(seed)
     for noise in noises or NOISES:
         for kind, (lead, tail) in kinds.items():

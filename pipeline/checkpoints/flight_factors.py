@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import SkelactError, __version__
-from ...pose_extract.common.files import PACKAGE_FOLDER
 from ...pose_extract.common.plain import build_config
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.weights.bundle import (
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ...models.flight import FlightFactorNet
 
 _KIND = "flight_factors"
-_SHIPPED = PACKAGE_FOLDER / "models" / "pretrained" / f"{_KIND}.json"
 # The factors of ``models.flight.FACTORS`` of which the counter gives chances.
 POOLED = ("half_somersaults", "half_twists", "position", "forward", "travel")
 # The same numbers in the windows of ``elements.flight_window``: more would fill the memory.
@@ -95,15 +93,13 @@ def save_flight_net(path: str | Path, net: FlightFactorNet, meta: FlightFactorsM
     return save_pair(path, net, dataclasses.asdict(meta), "all")
 
 
-def load_flight_net(
-    path: str | Path | None = None,
-) -> tuple[FlightFactorNet, FlightFactorsMeta]:
-    """Load the network, in eval mode on the CPU; the shipped one if ``path`` is None.
+def load_flight_net(path: str | Path) -> tuple[FlightFactorNet, FlightFactorsMeta]:
+    """Load the network, in eval mode on the CPU.
 
     Raises:
         SkelactError: if it is missing, damaged, or of another kind.
     """
-    _, info = bundle_pair(path or _SHIPPED)
+    _, info = bundle_pair(path)
 
     if not info.is_file():
         raise SkelactError(f"no network of flights at {info}: expected a .json and .safetensors")

@@ -57,23 +57,16 @@ class FlightReading:
         return mine, its
 
 
-# Windows become readings; ``read_flights`` is the one of the network that ships.
+# Windows become readings; ``flight_reader`` makes one.
 ReadFlights = Callable[[Sequence[FlightWindow]], list[FlightReading]]
 
 
-def read_flights(windows: Sequence[FlightWindow]) -> list[FlightReading]:
-    """Return what the network that ships says of flights; it is loaded for the first of them."""
-    return flight_reader()(windows) if windows else []
-
-
 @lru_cache(maxsize=4)
-def flight_reader(
-    path: Path | None = None, powers: tuple[float, float] | None = None
-) -> ReadFlights:
+def flight_reader(path: Path, powers: tuple[float, float] | None = None) -> ReadFlights:
     """Load a network that reads flights.
 
     Args:
-        path: Its model file; None for the one that ships.
+        path: Its model file.
         powers: Of the counter's chances and the network's, for all factors; None for its own.
 
     Raises:

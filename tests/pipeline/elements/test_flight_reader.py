@@ -16,7 +16,7 @@ from skelact.pipeline.checkpoints.flight_factors import (
     save_flight_net,
 )
 from skelact.pipeline.elements.counter import count_flights
-from skelact.pipeline.elements.flight_reader import FlightReading, flight_reader, read_flights
+from skelact.pipeline.elements.flight_reader import FlightReading, flight_reader
 from skelact.pipeline.network_config import FlightNetConfig
 
 
@@ -99,7 +99,6 @@ def test_a_clip_without_a_flight_needs_no_network():
         raise AssertionError("nothing to read")
 
     assert counted((keypoints, scores, seconds), read) == ()
-    assert read_flights([]) == []
 
 
 def test_a_network_of_other_windows_is_refused(tmp_path):
