@@ -180,7 +180,7 @@ def fit(clips: int) -> None:
         features = np.array([row for row, _ in pairs])
         labels = np.array([label for _, label in pairs])
         classes = len(POSITIONS) if name == "position" else 2
-        fitted = _fit_softmax(features, labels, classes)
+        fitted = fit_softmax(features, labels, classes)
         fitted = fitted if classes > 2 else (fitted[1] - fitted[0])[None]
         for index, row in enumerate(fitted):
             key = POSITIONS[index] if classes > 2 else name
@@ -260,7 +260,7 @@ def _fit_twist_weights(rows: list[tuple[np.ndarray, np.ndarray, int]]) -> np.nda
     return found
 
 
-def _fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+def fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Return coefficients (classes, 1 + F) of a multinomial logistic regression."""
     inputs = np.concatenate([np.ones((len(features), 1)), features], axis=1)
     target = np.eye(classes)[labels]

@@ -57,7 +57,7 @@ def clips(shared: Path, cache: Path) -> None:
     sources = find_sources([shared / "videos" / "aerial"])
     table = Table("clip", "known of it", "recognised")
     for name, sequence in extract_all(sources, ExtractConfig(), cache).items():
-        lines = [_line(element) for element in recognise_elements(sequence)]
+        lines = [describe(element) for element in recognise_elements(sequence)]
         table.add_row(name, KNOWN.get(name, ""), "\n".join(lines) or "nothing")
     Console().print(table)
 
@@ -94,7 +94,8 @@ def sequence_of(annotation: Annotation) -> SkeletonSequence:
     )
 
 
-def _line(found: RecognisedElement) -> str:
+def describe(found: RecognisedElement) -> str:
+    """Return what is said of an element, in a line."""
     code = f"{found.element.code}, " if found.element.code else ""
     times = f"{found.start_seconds:.2f} to {found.end_seconds:.2f} s"
     return f"{code}{found.element.words}, {times}, {100 * found.confidence:.0f} %"

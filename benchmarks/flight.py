@@ -49,6 +49,7 @@ from flight_tables import (
     rotated_table,
     write_json,
 )
+from png_option import PngPath
 from rich.console import Console
 from rich.progress import Progress
 from rotation import Person
@@ -336,7 +337,7 @@ def people_command(
 
 @main.command("sheet")
 @SHARED
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="PNG to write.")
+@click.option("--out", required=True, type=PngPath(), help="PNG to write.")
 @click.option("--pose", default=DEFAULT_POSES[0], show_default=True, help="As in `people`.")
 @click.option("--effort", "way", type=click.Choice(WAYS), default="balanced", show_default=True)
 @click.option("--set", "name", type=click.Choice(FLIGHT_SETS), default="lspet", show_default=True)

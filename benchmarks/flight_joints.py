@@ -20,6 +20,7 @@ from typing import Any, Literal
 import click
 import cv2
 import numpy as np
+from png_option import PngPath
 from rich.console import Console
 from rich.table import Table
 
@@ -218,7 +219,7 @@ def draw_sheet(shared: Path, frames: Sequence[FlightFrame]) -> np.ndarray:
 
 @click.command()
 @click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the sheet.")
+@click.option("--out", type=PngPath(), help="Write the sheet.")
 @click.option(
     "--joints",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
+from png_option import PngPath
 
 from skelact.pose_extract.common.geometry import COCO_SIGMAS
 from skelact.pose_extract.decode.frames import FrameBatch
@@ -161,7 +162,7 @@ def measure(
     "--youtube", type=click.Path(exists=True, path_type=Path), help="YouTube Pose frames."
 )
 @click.option("--pose", default="litehrnet18-coco-256x192", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Write the plot to this file.")
+@click.option("--out", type=PngPath(), help="Write the plot to this file.")
 def main(folder: Path, youtube: Path | None, pose: str, out: Path | None) -> None:
     """Measure on the people of FOLDER, which holds COCO's test_coco.json and images."""
     estimator = PoseEstimator(pose, device="cpu", precision="fp32")

@@ -26,6 +26,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from png_option import PngPath
 from unknown_clips import Clips, Sets, joined, load_sets, write_setting
 from unknown_measures import MEASURES, measured
 
@@ -178,7 +179,7 @@ def setting(out: Path) -> None:
 @main.command()
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @_CLIPS
-@click.option("--out", type=click.Path(path_type=Path), help="Plot of the calibration, a .png.")
+@click.option("--out", type=PngPath(), help="Plot of the calibration.")
 @click.option(
     "--kept", type=click.Path(path_type=Path), default=Path("work_dirs/unknown"), show_default=True
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ def _read(path: Path, readers: tuple[Path, ...], files: list[Path]) -> dict[str,
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without numbers of base 60, and with each key of a mapping once.
+    """The safe loader, with the numbers of YAML 1.2, and with each key of a mapping once.
 
-    Numbers of base 60, such as 1:30, are text: they surprise, and PyYAML's time grows with the
-    square of their length.
+    PyYAML follows YAML 1.1. Numbers of base 60, such as 1:30, are text here: they surprise, and
+    PyYAML's time grows with the square of their length. 1e-4, without a point, is a number.
     """
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
@@ -90,6 +91,13 @@ class _Loader(yaml.SafeLoader):
                     raise SkelactError(f"line {line} has the key {shown(key.value)} again")
                 seen.add((key.tag, key.value))
         return node
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+\Z"),
+    list("-+.0123456789"),
+)
 
 
 def _load(text: str) -> Any:

@@ -49,7 +49,7 @@ class SkeletonSequence:
             joint; 0 where not seen.
         bboxes: (M, T, 4) float32, xyxy in pixels; zeros where not seen.
         track_ids: (M,) int64, unique within the clip.
-        frame_inds: (T,) int64, source frame of each step, counted from the file's start.
+        frame_inds: (T,) int64, source frame of each step, counted from 0 at the file's start.
         img_shape: (height, width) of the upright source frame in square pixels.
         fps: Nominal frame rate of the source, a fraction, in frames per second.
         layout: Name of the keypoint layout, such as ``"coco_17"``.
@@ -116,6 +116,16 @@ class SkeletonSequence:
             )
         if t > 1 and not (np.diff(self.frame_inds) > 0).all():
             raise ValueError("SkeletonSequence.frame_inds: expected strictly increasing indices")
+        if t and self.frame_inds[0] < 0:
+            raise ValueError(
+                "SkeletonSequence.frame_inds: expected indices from 0, the file's first frame, "
+                f"got {self.frame_inds[0]}"
+            )
+        if t and self.pts_seconds[0] < 0:
+            raise ValueError(
+                "SkeletonSequence.pts_seconds: expected times from that of the file's first frame, "
+                f"which is 0, got {self.pts_seconds[0]:g}"
+            )
         if t > 1 and not (np.diff(self.pts_seconds) > 0).all():
             raise ValueError("SkeletonSequence.pts_seconds: expected strictly increasing times")
         if t > 1 and (np.diff(self.scene_ids) < 0).any():

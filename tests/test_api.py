@@ -125,7 +125,8 @@ def test_the_examples_run_on_a_real_clip(repository, shared, tmp_path, monkeypat
     assert names["several"][1].video == "start"
     assert len(names["several"][1].skeletons) == 8
     assert "FFmpeg cannot read it" in names["broken"].error
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clip.json", "clip.npz"]
+    saved = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert saved == ["clip.json", "clip.npz", "clip.srt"]
     assert zipfile.is_zipfile(tmp_path / "out" / "clip.npz")
 
 

@@ -18,9 +18,11 @@ from ...pose_extract.common.plain import shown
 from ...pose_extract.weights.bundle import (
     FORMAT_VERSION,
     bundle_pair,
+    check_weights,
     load_bundle_weights,
     read_meta,
     save_pair,
+    weight_names,
 )
 from ..config import (
     NETWORKS,
@@ -51,6 +53,9 @@ _MAX_LABELS = 10_000
 _MAX_TEST_CLIPS = 1000
 
 DEFAULT_CLASSIFIER = "penn_action_video"
+
+# How the names of the weights begin by which the novelty of a clip is measured.
+_NOVELTY = "novelty."
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def save_checkpoint(
     """
     # Distances are differences of large numbers: novelty stays exact.
     return save_pair(
-        path, module, dataclasses.asdict(meta), "all" if half else "none", exact="novelty."
+        path, module, dataclasses.asdict(meta), "all" if half else "none", exact=_NOVELTY
     )
 
 
@@ -199,7 +204,7 @@ def load_classifier(
     """Load a classifier, in eval mode on the CPU; the shipped one if ``path`` is None.
 
     Raises:
-        SkelactError: if the checkpoint is missing, damaged, or no classifier.
+        SkelactError: if the checkpoint is missing, damaged, no classifier, or has a half of a gate.
     """
     info, meta = _load_kind(path, "classifier")
     if info.suffix == ".onnx":
@@ -207,6 +212,7 @@ def load_classifier(
 
         shape, count = meta.preprocess.tensor_shape, len(meta.label_names)
         return OnnxClassifier(info, shape, count, meta.gate is not None).eval(), meta
+    _check_gate(info, meta)
     head = build_config(ClassifierConfig, meta.head, f"{info}: head")
     network = _network(info, meta)
     module = build_classifier(meta.preprocess, network, head, len(meta.label_names))
@@ -216,6 +222,22 @@ def load_classifier(
         module.novelty = Novelty(len(meta.label_names), module.feature_dim)
     load_bundle_weights(info, module)
     return module.eval(), meta
+
+
+def _check_gate(info: Path, meta: CheckpointMeta) -> None:
+    """Check that a checkpoint has both parts of a gate, its numbers and its weights, or none."""
+    check_weights(info, meta.weights_sha256)
+    has_weights = any(name.startswith(_NOVELTY) for name in weight_names(info))
+    if has_weights and meta.gate is None:
+        raise SkelactError(
+            f"{info}: gate is null, and its weights hold one ({_NOVELTY}*): the JSON is not as it "
+            "was written; take the one that was"
+        )
+    if meta.gate is not None and not has_weights:
+        raise SkelactError(
+            f"{info}: it has a gate, and its weights hold none ({_NOVELTY}*); set gate to null, "
+            "and fit one with `skelact gate`"
+        )
 
 
 def _network(info: Path, meta: CheckpointMeta) -> NetworkConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ...pose_extract.common.text import printable
+from .measure import FILE
 from .outputs import check_outputs
 from .training_options import run_options
 
@@ -103,7 +104,7 @@ def train(
 @distill.command()
 @click.argument("names", nargs=-1, required=True)
 @click.option("--labels", required=True, type=_FOLDER, help="Folder of labelled frames.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--json", "json_path", type=FILE, help="Write the figures.")
 def measure(names: tuple[str, ...], labels: Path, json_path: Path | None) -> None:
     """Measure the detectors NAMES on the held-out sources of --labels.
 

@@ -30,11 +30,12 @@ def export(checkpoint: Path | None, out: Path, ann_file: Path | None, split: str
     `skelact evaluate` take the file as a checkpoint.
     """
     from ..data.annotations import load_annotations
-    from ..inference.export_onnx import export_onnx
+    from ..inference.export_onnx import check_onnx_path, export_onnx
 
     if (ann_file is None) != (split is None):
         raise click.UsageError("--ann-file and --split belong together")
     check_outputs([("--onnx", out)], [checkpoint, ann_file])
+    check_onnx_path(out)
     if ann_file is None or split is None:
         clips = simulated_clips(_NUM_CLIPS)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .extract import find_clips, make_extractor, pose_options
-from .outputs import check_outputs, files_of
+from .outputs import check_folder, check_outputs, check_place, files_of
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
     help="Write the clip with skeletons and label: an .mp4, or a folder for several clips.",
 )
 @click.option(
+    "--timeline",
+    "timelines",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Write segments and elements with their times: a .csv of all clips, an .srt of one clip, "
+    "or a folder for an .srt per clip. May be given several times.",
+)
+@click.option(
     "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels to give."
 )
 @pose_options
@@ -38,42 +48,59 @@ def predict(
     checkpoint: Path | None,
     json_path: Path | None,
     overlay: Path | None,
+    timelines: tuple[Path, ...],
     top_k: int,
     **options: Any,
 ) -> None:
     """Label the action in video CLIPS.
 
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
-    cannot be read, or whose overlay cannot be written, stops no other; it makes the exit code 1.
-    A file that --json or --overlay names is replaced; one of CLIPS never is. A run that is
-    interrupted writes the entries of the clips that are done.
+    cannot be read, or whose overlay or .srt cannot be written, stops no other; it makes the exit
+    code 1. A file that --json, --overlay or --timeline names is replaced; one of CLIPS never is. A
+    run that is interrupted writes the entries of the clips that are done.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
     from ..inference.pipeline import Pipeline
-    from ..inference.tables import write_json
+    from ..inference.tables import write_csv, write_json
+    from ..inference.timeline import TIMELINE_COLUMNS
 
     sources = find_clips(clips)
-    overlays = _overlay_paths(overlay, [source.clip_id for source in sources])
+    clip_ids = [source.clip_id for source in sources]
+    overlays = _overlay_paths(overlay, clip_ids)
+    tables, subtitles = _timeline_paths(timelines, clip_ids)
     check_outputs(
-        [("--json", json_path), *(("--overlay", path) for path in overlays.values())],
+        [("--json", json_path), *(("--timeline", path) for path in tables)],
         [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
+        [
+            *(("--overlay", path) for path in overlays.values()),
+            *(("--timeline", path) for paths in subtitles.values() for path in paths),
+        ],
     )
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     entries: list[dict[str, Any]] = []
+    timeline: dict[str, list[Any]] = {name: [] for name in TIMELINE_COLUMNS}
     is_whole = True
     try:
         for prediction in model.stream(sources):
             _print(prediction)
             entries.append(prediction.to_dict())
+            for name, values in prediction.timeline().items():
+                timeline[name] += values
             is_whole &= prediction.error is None
-            if prediction.video in overlays and prediction.skeletons.error is None:
-                is_whole &= _save_overlay(prediction, overlays[prediction.video])
+            if prediction.skeletons.error is not None:
+                continue
+            if prediction.video in overlays:
+                is_whole &= _save("overlay", prediction, overlays[prediction.video])
+            for path in subtitles.get(prediction.video, ()):
+                is_whole &= _save("subtitles", prediction, path)
     finally:
         # A run that is interrupted keeps what it has done.
         if json_path and entries:
             write_json(json_path, entries)
+        for path in tables if entries else ():
+            write_csv(path, timeline)
     if not is_whole:
         raise click.exceptions.Exit(1)
 
@@ -85,15 +112,62 @@ def _overlay_paths(overlay: Path | None, clip_ids: Sequence[str]) -> dict[str, P
     if overlay is None:
         return {}
     if overlay.suffix == "" or overlay.is_dir():
+        check_folder("--overlay", overlay)
         return {clip_id: overlay / f"{clip_id}.mp4" for clip_id in clip_ids}
     if overlay.suffix.lower() != ".mp4" or len(clip_ids) > 1:
         what = "a folder" if len(clip_ids) > 1 else "an .mp4 file or a folder"
         raise SkelactError(f"--overlay: expected {what} for {len(clip_ids)} clips, got {overlay}")
+    check_place("--overlay", overlay)
     return dict.fromkeys(clip_ids, overlay)
+
+
+def _timeline_paths(
+    places: Sequence[Path], clip_ids: Sequence[str]
+) -> tuple[list[Path], dict[str, list[Path]]]:
+    """Return the tables of all clips, and where the subtitles of each clip go."""
+    from ... import SkelactError
+
+    tables: list[Path] = []
+    subtitles: dict[str, list[Path]] = {clip_id: [] for clip_id in clip_ids}
+    for place in places:
+        suffix = "" if place.is_dir() else place.suffix.lower()
+        if suffix == ".csv":
+            tables.append(place)
+        elif suffix == "":
+            check_folder("--timeline", place)
+            for clip_id, name in _subtitle_names(clip_ids).items():
+                subtitles[clip_id].append(place / name)
+        elif suffix == ".srt" and len(clip_ids) == 1:
+            check_place("--timeline", place)
+            subtitles[clip_ids[0]].append(place)
+        else:
+            what = "a .csv, an .srt" if len(clip_ids) == 1 else "a .csv"
+            raise SkelactError(
+                f"--timeline: expected {what} or a folder for {len(clip_ids)} clips, got {place}"
+            )
+    return tables, subtitles
+
+
+def _subtitle_names(clip_ids: Sequence[str]) -> dict[str, str]:
+    """Return the .srt of each clip: by the video's name without its suffix, as players look for it.
+
+    Clips that would have one name, as a.mp4 and a.avi, keep their suffixes.
+    """
+    from ...pose_extract.sources import VIDEO_SUFFIXES
+
+    stems = {}
+    for clip_id in clip_ids:
+        stem, suffix = os.path.splitext(clip_id)
+        stems[clip_id] = stem if suffix.lower() in VIDEO_SUFFIXES else clip_id
+    counts = Counter([*stems.values(), *(name for name in clip_ids if stems[name] != name)])
+    return {
+        clip_id: f"{stem if counts[stem] == 1 else clip_id}.srt" for clip_id, stem in stems.items()
+    }
 
 
 def _print(prediction: ActionPrediction) -> None:
     from ...pose_extract.common.text import printable
+    from ..inference.timeline import element_text
 
     click.echo(printable(prediction.video))
     if prediction.error:
@@ -109,22 +183,23 @@ def _print(prediction: ActionPrediction) -> None:
         click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
     for element in prediction.elements:
         times = f"{element.start_seconds:.2f} to {element.end_seconds:.2f} s"
-        code = f"{element.element.code}: " if element.element.code else ""
-        click.echo(f"  {times}: {code}{element.element.words}")
+        click.echo(f"  {times}: {element_text(element)}")
     if len(prediction.segments) > 1:
         for segment in prediction.segments:
             times = f"{segment.start_seconds:.1f} to {segment.end_seconds:.1f} s"
             click.echo(f"  {times}: {printable(segment.label)} {100 * segment.score:.0f} %")
 
 
-def _save_overlay(prediction: ActionPrediction, path: Path) -> bool:
-    """Write an overlay, and return whether that went well; the other clips go on without it."""
+def _save(what: str, prediction: ActionPrediction, path: Path) -> bool:
+    """Write a clip's file, and return whether that went well; the other clips go on without it."""
     from ... import SkelactError
     from ...pose_extract.common.text import printable
 
     try:
-        click.echo(f"  overlay: {printable(prediction.save(path))}")
+        saved = printable(prediction.save(path))
     except (SkelactError, OSError) as error:
-        click.echo(f"  no overlay: {printable(error)}", err=True)
+        click.echo(f"  no {what}: {printable(error)}", err=True)
         return False
+    is_empty = what == "subtitles" and not (prediction.segments or prediction.elements)
+    click.echo(f"  {what}: {saved}{' (empty: no segment and no element)' if is_empty else ''}")
     return True

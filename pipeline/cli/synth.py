@@ -58,9 +58,11 @@ def diving(
     with the errors of a pose model. The same seed gives the same clips.
     """
     from ..synth.dataset import SynthConfig, write_diving
-    from ..synth.sheet import draw_sheet
+    from ..synth.sheet import check_image_path, draw_sheet
 
     check_outputs([("--out", out), ("--sheet", sheet)], [])
+    if sheet:
+        check_image_path(sheet)
     splits = {"train": train, "val": val, "test": test}
     count = write_diving(out, splits, seed=seed, config=SynthConfig(noise=noise))
     click.echo(f"{printable(out)}: {count} synthetic dives of 48 classes")

@@ -11,6 +11,7 @@ import click
 
 from ...pose_extract.common.text import printable
 from .measure import FILE, print_figures
+from .outputs import check_outputs
 from .training_options import chosen_seeds, run_options, seeds_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -142,8 +143,11 @@ def gate(
     The gate tells clips that show none of the classifier's actions. `skelact finetune` fits it at
     its end; the weights of the classifier stay as they are.
     """
+    from ..checkpoints.checkpoint import find_checkpoint
     from ..training.train import add_gate
 
+    inputs = [find_checkpoint(checkpoint), ann_file, unknown]
+    check_outputs([("--work-dir", work_dir / "classifier.json")], inputs)
     path = add_gate(
         checkpoint,
         work_dir,

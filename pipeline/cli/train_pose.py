@@ -43,7 +43,6 @@ def train_pose(
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
-    from ... import SkelactError
     from ..config import load_config
     from ..pose_training.module import TrainPoseConfig
     from ..pose_training.train import train_pose as run
@@ -51,10 +50,7 @@ def train_pose(
     settings = load_config(TrainPoseConfig, config, "train_pose", overrides)
     folder = work_dir or Path("work_dirs") / f"train_pose_{Path(config).stem}"
     written = ("pose.json", "pose.safetensors", "pose.pth", "faces.npz", "runs.json")
-    for name in written:
-        if (folder / name).is_dir():
-            raise SkelactError(f"{folder / name}: expected a place for a file, got a folder")
-        check_outputs([("--work-dir", folder / name)], annotations)
+    check_outputs([("--work-dir", folder / name) for name in written], annotations)
     path = run(
         settings,
         annotations,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -23,8 +25,21 @@ _teachers: Teachers | None = None
 def _start(config: LabelConfig) -> None:
     """Load the teachers of a process of :func:`label_folders`."""
     global _teachers
+    threading.Thread(target=end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     _teachers = Teachers(config, num_threads=1)
+
+
+def end_with_parent() -> None:
+    """Wait until the process that started this one ends, then end at once, too.
+
+    A worker of a process that was killed would wait for work for ever: it holds the other end of
+    the queue as well.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _label(job: LabelJob, target: Path) -> int:

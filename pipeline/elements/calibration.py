@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (-3.81, -4.42, 7.25, 1.31),
-    "forward": (-1.45, 1.10, 1.70, 0.03),
-    "travel": (5.74, 0.46, 4.03),
+    "half_somersaults": (-5.52, -8.97, 9.53, 3.12),
+    "forward": (-2.61, 1.05, 2.69, -0.20),
+    "travel": (4.17, 1.94, -1.23),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (4.65, -0.86, -4.00, -0.43, -2.23, -2.49, -1.57),
-    "pike": (-0.66, 2.03, 1.14, -4.24, -0.53, 4.35, 4.17),
-    "tuck": (-6.09, -0.45, 5.39, 4.80, 0.65, -3.12, 2.45),
-    "free": (2.10, -0.71, -2.53, -0.14, 2.12, 1.27, -5.04),
+    "straight": (5.01, -1.36, -3.18, 0.77, -3.85, -3.62, -0.70),
+    "pike": (-0.09, 2.48, 0.88, -5.25, 0.19, 3.30, 4.33),
+    "tuck": (-5.22, 0.56, 4.29, 5.00, 1.05, -5.26, 1.85),
+    "free": (0.31, -1.67, -1.99, -0.51, 2.61, 5.59, -5.49),
 }
 POSITIONS = tuple(_POSITIONS)
 # Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
@@ -41,7 +41,7 @@ _DIVES = {
 # A number that no dive has is as rare as this share of its row, and one dive more.
 _UNSEEN = 0.02
 # Weights of what is seen and of how common it is.
-_TWIST_WEIGHTS = (0.63, 0.97)
+_TWIST_WEIGHTS = (0.49, 1.09)
 
 
 def twist_chances(values: np.ndarray, half_somersaults: int) -> np.ndarray:

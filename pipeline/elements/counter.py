@@ -48,6 +48,7 @@ def count_flights(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None = None,
     scene_ids: np.ndarray | None = None,
+    held: np.ndarray | None = None,
     read: ReadFlights | None = None,
 ) -> CountedClip:
     """Find the flights of a person and count somersaults and twists in them.
@@ -61,6 +62,8 @@ def count_flights(
             as ``SkeletonSequence`` has them; None if the camera's motion is not known.
         scene_ids: (T,) int, number of each frame's scene; None if the picture is never cut. A
             flight does not go on over a cut.
+        held: (T,) bool, frames in which hands or back are known to hold the body: no flight goes on
+            over them. None if it is not known of any.
         read: The network that reads flights, whose chances are put together with the counter's and
             which tells parts of one flight; None for what the counter says alone.
 
@@ -69,13 +72,16 @@ def count_flights(
     """
     if scene_ids is None:
         scene_ids = np.zeros(len(seconds), np.int64)
-    _check(keypoints, scores, seconds, camera_maps, scene_ids)
+    if held is None:
+        held = np.zeros(len(seconds), bool)
+    _check(keypoints, scores, seconds, camera_maps, scene_ids, held)
     bounds = [0, *(np.flatnonzero(np.diff(scene_ids)) + 1).tolist(), len(seconds)]
     scenes = []
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         maps = None if camera_maps is None else camera_maps[part]
-        scenes.append(_count_scene(keypoints[part], scores[part], seconds[part], maps, start, read))
+        followed = follow_body(keypoints[part], scores[part], seconds[part], maps, held[part])
+        scenes.append(_count_scene(followed, seconds[part], start, read))
     return CountedClip(
         np.concatenate([scene.phases for scene in scenes]),
         tuple(flight for scene in scenes for flight in scene.flights),
@@ -83,16 +89,13 @@ def count_flights(
 
 
 def _count_scene(
-    keypoints: np.ndarray,
-    scores: np.ndarray,
+    followed: FollowedBody | None,
     seconds: np.ndarray,
-    camera_maps: np.ndarray | None,
     first_frame: int,
     read: ReadFlights | None,
 ) -> CountedClip:
     """Count the flights of frames that show one scene; ``first_frame`` is their number."""
     phases = np.zeros(len(seconds), np.int8)
-    followed = follow_body(keypoints, scores, seconds, camera_maps)
     if followed is None:
         return CountedClip(phases, ())
     body, path, agreement = followed.body, followed.path, followed.agreement
@@ -111,7 +114,7 @@ def _count_scene(
             path,
             agreement,
             seconds,
-            knows_camera=camera_maps is not None,
+            knows_camera=followed.knows_camera,
             reading=reading,
         )
         for span, reading in readings
@@ -149,12 +152,14 @@ def _check(
     seconds: np.ndarray,
     camera_maps: np.ndarray | None,
     scene_ids: np.ndarray,
+    held: np.ndarray,
 ) -> None:
     frames = len(seconds) if np.ndim(seconds) == 1 else -1
     shapes = [
         ("keypoints", keypoints, (frames, 17, 2)),
         ("scores", scores, (frames, 17)),
         ("scene_ids", scene_ids, (frames,)),
+        ("held", held, (frames,)),
     ]
     if camera_maps is not None:
         shapes.append(("camera_maps", camera_maps, (frames, 2, 3)))

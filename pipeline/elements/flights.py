@@ -73,6 +73,7 @@ def find_flights(
     center: np.ndarray,
     center_weight: np.ndarray,
     seconds: np.ndarray,
+    held: np.ndarray | None = None,
     *,
     fits_ballistics: bool,
 ) -> list[FlightSpan]:
@@ -84,6 +85,7 @@ def find_flights(
         center: (T, 2) centre of mass in torso lengths, without the camera's motion.
         center_weight: (T,) 0 to 1.
         seconds: (T,) seconds, increasing.
+        held: (T,) bool, frames in which the body is known not to fly.
         fits_ballistics: Whether the centre is without the camera's motion.
     """
     step = float(np.median(np.diff(seconds)))
@@ -95,6 +97,8 @@ def find_flights(
     steps = np.gradient(seconds)
     still = min(_STILL, _STILL_SHARE * float(np.abs(rate[free]).max()))
     followed = free.copy()
+    if held is not None:
+        free &= ~held
     flights: list[FlightSpan] = []
     pause = max(round(_PAUSE_SECONDS / step), 1)
     turns = {sense: _without_gaps(sense * rate > 0.5 * still, pause) for sense in (1, -1)}

@@ -28,12 +28,16 @@ class FollowedBody:
         body: Measurements of each frame.
         path: (T,) float64 radians, unwrapped angle of the trunk.
         agreement: (T,) float64, -1 to 1, how well each frame agrees with it.
+        held: (T,) bool, frames in which the body is known not to fly.
+        knows_camera: Whether the camera's motion is taken out of ``body``.
         spans: Its flights, in the order of time.
     """
 
     body: BodySignals
     path: np.ndarray
     agreement: np.ndarray
+    held: np.ndarray
+    knows_camera: bool
     spans: tuple[FlightSpan, ...]
 
 
@@ -42,29 +46,33 @@ def follow_body(
     scores: np.ndarray,
     seconds: np.ndarray,
     camera_maps: np.ndarray | None,
+    held: np.ndarray | None = None,
 ) -> FollowedBody | None:
     """Follow a body through one scene; None where its torso is never seen.
 
     Args:
-        keypoints, scores, seconds, camera_maps: As ``count_flights`` takes them.
+        keypoints, scores, seconds, camera_maps, held: As ``count_flights`` takes them.
     """
+    if held is None:
+        held = np.zeros(len(seconds), bool)
     if len(seconds) < _MIN_FRAMES:
         return None
     body = measure_body(keypoints, scores, camera_maps)
     if body is None:
         return None
     path, agreement = trunk_path(body.axes, body.axis_weight)
+    knows_camera = camera_maps is not None
 
     def find() -> list[FlightSpan]:
         return find_flights(
-            path, agreement, body.center, body.center_weight, seconds,
-            fits_ballistics=camera_maps is not None,
+            path, agreement, body.center, body.center_weight, seconds, held,
+            fits_ballistics=knows_camera,
         )  # fmt: skip
 
     spans = find()
     if _join_opposite(spans, body, path, agreement, seconds):
         spans = find()
-    return FollowedBody(body, path, agreement, tuple(spans))
+    return FollowedBody(body, path, agreement, held, knows_camera, tuple(spans))
 
 
 def _join_opposite(
@@ -104,6 +112,7 @@ def spans_to_read(followed: FollowedBody, seconds: np.ndarray) -> list[FlightSpa
         _joined(one, two, followed.path)
         for one, two in pairwise(followed.spans)
         if seconds[two.start] - seconds[one.end - 1] <= _GAP_SECONDS
+        and not followed.held[one.end : two.start].any()
     ]
     return [*followed.spans, *joined]
 

@@ -1,4 +1,4 @@
-"""Handstands: a body upside down that does not turn, with its hands under it."""
+"""Handstands: a body upside down that does not turn, its hands under it and its feet in the air."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from .trunk_angle import trunk_path
 _MAX_TILT, _MAX_RATE, _MIN_SECONDS = 45.0, 90.0, 0.4
 # Seconds over which the trunk's rate is taken, and gaps that are bridged.
 _RATE_SECONDS, _BRIDGED_SECONDS = 0.2, 0.15
-# Torso lengths by which the hands lie below the shoulders at least.
-_HANDS_BELOW = 0.3
-_SHOULDERS, _WRISTS = np.array([5, 6]), np.array([9, 10])
+# Torso lengths by which the hands lie below the shoulders at least, and below the feet: in a bridge
+# and a push-up both are on the ground. Hands that are further apart hold a push-up that is filmed
+# from before the head: in a handstand they are below the shoulders, which are .9 apart.
+_HANDS_BELOW, _FEET_ABOVE, _MAX_APART = 0.3, 0.5, 1.4
+_SHOULDERS, _WRISTS, _ANKLES = np.array([5, 6]), np.array([9, 10]), np.array([15, 16])
 _MIN_SCORE = 0.3
 
 
@@ -53,16 +55,30 @@ def find_handstands(
     upside_down = -np.cos(path) > np.cos(np.radians(_MAX_TILT))
     joints = np.concatenate([_SHOULDERS, _WRISTS])
     seen = np.partition(scores[:, joints], 1, axis=1)[:, 1:].mean(axis=1)
-    below = _height(keypoints, scores, _WRISTS) - _height(keypoints, scores, _SHOULDERS)
+    hands = _height(keypoints, scores, _WRISTS)
+    below = hands - _height(keypoints, scores, _SHOULDERS)
+    feet = hands - _height(keypoints, scores, _ANKLES)
     held = upside_down & (np.abs(rate) < _MAX_RATE) & (agreement > 0.5) & ~in_flight
     held &= (np.nan_to_num(below, nan=-1.0) > _HANDS_BELOW * body.torso) & (seen > _MIN_SCORE)
+    # Feet that are not seen are out of the picture, above it.
+    held &= np.nan_to_num(feet, nan=np.inf) > _FEET_ABOVE * body.torso
+    # Along the ground: a hand that is taken for a foot is far above the other.
+    apart = np.abs(keypoints[:, 9, 0] - keypoints[:, 10, 0]) / body.torso
+    apart = np.where((scores[:, _WRISTS] > _MIN_SCORE).all(axis=1), apart, np.nan)
     gap = max(round(_BRIDGED_SECONDS / step), 1)
     return [
         (first, last, min(float(scores[first : last + 1, joints].mean()), 1.0))
         for scene in np.unique(scene_ids)
         for first, last in _runs(held & (scene_ids == scene), gap)
         if seconds[last] - seconds[first] >= _MIN_SECONDS
+        and not _median(apart[first : last + 1]) > _MAX_APART
     ]
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of what is known; NaN if nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _height(keypoints: np.ndarray, scores: np.ndarray, joints: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""From a skeleton sequence to its elements: dives, saltos and handstands, with their times.
+"""From a skeleton sequence to its elements, with their times.
 
-    SkeletonSequence -> counter.py, per person -> which flights are elements, and of which kind
+    SkeletonSequence -> supported.py, per person: turns that hands or back hold up
+        -> counter.py: what flies between them -> which flights are elements, and of which kind
+        -> handstands.py: what is held upside down
         -> RecognisedElement: start, end, person, Element, confidence, alternatives
 
 Only what can be told by kinematics is named. A flight counts as an element where the body is seen,
@@ -22,6 +24,7 @@ from .counted import Answer, CountedFlight
 from .counter import count_flights
 from .element import Element
 from .handstands import find_handstands
+from .supported import find_supported
 
 __all__ = ["RecognisedElement", "recognise_elements"]
 
@@ -32,6 +35,9 @@ _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
 _MAX_ALTERNATIVES = 3
+# Seconds for which a handstand is held that is an element beside the walkover that it is a part of.
+# Set by hand: one that is passed through is upside down for less.
+_HELD_SECONDS = 1.0
 # An element of which less is sure is none: it would name the clip.
 _MIN_CONFIDENCE = 0.1
 
@@ -91,8 +97,17 @@ def recognise_elements(sequence: SkeletonSequence) -> tuple[RecognisedElement, .
 def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[RecognisedElement]:
     keypoints, scores = sequence.keypoints[person], sequence.keypoint_scores[person]
     seconds = sequence.pts_seconds
-    counted = count_flights(keypoints, scores, seconds, sequence.camera_maps, sequence.scene_ids)
-    in_flight = np.zeros(len(seconds), bool)
+    maps, scene_ids = sequence.camera_maps, sequence.scene_ids
+    held, in_flight = np.zeros(len(seconds), bool), np.zeros(len(seconds), bool)
+    for first, last, element, confidence in find_supported(
+        keypoints, scores, seconds, maps, scene_ids
+    ):
+        held[first : last + 1] = True
+        if element is not None:
+            yield RecognisedElement(
+                float(seconds[first]), float(seconds[last]), person, element, confidence
+            )
+    counted = count_flights(keypoints, scores, seconds, maps, scene_ids, held)
     for flight in counted.flights:
         start, end = seconds[flight.first_frame], seconds[flight.last_frame]
         if end - start >= _MIN_SECONDS and _is_element(flight):
@@ -100,8 +115,10 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
             if found.confidence >= _MIN_CONFIDENCE:
                 in_flight[flight.first_frame : flight.last_frame + 1] = True
                 yield found
-    handstands = find_handstands(keypoints, scores, seconds, in_flight, sequence.scene_ids)
+    handstands = find_handstands(keypoints, scores, seconds, in_flight, scene_ids)
     for first, last, confidence in handstands:
+        if held[first : last + 1].any() and seconds[last] - seconds[first] < _HELD_SECONDS:
+            continue
         yield RecognisedElement(
             float(seconds[first]), float(seconds[last]), person, Element("handstand"), confidence
         )
@@ -152,6 +169,8 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
         "position": flight.position,
     }
     best = _element(flight, is_dive)
+    if best.position is None:
+        answers["position"] = None  # one that is not said, such as that of a salto that is free
     others: list[tuple[Element, Answer]] = []
     for name, answer in answers.items():
         if answer is not None and answer.believed:

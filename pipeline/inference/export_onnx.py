@@ -24,6 +24,16 @@ _OPSET = 17
 TOLERANCE = 1e-4
 
 
+def check_onnx_path(path: Path) -> None:
+    """Check that a path is that of an ONNX file, as it is told when it is read.
+
+    Raises:
+        SkelactError: if it ends otherwise.
+    """
+    if path.suffix != ".onnx":
+        raise SkelactError(f"expected a target ending in .onnx, got {path}")
+
+
 def export_onnx(
     checkpoint: str | Path | None, out: str | Path, clips: Sequence[Annotation]
 ) -> float:
@@ -42,8 +52,9 @@ def export_onnx(
             differ by more than 1e-4; then nothing is written.
     """
     out = Path(out)
-    if out.suffix != ".onnx" or not clips:
-        raise SkelactError(f"expected a target ending in .onnx and clips to check on, got {out}")
+    check_onnx_path(out)
+    if not clips:
+        raise SkelactError(f"{out}: expected clips to check it on, got none")
     model, meta = load_classifier(Path(checkpoint) if checkpoint is not None else None)
     if isinstance(model, OnnxClassifier):
         raise SkelactError(f"{checkpoint} is an ONNX file already")

@@ -250,10 +250,15 @@ def extract_skeletons(
 
 
 def _main_element(elements: Sequence[RecognisedElement]) -> RecognisedElement | None:
-    """Return the element that gives a clip its label: the athlete's, flights before handstands."""
+    """Return the element that gives a clip its label.
 
-    def order(element: RecognisedElement) -> tuple[bool, bool, float]:
-        return element.person == 0, element.element.kind != "handstand", element.confidence
+    That is the athlete's; flights before what turns on the ground, and that before handstands.
+    """
+
+    def order(element: RecognisedElement) -> tuple[bool, bool, bool, float]:
+        kind = element.element.kind
+        flies = kind in ("dive", "salto")
+        return element.person == 0, flies, kind != "handstand", element.confidence
 
     return max(elements, key=order, default=None)
 

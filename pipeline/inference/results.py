@@ -18,6 +18,7 @@ from ...pose_extract.sources import ClipSource
 from ..elements.recognise import RecognisedElement
 from .segments import Segment
 from .tables import data_frame, keypoint_table, save_by_suffix, write_csv, write_json
+from .timeline import timeline_table, write_subtitles
 
 if TYPE_CHECKING:
     import pandas
@@ -30,7 +31,7 @@ _ARRAYS = (
     "track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes",
     "camera_maps", "scene_ids",
 )  # fmt: skip
-_LABEL_COLUMNS = ("video", "rank", "label", "score")
+_LABEL_COLUMNS = ("video", "rank", "label", "score", "family", "unknown")
 Family = Literal["sport", "dive", "gymnastics", "unknown"]
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
@@ -382,8 +383,10 @@ class ActionPrediction:
         }
 
     def to_df(self) -> pandas.DataFrame:
-        """Return a table with one row per label, best first: video, rank (from 1), label, score.
+        """Return a table with one row per label, best first; none for a clip without labels.
 
+        Its columns are video, rank (from 1), label, score, and of the whole clip family and
+        unknown: where that is true, the labels are those that the clip has most in common with.
         ``prediction.skeletons.to_df()`` is the table of the keypoints.
 
         Raises:
@@ -391,11 +394,23 @@ class ActionPrediction:
         """
         return data_frame(self._columns())
 
+    def timeline(self) -> dict[str, list[Any]]:
+        """Return columns of equal length with one row per segment and element, in order of time.
+
+        They are video, start_seconds, end_seconds (of the source file, from its first frame),
+        person (None for a segment), kind ("segment", or that of the element), label (of an element
+        its words), score (of an element its confidence), and of an element takeoff,
+        half_somersaults, half_twists, position, code and diving48_class. A clip without segments
+        and elements has no rows. ``pandas.DataFrame(prediction.timeline())`` is the table.
+        """
+        return timeline_table(self.video, [*self.segments, *self.elements])
+
     def _columns(self) -> dict[str, list[Any]]:
-        ranks = list(range(1, len(self) + 1))
-        labels = [item.label for item in self.top_k]
-        scores = [item.score for item in self.top_k]
-        return dict(zip(_LABEL_COLUMNS, ([self.video] * len(self), ranks, labels, scores)))
+        rows = [
+            (self.video, rank, item.label, item.score, self.family, self.unknown)
+            for rank, item in enumerate(self.top_k, 1)
+        ]
+        return {name: [row[i] for row in rows] for i, name in enumerate(_LABEL_COLUMNS)}
 
     def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
         """Return a frame with its people and labels drawn on it; see :meth:`ClipSkeletons.plot`."""
@@ -405,12 +420,13 @@ class ActionPrediction:
         """Write the prediction, whole or not at all, and return the path.
 
         The suffix says what is written: ``.json`` :meth:`to_dict`; ``.csv`` the rows of
-        :meth:`to_df`; ``.mp4`` the clip with its people and labels drawn on it; ``.npz`` its
-        skeletons, as :meth:`ClipSkeletons.save` does.
+        :meth:`to_df`; ``.srt`` segments and elements as subtitles of the clip's file; ``.mp4`` the
+        clip with its people and labels drawn on it; ``.npz`` its skeletons, as
+        :meth:`ClipSkeletons.save` does.
 
         Raises:
-            SkelactError: if the suffix is another one; for ``.mp4`` and ``.npz`` if the clip
-                failed.
+            SkelactError: if the suffix is another one; for ``.srt``, ``.mp4`` and ``.npz`` if the
+                clip failed.
         """
         writers = {
             ".csv": lambda target: write_csv(target, self._columns()),
@@ -419,8 +435,14 @@ class ActionPrediction:
                 target, self._lines() or [self.error or ""], self._person_labels()
             ),
             ".npz": self.skeletons._write_cache_entry,
+            ".srt": self._write_subtitles,
         }
         return save_by_suffix(Path(path), writers, self.skeletons.source)
+
+    def _write_subtitles(self, path: Path) -> None:
+        if self.error:
+            self.sequence  # noqa: B018 - raises where the clip could not be read
+        write_subtitles(path, [*self.segments, *self.elements])
 
     def _lines(self) -> list[str]:
         if self.unknown:

@@ -23,7 +23,7 @@ class Segment:
     """A part of a clip with one label.
 
     Attributes:
-        start_seconds, end_seconds: From the first frame of the source file.
+        start_seconds, end_seconds: From the first frame of the source file; 0 or later.
         label: The label.
         score: Its mean probability over the part, 0 to 1.
     """

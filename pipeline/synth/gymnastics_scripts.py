@@ -25,9 +25,9 @@ def gymnastics_script(
     """Draw the script of an element, with what comes before and after it.
 
     Args:
-        element: Of any kind but "dive"; a salto with all factors known. Half somersaults are those
-            of the flight: even from feet to feet, and odd from the hands of a vault to the feet,
-            one more than the rules' name of its salto says.
+        element: Of any kind but "dive"; "other" is a leap, and sideways a round-off. Of a salto all
+            factors are known; its half somersaults are those of the flight: even from feet to feet,
+            and odd from the hands of a vault to the feet, one more than the rules' name says.
         rng: Random state.
         kind: Where it is done; drawn from where it is seen without it.
 
@@ -186,8 +186,15 @@ def _swing_off(script: Script) -> None:
     _circle(script, 230.0, [(0.3, "handstand"), (0.55, "tap_arch"), (0.8, "hollow")], 1.0)
 
 
-def _flic_flac(script: Script, element: Element, rng: np.random.Generator) -> None:
-    """Jump to the hands and from the hands to the feet."""
+def _flic_flac_skill(script: Script, element: Element, rng: np.random.Generator) -> None:
+    # On the beam flic-flacs mostly step out, on the floor those that begin a series do not.
+    _flic_flac(script, element, rng, steps_out=rng.random() < 0.4)
+
+
+def _flic_flac(
+    script: Script, element: Element, rng: np.random.Generator, *, steps_out: bool = False
+) -> None:
+    """Jump to the hands and from the hands to the feet, both together or one after the other."""
     way = 1.0
     start = script.time
     if script.twist == 0.0 and element.takeoff == "back":
@@ -201,12 +208,14 @@ def _flic_flac(script: Script, element: Element, rng: np.random.Generator) -> No
         pitch=way * 118.0,
         speed=way * 2.2,
     )
-    script.hold(
-        rng.uniform(0.18, 0.26), [(0.5, "handstand_arch"), (0.9, "handstand")], pitch=way * 70.0
-    )
+    opened, landing = POSTURES["handstand"], changed(POSTURES["hollow"], hip=45.0)
+    if steps_out:
+        opened = changed(POSTURES["split"], lift=178.0)
+        landing = changed(opened, hip_l=95.0, hip_r=-20.0)
+    script.hold(rng.uniform(0.18, 0.26), [(0.5, "handstand_arch"), (0.9, opened)], pitch=way * 70.0)
     script.hold(
         rng.uniform(0.14, 0.2),
-        [(0.6, changed(POSTURES["hollow"], hip=45.0))],
+        [(0.6, landing)],
         contact="air",
         phase=FLIGHT,
         pitch=way * 135.0,
@@ -245,6 +254,22 @@ def _cartwheel(script: Script, element: Element, rng: np.random.Generator) -> No
     script.elements.append(ElementSpan(element, start, script.time))
 
 
+def _round_off(script: Script, element: Element, rng: np.random.Generator) -> None:
+    """Begin as a cartwheel, and turn by another quarter on the hands, so as to land backwards."""
+    script.hold(0.4, [(1.0, "lunge")])
+    start = script.time
+    wheel = changed(POSTURES["straddle"], lift=176.0, out=22.0)
+    side = rng.choice([-1.0, 1.0])
+    seconds = rng.uniform(0.8, 1.2)
+    script.hold(0.4 * seconds, [(0.5, "lunge"), (1.0, wheel)], pitch=90.0, twist=side * 90.0)
+    script.hold(0.35 * seconds, [(1.0, "handstand")], pitch=120.0, twist=side * 90.0)
+    landing = changed(POSTURES["hollow"], hip=45.0)
+    script.hold(0.25 * seconds, [(0.6, landing)], contact="air", phase=FLIGHT, pitch=135.0,
+                speed=1.8)  # fmt: skip
+    script.elements.append(ElementSpan(element, start, script.time))
+    script.hold(0.12, [(1.0, "dip_arms_up")], pitch=15.0)
+
+
 def _roll(script: Script, element: Element, rng: np.random.Generator) -> None:
     way = 1.0 if element.takeoff == "forward" else -1.0
     start_shape = "crouch"
@@ -272,7 +297,10 @@ def _walkover(script: Script, element: Element, rng: np.random.Generator) -> Non
 
 
 def _other(script: Script, element: Element, rng: np.random.Generator) -> None:
-    """A leap: one leg ahead, one behind, no rotation."""
+    """A leap: one leg ahead, one behind, no rotation; sideways a round-off."""
+    if element.takeoff == "sideways":
+        _round_off(script, element, rng)
+        return
     script.walk(2, 0.35, 30)
     script.hold(0.2, [(1.0, "swing_back")])
     start = script.time
@@ -302,6 +330,6 @@ def _stand_up(script: Script, rng: np.random.Generator) -> None:
 
 
 _FLOOR_SKILLS = {
-    "flic_flac": _flic_flac, "handstand": _handstand, "cartwheel": _cartwheel, "roll": _roll,
+    "flic_flac": _flic_flac_skill, "handstand": _handstand, "cartwheel": _cartwheel, "roll": _roll,
     "walkover": _walkover, "other": _other,
 }  # fmt: skip

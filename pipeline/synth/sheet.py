@@ -19,6 +19,17 @@ from ..elements.element import Element
 from .dataset import SynthConfig, film_dives
 
 
+def check_image_path(path: Path) -> None:
+    """Check that a path is that of an image which can be written.
+
+    Raises:
+        SkelactError: if its suffix is none of an image.
+    """
+    # The suffix alone: of names that are not UTF-8 OpenCV crashes.
+    if not (path.suffix.isascii() and cv2.haveImageWriter(f"sheet{path.suffix}")):
+        raise SkelactError(f"{path}: expected the name of an image file, such as dives.png")
+
+
 def draw_sheet(
     path: str | Path, names: Sequence[str], *, seed: int = 0, noise: float = 0.0
 ) -> None:
@@ -29,10 +40,12 @@ def draw_sheet(
         names: The dives as Diving48 writes them.
         seed: Seed.
         noise: See :class:`SynthConfig`.
+
+    Raises:
+        SkelactError: if the target is no image, or a name none of Diving48.
     """
     path = Path(path)
-    if not cv2.haveImageWriter(str(path)):
-        raise SkelactError(f"{path}: expected the name of an image file, such as dives.png")
+    check_image_path(path)
     config = SynthConfig(noise=noise, lead_seconds=(0.3, 0.3), tail_seconds=(0.05, 0.05))
     clips = film_dives(
         [Element.from_diving48(name) for name in names], np.random.default_rng(seed), config

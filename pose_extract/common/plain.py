@@ -14,6 +14,8 @@ import types
 import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -166,12 +168,9 @@ def _check(hint: Any, value: Any, where: str) -> Any:
             return value
         expected = "a mapping"
     elif hint is float:
-        # YAML reads 1e-4 as text.
-        try:
-            if not isinstance(value, bool):
+        if isinstance(value, Real) and not isinstance(value, bool):
+            with suppress(OverflowError):  # a whole number of hundreds of digits
                 return float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
         expected = "a number"
     else:
         if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):

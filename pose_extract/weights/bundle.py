@@ -144,6 +144,23 @@ def check_weights(info: Path, sha256: str) -> None:
         )
 
 
+def weight_names(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the weights of a pair; reads the header of their file alone.
+
+    Raises:
+        WeightsError: if they are missing or damaged.
+    """
+    from safetensors import safe_open
+
+    weights, _ = bundle_pair(path)
+    try:
+        with safe_open(weights, framework="pt") as file:
+            return tuple(file.keys())
+    # Damaged headers raise errors of safetensors and of Rust's conversions.
+    except Exception as error:
+        raise WeightsError(f"{weights}: the weights cannot be read: {one_line(error)}") from None
+
+
 def load_bundle_weights(path: str | Path, module: nn.Module) -> None:
     """Load the weights of a pair into their network; half precision widens to the network's own.
 

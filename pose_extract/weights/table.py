@@ -95,7 +95,7 @@ _FILES = (
         licence="Apache-2.0",
         source="skelact, litehrnet18-coco-256x192 fine-tuned on Leeds Sports Pose Extended",
         num_bytes=3041532,
-        sha256="3270bd32bd62ff0659f8f914be510e25411271b03b7f6392726e3f00743b55de",
+        sha256="2e55d7a8bda321c97e645beeed9df0d86d8e9db7846142dc0b0c92699a06086f",
     ),
     WeightFile(
         name="skelact-detector-320",

@@ -21,6 +21,17 @@ def test_numbers_of_base_60_are_text(tmp_path):
     assert parse_override("a=1:30") == {"a": "1:30"}
 
 
+def test_numbers_without_a_point_are_numbers_and_words_are_not(tmp_path):
+    values = read(
+        tmp_path, "a: 1e-4\nb: -2E3\nc: .5e1\nd: 1.e+2\ne: '1e-4'\nf: 1e\ng: e4\nh: 1e4x\n"
+    )
+    assert values == {
+        "a": 1e-4, "b": -2000.0, "c": 5.0, "d": 100.0, "e": "1e-4", "f": "1e", "g": "e4",
+        "h": "1e4x",
+    }  # fmt: skip
+    assert parse_override("a=1e-4") == {"a": 1e-4}
+
+
 def test_a_long_one_takes_no_time(tmp_path):
     begin = time.monotonic()
     read(tmp_path, "a: " + "1:" * 500_000 + "1")

@@ -30,6 +30,11 @@ def test_presence_is_read_from_the_scores():
         ({"keypoint_scores": np.zeros((2, 3, 17))}, "float32, got .* float64"),
         ({"track_ids": np.array([4, 4])}, "unique ids"),
         ({"frame_inds": np.array([0, 2, 2])}, "strictly increasing"),
+        ({"frame_inds": np.array([-1, 0, 2])}, "indices from 0, the file's first frame, got -1"),
+        (
+            {"pts_seconds": np.array([-0.04, 0.0, 0.04])},
+            "times from that of the file's first frame, which is 0, got -0.04",
+        ),
         ({"fps": 0}, "positive fraction"),
         ({"keypoints": np.full((2, 3, 17, 2), np.nan, np.float32)}, "keypoints: expected finite"),
         ({"bboxes": np.full((2, 3, 4), np.inf, np.float32)}, "bboxes: expected finite"),

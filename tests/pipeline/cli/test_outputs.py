@@ -42,6 +42,7 @@ COMMANDS = [
     ("clip.mp4", "predict list.csv --overlay"),
     ("clip.mp4", "predict clip.mp4 --json"),
     ("list.csv", "predict list.csv --json"),
+    ("list.csv", "predict list.csv --timeline"),
     ("net.json", "predict clip.mp4 --checkpoint net.json --json"),
     ("net.safetensors", "predict clip.mp4 --checkpoint net.json --json"),
     ("boxes.json", "predict clip.mp4 --boxes boxes.json --json"),
@@ -117,6 +118,84 @@ def test_thousands_of_clips_take_no_time(tmp_path):
         path.touch()
         path.with_suffix(".out").touch()
     start = time.monotonic()
-    check_outputs([("--overlay", path.with_suffix(".out")) for path in paths], paths)
+    check_outputs([], paths, [("--overlay", path.with_suffix(".out")) for path in paths])
     # Each with each would be four million looks at files.
     assert time.monotonic() - start < 2
+
+
+class WorkBegan(Exception):
+    """Raised by what a command does after its checks."""
+
+
+FILE = "boxes.json/"  # a file where a folder would have to be
+DIVES = "synth diving --train 1 --val 0 --test 0 --out"
+# Command, places that cannot be, a place that can, what is said, and the function that is the work.
+PLACES = [
+    (DIVES, [FILE + "d.pkl"], "d.pkl", "synth.dataset.write_diving"),
+    (
+        f"{DIVES} d.pkl --sheet",
+        ["d.txt", "d", FILE + "a/d.png"],
+        "d.png",
+        "synth.dataset.write_diving",
+    ),
+    (
+        "export net.json --onnx",
+        ["a.txt", "a.ONNX", FILE + "a.onnx"],
+        "a.onnx",
+        "cli.export.simulated_clips",
+    ),
+    (
+        "evaluate --ann-file ann.pkl --split val --json",
+        [FILE + "a"],
+        "a",
+        "evaluation.evaluate.evaluate_checkpoint",
+    ),
+    ("gate net.json --work-dir", [FILE + "a"], "a", "training.train.add_gate"),
+    ("predict clip.mp4 --json", [FILE + "a"], "a", "inference.pipeline.Pipeline"),
+    (
+        "predict clip.mp4 --overlay",
+        [FILE + "a.mp4", FILE + "a", "boxes.json"],
+        "a.mp4",
+        "inference.pipeline.Pipeline",
+    ),
+    (
+        "predict clip.mp4 --timeline",
+        ["a.txt", FILE + "a.csv", FILE + "a.srt", FILE + "a"],
+        "a.srt",
+        "inference.pipeline.Pipeline",
+    ),
+    ("extract clip.mp4 --out out --annotations", [FILE + "a"], "a", "cli.extract.make_extractor"),
+    (
+        "distill measure net.json --labels . --json",
+        [FILE + "a", "."],
+        "a",
+        "distill.labelled_frames.LabelledFrames.load",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "bad", "good", "work"), PLACES, ids=[p[0] for p in PLACES])
+def test_a_place_that_cannot_be_is_told_before_the_work(
+    inputs, monkeypatch, command, bad, good, work
+):
+    def began(*arguments, **options):
+        raise WorkBegan
+
+    monkeypatch.setattr(f"skelact.pipeline.{work}", began)
+    before = sorted(os.listdir())
+    for place in bad:
+        result = CliRunner().invoke(main, [*command.split(), place])
+        assert isinstance(result.exception, SystemExit), result.output
+        assert (result.exit_code in (1, 2), place in result.output) == (True, True), result.output
+    assert sorted(os.listdir()) == before
+    assert isinstance(CliRunner().invoke(main, [*command.split(), good]).exception, WorkBegan)
+
+
+def test_a_folder_is_no_file_and_one_without_permission_takes_none(tmp_path, monkeypatch):
+    with pytest.raises(SkelactError, match="--json: expected a place for a file, got the folder"):
+        check_outputs([("--json", tmp_path)], [])
+    check_outputs([("--json", tmp_path / "new" / "deep" / "a.json"), ("--csv", Path("a.csv"))], [])
+    # Whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(SkelactError, match=f"no permission in {tmp_path}"):
+        check_outputs([("--json", tmp_path / "new" / "a.json")], [])

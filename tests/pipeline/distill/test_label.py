@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -85,3 +88,31 @@ def test_labels_of_an_older_version_are_known_by_their_teachers(shared, tmp_path
     old["config"]["sure_score"] = 0.3
     with pytest.raises(SkelactError, match=r"labels there are by other teachers \(config\)"):
         label()
+
+
+POOL = """
+import multiprocessing, threading
+from concurrent.futures import ProcessPoolExecutor
+from skelact.pipeline.distill.label import end_with_parent
+
+def start():
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+if __name__ == "__main__":
+    import os, time
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=start) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_that_label_end_with_the_one_that_started_them(tmp_path, sent):
+    script = tmp_path / "pool.py"
+    script.write_text(POOL)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert int(parent.stdout.readline())
+        parent.send_signal(sent)
+        # The pipe is closed when the last process that has it ends.
+        assert parent.communicate(timeout=20) == ("", None)

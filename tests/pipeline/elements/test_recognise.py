@@ -170,6 +170,21 @@ def test_a_handstand_of_whom_one_wrist_is_not_seen():
     assert found.element.kind == "handstand"
 
 
+def test_a_bridge_and_a_push_up_are_no_handstands():
+    """The trunk is upside down over the hands, but the feet are down, or the hands far apart."""
+    keypoints, scores = standing(60)
+    hanging = body()
+    hanging[7:9], hanging[9:11] = [0.0, -1.5], [0.0, -1.95]
+    bridge = turned(hanging, 175)
+    bridge[13:15], bridge[15:17] = [1.2, 1.0], [1.2, bridge[9, 1]]
+    keypoints[:] = bridge * SCALE + CENTER
+    assert recognise_elements(sequence_of((keypoints, scores))) == ()
+    keypoints[:] = turned(hanging, 175) * SCALE + CENTER
+    keypoints[:, 9, 0] -= SCALE
+    keypoints[:, 10, 0] += SCALE
+    assert recognise_elements(sequence_of((keypoints, scores))) == ()
+
+
 def test_a_handstand():
     upright, scores = standing(75)
     keypoints = upright.copy()
@@ -197,15 +212,14 @@ def test_other_layouts_and_empty_clips_have_no_elements():
     assert recognise_elements(empty) == ()
 
 
-def test_sports_on_the_ground_have_no_dives_or_saltos(shared):
+def test_sports_on_the_ground_have_no_elements(shared):
     """Fifteen clips of each kind of sport of Penn Action, annotated by hand."""
     file = load_annotations(shared / "data" / "penn_action_train.pkl")
     clips = file.select("dev_val")
     named = [
         clip.frame_dir
         for clip in clips
-        for one in recognise_elements(sequence_of((clip.keypoints[0], clip.keypoint_scores[0])))
-        if one.element.kind != "handstand"
+        for _ in recognise_elements(sequence_of((clip.keypoints[0], clip.keypoint_scores[0])))
     ]
     assert len(clips) == 253
     assert named == []

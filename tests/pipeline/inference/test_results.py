@@ -48,7 +48,9 @@ def two_people(num_frames=3):
 def prediction_of(skeletons):
     best = (LabelScore("vault", 0.75), LabelScore("beam", 0.25))
     people = (PersonPrediction(7, best), PersonPrediction(9, best[::-1]))
-    return ActionPrediction("a.mp4", "vault", 0.75, best, people, "net", skeletons=skeletons)
+    return ActionPrediction(
+        "a.mp4", "vault", 0.75, best, people, "net", skeletons=skeletons, family="sport"
+    )
 
 
 def failed_prediction():
@@ -179,8 +181,13 @@ def test_csv_holds_the_same_rows(tmp_path):
     assert [row["x"] for row in rows].count("") == 1
     labels = prediction_of(two_people()).save(tmp_path / "labels.csv")
     assert labels.read_text().splitlines() == [
-        "video,rank,label,score", "a.mp4,1,vault,0.75", "a.mp4,2,beam,0.25"
-    ]  # fmt: skip
+        "video,rank,label,score,family,unknown",
+        "a.mp4,1,vault,0.75,sport,False",
+        "a.mp4,2,beam,0.25,sport,False",
+    ]
+    unknown = replace(prediction_of(two_people()), label=None, score=None, family="unknown")
+    table = unknown.save(tmp_path / "unknown.csv").read_text()
+    assert table.splitlines()[1] == "a.mp4,1,vault,0.75,unknown,True"
 
 
 def test_data_frames():
@@ -194,6 +201,8 @@ def test_data_frames():
     labels = prediction_of(two_people()).to_df()
     assert labels["label"].tolist() == ["vault", "beam"]
     assert labels["rank"].tolist() == [1, 2]
+    assert labels["family"].tolist() == ["sport", "sport"]
+    assert (labels["unknown"].dtype, labels["unknown"].any()) == (bool, False)
     assert list(failed_prediction().to_df().columns) == list(labels.columns)
 
 
@@ -213,8 +222,11 @@ def test_the_cache_entry_is_read_again(tmp_path):
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
-    for result in (two_people(), prediction_of(two_people())):
-        with pytest.raises(SkelactError, match=r"\.csv, \.json, \.mp4, \.npz, got '\.txt'"):
+    for result, known in (
+        (two_people(), r"\.csv, \.json, \.mp4, \.npz"),
+        (prediction_of(two_people()), r"\.csv, \.json, \.mp4, \.npz, \.srt"),
+    ):
+        with pytest.raises(SkelactError, match=f"{known}, got '.txt'"):
             result.save(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 

@@ -273,6 +273,7 @@ GYMNASTICS = [
     (Element("salto", "back", 2, 6, "straight"), 360 - 85, 367),
     (Element("salto", "forward", 3, 0, "tuck"), 540 - 45, 547),
     (Element("flic_flac", "back"), 340, 350),
+    (Element("other", "sideways"), 344, 346),
     (Element("giant", "forward"), 359, 361),
     (Element("cartwheel", "sideways"), 359, 361),
     (Element("roll", "back"), 359, 361),

@@ -45,6 +45,7 @@ def test_plain_values_become_dataclasses():
         ({"kind": ["a"]}, "f: kind: expected one of a, b"),
         ({"rate": 10**400}, "f: rate: expected a number"),
         ({"rate": True}, "f: rate: expected a number"),
+        ({"rate": "0.5"}, "f: rate: expected a number, got '0.5'"),
         ({"names": "x"}, "f: names: expected a list, got 'x'"),
         ({"names": [1]}, "f: names: expected text, got 1"),
         ({"pair": [1, 2, 3]}, "f: pair: expected a list of 2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ from av.stream import Disposition
 from clips import write_clip
 
 from skelact.pose_extract.decode.frames import VideoError
+from skelact.pose_extract.decode.packets import PacketTable
 from skelact.pose_extract.decode.video import open_video
 
 DECODERS = ["auto", "decord", "pyav"]
@@ -264,6 +266,18 @@ def test_a_last_frame_that_comes_late_and_frames_of_one_time(tmp_path):
     assert (inds.tolist(), reader.num_lost) == (list(range(40)), 0)
     assert seconds[19] == pytest.approx(0.76, abs=1e-3) == seconds[20] - 0.001
     assert seconds[39] > 100
+
+
+@pytest.mark.parametrize("first", [-2000, 0, 90000])
+def test_times_count_from_the_first_frame_also_where_it_has_a_negative_one(first):
+    pts = first + np.arange(3) * 40
+    table = PacketTable(
+        path=Path("a.mkv"), container="matroska", codec="h264", fps=Fraction(25),
+        time_base=Fraction(1, 1000), pts=pts, key_pts=pts[:1], num_frames=3, num_missing=0,
+        is_sound=True, pixel_aspect=Fraction(1),
+    )  # fmt: skip
+    assert table.pts_seconds.tolist() == pytest.approx([0.0, 0.04, 0.08])
+    assert table.pts_seconds[0] == 0
 
 
 def test_a_range_behind_the_end_is_an_error(tmp_path):

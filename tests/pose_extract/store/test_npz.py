@@ -236,6 +236,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path):
         {"pixel_aspect": np.array([0, 1])},
         {"camera_maps": np.full((5, 2, 3), np.nan, np.float32)},
         {"scene_ids": np.array([1, 1, 0, 0, 0])},
+        {"pts_seconds": np.arange(5) - 1.0},
     ],
     ids=lambda changes: next(iter(changes)),
 )
