@@ -54,6 +54,7 @@ _CAMERA_NOISE = 0.3
 # Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
 # that stands may lose a diver, whom nobody can count then.
 _TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
+_SHOWN = ("half_somersaults", "half_twists", "position", "forward", "takeoff")
 # Weight decay of the fits: a penalty of so many squared coefficients over all clips.
 _DECAY = 1.0
 
@@ -314,12 +315,16 @@ def simulated(
             found = [judge(main_flight(_flights(scene, read)), scene.element) for scene in scenes]
             frames = sum(len(scene.seconds) for scene in scenes)
             cost = 1000 * (time.process_time() - begun) / frames * 100
+            shown = [scene for scene in scenes if scene.is_whole]
             whole = [one for one, scene in zip(found, scenes) if scene.is_whole]
             judged += whole
             click.echo(
                 f"noise {noise:g}, {kind}, {len(whole)} clips: {_shares(whole)}; "
                 f"{len(found) - len(whole)} show a part alone; {cost:.1f} ms per 100 frames"
             )
+            if read is not None:
+                alone = [judge(main_flight(_flights(one, None)), one.element) for one in shown]
+                click.echo(f"  more than the counter alone: {_gains(whole, alone)}")
     _reliability(judged)
 
 
@@ -332,9 +337,20 @@ def _flights(scene: Scene, read: ReadFlights | None) -> tuple[CountedFlight, ...
     return clip.flights
 
 
+def _gains(found: list[Judged], alone: list[Judged]) -> str:
+    """Return how much more is right than by others of the same clips, with 95 % intervals."""
+    texts = []
+    for name in _SHOWN:
+        pairs = [[one.right.get(name, False) for one in both] for both in zip(found, alone)]
+        gains = np.subtract(*np.array(pairs, float).T)
+        spread = 1.96 * gains.std() / np.sqrt(len(gains))
+        mean = gains.mean()
+        texts.append(f"{name} {mean:+.3f} [{mean - spread:+.3f}, {mean + spread:+.3f}]")
+    return ", ".join(texts)
+
+
 def _shares(found: list[Judged]) -> str:
-    names = ("half_somersaults", "half_twists", "position", "forward", "takeoff")
-    shares = {name: np.mean([one.right.get(name, False) for one in found]) for name in names}
+    shares = {name: np.mean([one.right.get(name, False) for one in found]) for name in _SHOWN}
     return ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
 
 
