@@ -54,7 +54,7 @@ _CAMERA_NOISE = 0.3
 # Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
 # that stands may lose a diver, whom nobody can count then.
 _TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
-_SHOWN = ("half_somersaults", "half_twists", "position", "forward", "takeoff")
+_SHOWN = ("half_somersaults", "half_twists", "position", "forward", "takeoff", "all")
 # Weight decay of the fits: a penalty of so many squared coefficients over all clips.
 _DECAY = 1.0
 
@@ -155,8 +155,10 @@ def judge(flight: CountedFlight | None, truth: Element) -> Judged:
     }
     pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
     right = {name: answer.value == value for name, (answer, value) in pairs.items()}
+    right["all"] = all(right.values())
     right["takeoff"] = right["forward"] and right.get("travel", False)
     confidence = {name: answer.confidence for name, (answer, _) in pairs.items()}
+    confidence["all"] = flight.whole * float(np.prod(list(confidence.values())))
     return Judged(right, confidence)
 
 
@@ -356,7 +358,7 @@ def _shares(found: list[Judged]) -> str:
 
 def _reliability(judged: list[Judged]) -> None:
     """Print the expected calibration error in ten bins, and what is right where it is believed."""
-    for name in ("half_somersaults", "half_twists", "position", "forward", "travel"):
+    for name in ("half_somersaults", "half_twists", "position", "forward", "travel", "all"):
         known = [one for one in judged if name in one.confidence]
         chance = np.array([one.confidence[name] for one in known])
         right = np.array([one.right[name] for one in known], float)

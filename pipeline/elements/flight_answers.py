@@ -88,6 +88,7 @@ def answers_about(
             pooled("position", position_chances(features["position"])),
             twists=bool(half_twists.value),
         ),
+        whole=1.0 if reading is None else reading.whole,
     )
 
 

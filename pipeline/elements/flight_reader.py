@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from ... import SkelactError
+from ...pose_extract.common.files import PACKAGE_FOLDER
 from .flight_window import CHANNELS, NUM_FACTS, WINDOW_STEPS, FlightWindow
 
+SHIPPED_FLIGHT_NET = PACKAGE_FOLDER / "models" / "pretrained" / "flight_factors.json"
 # Nothing is impossible: a chance of 0 would rule out what the other one is sure of.
 _LEAST_CHANCE = 1e-4
 
@@ -96,3 +98,8 @@ def flight_reader(path: Path, powers: tuple[float, float] | None = None) -> Read
         ]
 
     return read
+
+
+def read_flights(windows: Sequence[FlightWindow]) -> list[FlightReading]:
+    """Read windows with the network that ships, which is loaded when the first ones come."""
+    return flight_reader(SHIPPED_FLIGHT_NET)(windows)

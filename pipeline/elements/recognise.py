@@ -23,6 +23,7 @@ from ...pose_extract.skeleton import SkeletonSequence
 from .counted import Answer, CountedFlight
 from .counter import count_flights
 from .element import Element
+from .flight_reader import read_flights
 from .handstands import find_handstands
 from .supported import find_supported
 
@@ -107,7 +108,7 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
             yield RecognisedElement(
                 float(seconds[first]), float(seconds[last]), person, element, confidence
             )
-    counted = count_flights(keypoints, scores, seconds, maps, scene_ids, held)
+    counted = count_flights(keypoints, scores, seconds, maps, scene_ids, held, read_flights)
     for flight in counted.flights:
         start, end = seconds[flight.first_frame], seconds[flight.last_frame]
         if end - start >= _MIN_SECONDS and _is_element(flight):
@@ -180,7 +181,9 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
             if other != best:
                 others.append((other, answer))
     # Of an element of which nothing can be said, nothing is known.
-    chance = float(np.prod([answer.confidence for _, answer in others])) if others else 0.0
+    sure = float(np.prod([answer.confidence for _, answer in others])) if others else 0.0
+    # The chances of the answers are those of flights.
+    chance = flight.whole * sure
     readings = [(best, chance)]
     for other, answer in others:
         if other.half_somersaults != 0 and all(other != reading for reading, _ in readings):

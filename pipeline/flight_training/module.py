@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.flight import FACTORS, FlightFactorNet
+from ..checkpoints.flight_factors import POOLED
 from ..config import OptimConfig, RuntimeConfig
 from ..elements.flight_window import WINDOW_STEPS
 from ..network_config import FlightNetConfig, expect, expect_at_least
@@ -39,6 +40,8 @@ class TrainFlightConfig:
         held_out_seed: Seed of their simulation.
         leave_out: Combinations of half somersaults, half twists and position, such as "5 3 pike",
             that nothing is learned from.
+        pooled: Factors of which the network's chances are put together with the counter's; the
+            counter tells the others alone.
         runtime: How training runs.
     """
 
@@ -49,6 +52,7 @@ class TrainFlightConfig:
     held_out_chunks: int = 24
     held_out_seed: int = 12
     leave_out: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = POOLED
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class TrainFlightConfig:
         expect_at_least(self, 0, "train_seed", "held_out_seed")
         differ = self.train_seed != self.held_out_seed
         expect(self, "held_out_seed", differ, "another seed than train_seed")
+        known = set(self.pooled) <= set(POOLED)
+        expect(self, "pooled", known, f"some of {', '.join(POOLED)}")
         if WINDOW_STEPS % self.network.fold:
             raise ValueError(
                 f"network.fold: expected a divisor of {WINDOW_STEPS}, got {self.network.fold}"

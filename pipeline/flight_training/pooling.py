@@ -6,7 +6,7 @@ is a multinomial logistic regression on the logs of both, with two weights and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from .flights import NAMES, UNKNOWN, SimulatedClip, labelled_spans
 
 # Powers to begin with, and those that a power may have.
 _START, _BOUNDS = (0.5, 0.5), (0.0, 3.0)
+_COUNTER_ALONE = (1.0, 0.0)
 # Weight of a squared power's distance from the start, in flights: a factor that is always right
 # would have powers without end.
 _DECAY = 0.1
@@ -36,28 +37,37 @@ class _Noted(FlightReading):
         return super().pooled(factor, counted)
 
 
-def fit_powers(clips: Iterable[SimulatedClip], read: ReadFlights) -> dict[str, tuple[float, float]]:
-    """Return the powers of the counter's chances and of the network's, by factor."""
-    rows: dict[str, list[tuple[np.ndarray, int]]] = {name: [] for name in POOLED}
+def fit_powers(
+    clips: Iterable[SimulatedClip], read: ReadFlights, factors: Sequence[str] = POOLED
+) -> dict[str, tuple[float, float]]:
+    """Return the powers of the counter's chances and of the network's, by factor.
+
+    Args:
+        clips: Simulated clips that neither was fitted on.
+        read: The network.
+        factors: Those that are pooled; the counter tells the others alone.
+    """
+    powers = dict.fromkeys(POOLED, _COUNTER_ALONE) | dict.fromkeys(factors, _START)
+    rows: dict[str, list[tuple[np.ndarray, int]]] = {name: [] for name in factors}
     for clip in clips:
-        for noted, labels in _noted_flights(clip, read):
-            for name in POOLED:
+        for noted, labels in _noted_flights(clip, read, powers):
+            for name in factors:
                 label = labels[NAMES.index(name)]
                 if label != UNKNOWN:
                     logs = noted.logs(name, noted.counted[name])
                     rows[name].append((np.stack(logs), label))
-    return {name: _fit(found) for name, found in rows.items()}
+    return powers | {name: _fit(found) for name, found in rows.items()}
 
 
 def _noted_flights(
-    clip: SimulatedClip, read: ReadFlights
+    clip: SimulatedClip, read: ReadFlights, powers: dict[str, tuple[float, float]]
 ) -> Iterator[tuple[_Noted, tuple[int, ...]]]:
     """Yield what is said of the flights that a clip shows, and what is true of them."""
     for followed, span, labels in labelled_spans(clip):
         if not labels[NAMES.index("whole")]:
             continue
         (reading,) = read([flight_window(followed, span, clip.seconds)])
-        noted = _Noted(reading.chances, dict.fromkeys(POOLED, _START))
+        noted = _Noted(reading.chances, powers)
         answers_about(
             span, followed.body, followed.path, followed.agreement, clip.seconds,
             knows_camera=True, reading=noted,

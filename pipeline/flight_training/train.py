@@ -103,7 +103,7 @@ def train_flight(
             for chunk in range(config.held_out_chunks)
             for clip in simulated_clips(chunk, config.held_out_seed)
         )
-        powers = fit_powers(clips, flight_reader(path))
+        powers = fit_powers(clips, flight_reader(path), config.pooled)
         path = save_flight_net(path, module.net, dataclasses.replace(meta, pooling=powers))
     barrier()
     return path

@@ -128,6 +128,20 @@ def test_who_is_always_right_is_believed(clips):
     assert all(network == pytest.approx(0.5, abs=0.05) for _, network in ignorant.values())
 
 
+def test_the_counter_tells_alone_what_is_not_pooled(clips):
+    flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
+    powers = fit_powers(clips, lambda windows: [FlightReading(flat, {})], ["half_twists"])
+    assert powers.pop("half_twists") != (1.0, 0.0)
+    assert set(powers.values()) == {(1.0, 0.0)}
+
+
+def test_a_factor_that_is_none_is_an_error(tmp_path):
+    arguments = ["train-flight", "--work-dir", str(tmp_path), "--set", 'pooled=["twist"]']
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "pooled: expected some of half_somersaults, half_twists" in done.output
+
+
 def test_the_command_trains_a_network_that_reads(small, tmp_path):
     arguments = [
         "train-flight", "--quiet", "--work-dir", str(tmp_path), "--set", "train_chunks=2",
