@@ -2,16 +2,16 @@
 
     python benchmarks/counter.py priors ../shared
     python benchmarks/counter.py fit
-    python benchmarks/counter.py simulated [--by both --net flight_factors.json]
+    python benchmarks/counter.py simulated [--by counter|network|both] [--net flight_factors.json]
     python benchmarks/counter.py divers ../shared
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
 long approach, and cut anywhere: by the counter alone, by the network that reads flights (where
-they are, the counter says), or by both. A clip that shows a part of the flight alone cannot be
-counted right: such clips are left out of both, and their number is printed. Real clips are measured
-by `dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
-dive_207C, which is not held out any more.
+they are, the counter says), or by both as `skelact predict` does, with the network that ships. A
+clip that shows a part of the flight alone cannot be counted right: such clips are left out, and
+their number is printed. Real clips are measured by `dives.py`. That neighbouring flights of
+opposite sense are joined was added after a look at dive_207C, which is not held out any more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ from skelact.pipeline.elements.flight_answers import (
     flight_travel,
     turn_features,
 )
-from skelact.pipeline.elements.flight_reader import ReadFlights, flight_reader
+from skelact.pipeline.elements.flight_reader import (
+    SHIPPED_FLIGHT_NET,
+    ReadFlights,
+    flight_reader,
+    read_flights,
+)
 from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.trunk_angle import trunk_path
@@ -283,24 +288,23 @@ def fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.nd
 
 @main.command()
 @click.option("--clips", default=144, show_default=True, help="Of each noise and kind.")
-@click.option("--by", type=click.Choice(list(READERS)), default="counter", show_default=True)
+@click.option("--by", type=click.Choice(list(READERS)), default="both", show_default=True)
 @click.option("--noise", "noises", type=float, multiple=True, help="Noises [0, 1, 2].")
 @click.option("--seed", default=REPORT_SEED, show_default=True)
 @click.option(
     "--net",
     type=click.Path(exists=True, path_type=Path),
-    help="Model file of `skelact train-flight`.",
+    default=SHIPPED_FLIGHT_NET,
+    help="Model file of `skelact train-flight` [the one that ships].",
 )
 @click.option("--only", multiple=True, help="Combinations alone, such as '5 3 pike'.")
 def simulated(
-    clips: int, by: str, noises: tuple[float, ...], seed: int, net: Path | None,
+    clips: int, by: str, noises: tuple[float, ...], seed: int, net: Path,
     only: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Report on simulated dives that nothing was fitted on, whole, long and cut."""
     powers = READERS[by]
-    if powers is not None and net is None:
-        raise click.UsageError(f"--by {by}: expected --net with the network's model file")
-    read = None if powers is None or net is None else flight_reader(net, powers or None)
+    read = None if powers is None else flight_reader(net, powers or None)
     kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (2.0, 1.0)}
     judged: list[Judged] = []
     click.echo(f"by {by}, seed {seed}")
@@ -380,11 +384,14 @@ def _reliability(judged: list[Judged]) -> None:
 @main.command()
 @click.argument("shared", type=click.Path(exists=True, path_type=Path))
 def divers(shared: Path) -> None:
-    """Count a real dive from its annotated joints: half a somersault forwards in pike."""
+    """Read a real dive from its annotated joints: half a somersault forwards in pike."""
     data = np.load(shared / "data/divers/diver1.npz")
     # The last frame is another athlete's.
     visible = data["visible"][:-1].astype(np.float32)
-    _show(count_flights(data["keypoints"][:-1], visible, np.arange(len(visible)) / 25.0).flights)
+    seconds = np.arange(len(visible)) / 25.0
+    for by, read in (("counter", None), ("both", read_flights)):
+        click.echo(f"by {by}")
+        _show(count_flights(data["keypoints"][:-1], visible, seconds, read=read).flights)
 
 
 def _show(flights: tuple[CountedFlight, ...]) -> None:

@@ -10,8 +10,12 @@ import pytest
 from flying_bodies import CENTER, FPS, SCALE, body, somersault, turned
 
 import skelact
+from skelact.models.flight import FACTORS
+from skelact.pipeline.checkpoints.flight_factors import POOLED
 from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements import recognise
 from skelact.pipeline.elements.element import Element
+from skelact.pipeline.elements.flight_reader import FlightReading
 from skelact.pipeline.elements.recognise import recognise_elements
 from skelact.pose_extract.skeleton import SkeletonSequence
 
@@ -61,6 +65,32 @@ def test_a_dive_is_named_with_its_times():
     assert [other.confidence for other in element.alternatives] == sorted(
         (other.confidence for other in element.alternatives), reverse=True
     )
+
+
+def test_what_the_network_says_counts_in_the_confidence(monkeypatch):
+    """Powers of (1, 0) leave the counter's answers; what may be no flight is less sure."""
+    flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
+
+    def found(whole):
+        chances = flat | {"whole": np.array([1 - whole, whole])}
+        reading = FlightReading(chances, dict.fromkeys(POOLED, (1.0, 0.0)))
+        monkeypatch.setattr(recognise, "read_flights", lambda windows: [reading] * len(windows))
+        return recognise_elements(sequence_of(dive(5, hip=120, knee=5)))
+
+    (sure,), (doubtful,) = found(1.0), found(0.5)
+    assert doubtful.element == sure.element
+    assert doubtful.confidence == pytest.approx(sure.confidence / 2)
+    first, halved = sure.alternatives[0].confidence, doubtful.alternatives[0].confidence
+    assert halved == pytest.approx(first / 2)
+    assert found(0.05) == ()
+
+
+def test_who_never_flies_needs_no_network(monkeypatch):
+    def read(windows):
+        raise AssertionError("nothing to read")
+
+    monkeypatch.setattr(recognise, "read_flights", read)
+    assert recognise_elements(sequence_of(standing(60))) == ()
 
 
 def test_half_a_somersault_head_first_is_a_dive():
