@@ -50,10 +50,8 @@ from skelact.pipeline.synth.clips import ClipConfig, make_clips
 
 FIT_SEED, REPORT_SEED = 101, 202
 NOISES = (0.0, 1.0, 2.0)
-# Who counts: powers of the counter's chances and of the network's, () for those that were fitted.
-READERS: dict[str, tuple[float, float] | tuple[()] | None] = {
-    "counter": None, "network": (0.0, 1.0), "both": ()
-}  # fmt: skip
+# Who counts, and the share of the network in it.
+READERS: dict[str, float | None] = {"counter": None, "network": 1.0, "both": 0.5}
 # Error of an estimate of the camera's motion, pixels per frame.
 _CAMERA_NOISE = 0.3
 # Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
@@ -163,7 +161,7 @@ def judge(flight: CountedFlight | None, truth: Element) -> Judged:
     right["all"] = all(right.values())
     right["takeoff"] = right["forward"] and right.get("travel", False)
     confidence = {name: answer.confidence for name, (answer, _) in pairs.items()}
-    confidence["all"] = flight.whole * float(np.prod(list(confidence.values())))
+    confidence["all"] = float(np.prod(list(confidence.values())))
     return Judged(right, confidence)
 
 
@@ -303,8 +301,8 @@ def simulated(
     only: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Report on simulated dives that nothing was fitted on, whole, long and cut."""
-    powers = READERS[by]
-    read = None if powers is None else flight_reader(net, powers or None)
+    share = READERS[by]
+    read = None if share is None else flight_reader(net, share)
     kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (2.0, 1.0)}
     judged: list[Judged] = []
     click.echo(f"by {by}, seed {seed}")

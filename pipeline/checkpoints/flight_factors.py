@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ...models.flight import FlightFactorNet
 
 _KIND = "flight_factors"
-# The factors of ``models.flight.FACTORS`` of which the counter gives chances.
-POOLED = ("half_somersaults", "half_twists", "position", "forward", "travel")
 # The same numbers in the windows of ``elements.flight_window``: more would fill the memory.
 _MAX_CHANNELS = 64
 
@@ -37,8 +34,6 @@ class FlightFactorsMeta:
     Attributes:
         network: Shape of the network.
         channels, num_facts: What its windows hold: numbers of each joint, and of the flight.
-        pooling: Of each factor, the powers of the counter's chances and of the network's, whose
-            product is what is said; see ``elements.flight_reader``.
         config: The whole resolved training config.
         data: What it was trained on.
         seed: Seed of the run.
@@ -52,7 +47,6 @@ class FlightFactorsMeta:
     network: FlightNetConfig
     channels: int
     num_facts: int
-    pooling: dict[str, Any]
     config: dict[str, Any]
     data: dict[str, Any]
     seed: int
@@ -68,16 +62,6 @@ class FlightFactorsMeta:
         for name in ("channels", "num_facts"):
             if not 1 <= getattr(self, name) <= _MAX_CHANNELS:
                 raise ValueError(f"{name}: expected 1 to {_MAX_CHANNELS}")
-        if set(self.pooling) != set(POOLED):
-            raise ValueError(f"pooling: expected {', '.join(POOLED)}, got {list(self.pooling)}")
-        for factor, powers in self.pooling.items():
-            good = (
-                isinstance(powers, (list, tuple))
-                and len(powers) == 2
-                and all(type(power) in (int, float) and 0 <= power < math.inf for power in powers)
-            )
-            if not good:
-                raise ValueError(f"pooling.{factor}: expected two powers of at least 0")
 
 
 def build_flight_net(network: FlightNetConfig, channels: int, num_facts: int) -> FlightFactorNet:

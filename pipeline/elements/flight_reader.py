@@ -3,8 +3,9 @@
     windows -> network -> chances of each factor
     counter's chances, network's chances -> logarithmic opinion pool (Genest and Zidek 1986)
 
-The pool is the product of both, each to a power that was fitted on simulated flights: where they
-agree it is surer than either, where they do not it is less sure.
+The pool is their normalised geometric mean: where they do not agree it is less sure. On simulated
+flights powers that are fitted leave little but the network, which has learned from such flights;
+real ones are not quite like those, and what physics says counts as much there.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ class FlightReading:
 
     Attributes:
         chances: Of each factor of ``models.flight.FACTORS``, the chance (K,) of each value.
-        powers: Of each factor, the powers of the counter's chances and of the network's.
+        share: The power of these chances; those of the counter have the rest of 1.
     """
 
     chances: Mapping[str, np.ndarray]
-    powers: Mapping[str, tuple[float, float]]
+    share: float = 0.5
 
     @property
     def whole(self) -> float:
-        """The chance that the window shows a flight, and not a part of one or more than one."""
+        """The chance that the window shows a flight, and not a part of one or more than one.
+
+        The counter has none.
+        """
         return float(self.chances["whole"][1])
 
     def pooled(self, factor: str, counted: np.ndarray) -> np.ndarray:
@@ -47,16 +51,12 @@ class FlightReading:
 
         What the network has no value for it takes for next to impossible.
         """
-        logs = np.tensordot(self.powers[factor], np.stack(self.logs(factor, counted)), 1)
-        chances: np.ndarray = np.exp(logs - logs.max())
-        return chances / chances.sum()
-
-    def logs(self, factor: str, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the logs (K,) of the counter's chances and of the network's."""
         read = np.zeros(len(counted))
         read[: len(self.chances[factor])] = self.chances[factor]
         mine, its = (np.log(np.maximum(chances, _LEAST_CHANCE)) for chances in (counted, read))
-        return mine, its
+        logs = (1 - self.share) * mine + self.share * its
+        chances: np.ndarray = np.exp(logs - logs.max())
+        return chances / chances.sum()
 
 
 # Windows become readings; ``flight_reader`` makes one.
@@ -64,12 +64,12 @@ ReadFlights = Callable[[Sequence[FlightWindow]], list[FlightReading]]
 
 
 @lru_cache(maxsize=4)
-def flight_reader(path: Path, powers: tuple[float, float] | None = None) -> ReadFlights:
+def flight_reader(path: Path, share: float = 0.5) -> ReadFlights:
     """Load a network that reads flights.
 
     Args:
         path: Its model file.
-        powers: Of the counter's chances and the network's, for all factors; None for its own.
+        share: The power of its chances; those of the counter have the rest of 1.
 
     Raises:
         SkelactError: if it cannot be loaded, or reads other windows than this version makes.
@@ -91,9 +91,8 @@ def flight_reader(path: Path, powers: tuple[float, float] | None = None) -> Read
         facts = torch.from_numpy(np.stack([window.facts for window in windows]))
         with torch.inference_mode():
             found = {k: v.softmax(dim=1).double().numpy() for k, v in net(joints, facts).items()}
-        of_all = dict.fromkeys(found, powers) if powers else meta.pooling
         return [
-            FlightReading({name: rows[i] for name, rows in found.items()}, of_all)
+            FlightReading({name: rows[i] for name, rows in found.items()}, share)
             for i in range(len(windows))
         ]
 

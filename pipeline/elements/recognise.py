@@ -32,6 +32,9 @@ __all__ = ["RecognisedElement", "recognise_elements"]
 # Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's dev_val
 # (`benchmarks/dives.py`).
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
+# What the network takes for no flight: four of Penn Action's clips have some, at .09 at most; that
+# of captured saltos (`benchmarks/turns.py`) is .17 at least.
+_MIN_WHOLE = 0.13
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
@@ -127,7 +130,7 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
 
 def _is_element(flight: CountedFlight) -> bool:
     halves = int(flight.half_somersaults.value)
-    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC:
+    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC or flight.whole < _MIN_WHOLE:
         return False
     return halves >= 2 or (halves == 1 and _is_dive(flight))
 
@@ -181,9 +184,7 @@ def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float
             if other != best:
                 others.append((other, answer))
     # Of an element of which nothing can be said, nothing is known.
-    sure = float(np.prod([answer.confidence for _, answer in others])) if others else 0.0
-    # The chances of the answers are those of flights.
-    chance = flight.whole * sure
+    chance = float(np.prod([answer.confidence for _, answer in others])) if others else 0.0
     readings = [(best, chance)]
     for other, answer in others:
         if other.half_somersaults != 0 and all(other != reading for reading, _ in readings):

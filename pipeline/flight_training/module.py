@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.flight import FACTORS, FlightFactorNet
-from ..checkpoints.flight_factors import POOLED
 from ..config import OptimConfig, RuntimeConfig
 from ..elements.flight_window import WINDOW_STEPS
 from ..network_config import FlightNetConfig, expect, expect_at_least
@@ -36,12 +35,10 @@ class TrainFlightConfig:
         network: Shape of the network.
         train_chunks: Chunks of ``flights.CHUNK`` simulated clips to learn from.
         train_seed: Seed of their simulation.
-        held_out_chunks: Chunks to measure on, and to fit the pooling with the counter on.
+        held_out_chunks: Chunks to measure on.
         held_out_seed: Seed of their simulation.
         leave_out: Combinations of half somersaults, half twists and position, such as "5 3 pike",
             that nothing is learned from.
-        pooled: Factors of which the network's chances are put together with the counter's; the
-            counter tells the others alone.
         runtime: How training runs.
     """
 
@@ -52,7 +49,6 @@ class TrainFlightConfig:
     held_out_chunks: int = 24
     held_out_seed: int = 12
     leave_out: tuple[str, ...] = ()
-    pooled: tuple[str, ...] = POOLED
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     def __post_init__(self) -> None:
@@ -60,8 +56,6 @@ class TrainFlightConfig:
         expect_at_least(self, 0, "train_seed", "held_out_seed")
         differ = self.train_seed != self.held_out_seed
         expect(self, "held_out_seed", differ, "another seed than train_seed")
-        known = set(self.pooled) <= set(POOLED)
-        expect(self, "pooled", known, f"some of {', '.join(POOLED)}")
         if WINDOW_STEPS % self.network.fold:
             raise ValueError(
                 f"network.fold: expected a divisor of {WINDOW_STEPS}, got {self.network.fold}"

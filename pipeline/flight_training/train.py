@@ -12,21 +12,18 @@ from ... import SkelactError
 from ...pose_extract.common.files import atomic_write
 from ..checkpoints.checkpoint import load_mae
 from ..checkpoints.flight_factors import (
-    POOLED,
     FlightFactorsMeta,
     build_flight_net,
     save_flight_net,
 )
 from ..config import check_seed
 from ..elements.calibration import POSITIONS
-from ..elements.flight_reader import flight_reader
 from ..elements.flight_window import CHANNELS, NUM_FACTS
 from ..training.log import LOG, console_log
 from ..training.processes import barrier, is_main_process
 from ..training.runner import train_module
-from .flights import CHUNK, labelled_windows, simulated_clips
+from .flights import CHUNK, labelled_windows
 from .module import FlightTraining, FlightWindows, TrainFlightConfig, measure, without
-from .pooling import fit_powers
 
 RESULT_NAME = "flight_factors"
 # Chunks between lines of the log.
@@ -43,7 +40,7 @@ def train_flight(
     resume: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Simulate flights, train the network on them, and fit its pooling with the counter.
+    """Simulate flights, train the network on them, and measure it on others.
 
     Args:
         config: What to do.
@@ -85,7 +82,6 @@ def train_flight(
             network=config.network,
             channels=CHANNELS,
             num_facts=NUM_FACTS,
-            pooling=dict.fromkeys(POOLED, (0.5, 0.5)),
             config=dataclasses.asdict(config),
             data={
                 "simulated_clips": CHUNK * config.train_chunks,
@@ -96,15 +92,7 @@ def train_flight(
             seed=seed,
             figures=measure(module.net, held_out),
         )
-        save_flight_net(path, module.net, meta)
-        # What ships is in half precision: the powers are those of its chances.
-        clips = (
-            clip
-            for chunk in range(config.held_out_chunks)
-            for clip in simulated_clips(chunk, config.held_out_seed)
-        )
-        powers = fit_powers(clips, flight_reader(path), config.pooled)
-        path = save_flight_net(path, module.net, dataclasses.replace(meta, pooling=powers))
+        path = save_flight_net(path, module.net, meta)
     barrier()
     return path
 

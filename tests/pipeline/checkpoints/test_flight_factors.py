@@ -9,7 +9,6 @@ import torch
 
 from skelact import SkelactError
 from skelact.pipeline.checkpoints.flight_factors import (
-    POOLED,
     FlightFactorsMeta,
     build_flight_net,
     load_flight_net,
@@ -24,8 +23,7 @@ SHAPE = FlightNetConfig(fold=2, widths=(8, 16), strides=(1, 2), hidden=8)
 def saved(tmp_path):
     torch.manual_seed(0)
     net = build_flight_net(SHAPE, 8, 6).eval()
-    pooling = dict.fromkeys(POOLED, (0.5, 1.5))
-    meta = FlightFactorsMeta(SHAPE, 8, 6, pooling, {"a": 1}, {"windows": 3}, 7, {})
+    meta = FlightFactorsMeta(SHAPE, 8, 6, {"a": 1}, {"windows": 3}, 7, {})
     return save_flight_net(tmp_path / "net", net, meta), net
 
 
@@ -33,7 +31,6 @@ def test_what_is_saved_is_loaded(saved):
     path, net = saved
     loaded, meta = load_flight_net(path)
     assert (meta.network, meta.seed, meta.data) == (SHAPE, 7, {"windows": 3})
-    assert tuple(meta.pooling["position"]) == (0.5, 1.5)
     joints, facts = torch.randn(2, 8, 17, 8), torch.randn(2, 6)
     for name, logits in net(joints, facts).items():
         torch.testing.assert_close(loaded(joints, facts)[name], logits, atol=0.01, rtol=0.02)
@@ -43,9 +40,6 @@ def test_what_is_saved_is_loaded(saved):
     ("key", "value", "said"),
     [
         ("kind", "classifier", "flight_factors"),
-        ("pooling", {}, "pooling: expected half_somersaults"),
-        ("pooling", {name: [1.0, -1.0] for name in POOLED}, "two powers of at least 0"),
-        ("pooling", dict.fromkeys(POOLED, 1.0), "two powers of at least 0"),
         ("channels", 10**9, "channels: expected 1 to"),
         ("network", {"widths": [7]}, "widths: expected multiples"),
         ("network", {"hidden": 10**9}, "layers"),

@@ -10,7 +10,6 @@ from flying_bodies import somersault
 from skelact import SkelactError
 from skelact.models.flight import FACTORS
 from skelact.pipeline.checkpoints.flight_factors import (
-    POOLED,
     FlightFactorsMeta,
     build_flight_net,
     save_flight_net,
@@ -20,28 +19,36 @@ from skelact.pipeline.elements.flight_reader import FlightReading, flight_reader
 from skelact.pipeline.network_config import FlightNetConfig
 
 
-def reading(powers=(1.0, 1.0), **chances):
+def reading(share=0.5, **chances):
     """Return a reading that knows nothing but what is named."""
     flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
     known = {name: np.array(row) for name, row in chances.items()}
-    return FlightReading(flat | known, dict.fromkeys(POOLED, powers))
+    return FlightReading(flat | known, share)
 
 
-def test_agreement_raises_confidence_and_disagreement_lowers_it():
+def test_agreement_is_surer_than_disagreement():
     counted = np.array([0.2, 0.8])
     agrees = reading(forward=[0.2, 0.8]).pooled("forward", counted)
-    # .8 * .8 against .2 * .2
-    np.testing.assert_allclose(agrees, [0.04 / 0.68, 0.64 / 0.68])
+    # The roots of .2 * .2 and .8 * .8.
+    np.testing.assert_allclose(agrees, [0.2, 0.8])
     differs = reading(forward=[0.8, 0.2]).pooled("forward", counted)
     np.testing.assert_allclose(differs, [0.5, 0.5])
 
 
-def test_powers_weigh_both():
+def test_agreement_on_one_value_is_surer_than_either():
+    """Where they doubt different values, each rules out what the other one doubts."""
+    counted = np.full(10, 1e-3)
+    counted[[2, 3]] = 0.6, 0.392
+    read = np.full(10, 1e-3)
+    read[[2, 4]] = 0.6, 0.392
+    assert reading(half_twists=read).pooled("half_twists", counted)[2] > 0.9
+
+
+def test_the_share_weighs_both():
     counted = np.array([0.2, 0.8])
-    alone = reading((0.0, 1.0), forward=[0.7, 0.3]).pooled("forward", counted)
+    alone = reading(1.0, forward=[0.7, 0.3]).pooled("forward", counted)
     np.testing.assert_allclose(alone, [0.7, 0.3])
-    doubled = reading((2.0, 0.0)).pooled("forward", counted)
-    np.testing.assert_allclose(doubled, [0.04 / 0.68, 0.64 / 0.68])
+    np.testing.assert_allclose(reading(0.0).pooled("forward", counted), counted)
 
 
 def test_what_the_network_has_no_value_for_is_next_to_impossible():
@@ -62,7 +69,7 @@ def test_a_reading_changes_the_answers_of_its_flight():
     assert (alone.position.value, alone.half_somersaults.value) == ("tuck", 4)
     five = np.full(10, 0.001)
     five[5] = 0.991
-    sure = reading((0.0, 1.0), position=[0.9, 0.04, 0.03, 0.03], half_somersaults=five)
+    sure = reading(1.0, position=[0.9, 0.04, 0.03, 0.03], half_somersaults=five)
     (told,) = counted(clip, lambda windows: [sure] * len(windows))
     assert (told.position.value, told.half_somersaults.value) == ("straight", 5)
 
@@ -105,8 +112,7 @@ def test_a_network_of_other_windows_is_refused(tmp_path):
     shape = FlightNetConfig(fold=4, widths=(8,), strides=(1,), hidden=8)
     torch.manual_seed(0)
     net = build_flight_net(shape, 3, 2)
-    pooling = dict.fromkeys(POOLED, (1.0, 1.0))
-    meta = FlightFactorsMeta(shape, 3, 2, pooling, {}, {}, 0, {})
+    meta = FlightFactorsMeta(shape, 3, 2, {}, {}, 0, {})
     path = save_flight_net(tmp_path / "net", net, meta)
     with pytest.raises(SkelactError, match="expected windows of 8 channels"):
         flight_reader(path)

@@ -11,7 +11,6 @@ from flying_bodies import CENTER, FPS, SCALE, body, somersault, turned
 
 import skelact
 from skelact.models.flight import FACTORS
-from skelact.pipeline.checkpoints.flight_factors import POOLED
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.elements import recognise
 from skelact.pipeline.elements.element import Element
@@ -67,21 +66,17 @@ def test_a_dive_is_named_with_its_times():
     )
 
 
-def test_what_the_network_says_counts_in_the_confidence(monkeypatch):
-    """Powers of (1, 0) leave the counter's answers; what may be no flight is less sure."""
+def test_what_is_no_flight_for_the_network_is_no_element(monkeypatch):
     flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
 
     def found(whole):
-        chances = flat | {"whole": np.array([1 - whole, whole])}
-        reading = FlightReading(chances, dict.fromkeys(POOLED, (1.0, 0.0)))
+        reading = FlightReading(flat | {"whole": np.array([1 - whole, whole])})
         monkeypatch.setattr(recognise, "read_flights", lambda windows: [reading] * len(windows))
         return recognise_elements(sequence_of(dive(5, hip=120, knee=5)))
 
-    (sure,), (doubtful,) = found(1.0), found(0.5)
-    assert doubtful.element == sure.element
-    assert doubtful.confidence == pytest.approx(sure.confidence / 2)
-    first, halved = sure.alternatives[0].confidence, doubtful.alternatives[0].confidence
-    assert halved == pytest.approx(first / 2)
+    # Who knows nothing else leaves the answers as they are.
+    (element,) = found(0.5)
+    assert element.element.code == "105B"
     assert found(0.05) == ()
 
 

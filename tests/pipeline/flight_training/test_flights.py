@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from skelact.models.flight import FACTORS
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.elements.calibration import POSITIONS
 from skelact.pipeline.elements.element import Element
-from skelact.pipeline.elements.flight_reader import FlightReading, flight_reader
+from skelact.pipeline.elements.flight_reader import flight_reader
 from skelact.pipeline.flight_training import flights
 from skelact.pipeline.flight_training.flights import (
     NAMES,
@@ -23,7 +21,6 @@ from skelact.pipeline.flight_training.flights import (
     simulated_clips,
 )
 from skelact.pipeline.flight_training.module import FlightWindows, augmented, without
-from skelact.pipeline.flight_training.pooling import fit_powers
 
 
 @pytest.fixture(scope="module")
@@ -105,41 +102,6 @@ def test_combinations_are_left_out(small):
     assert len(rest) < len(windows)
     assert not (rest.labels[:, :3] == combination).all(axis=1).any()
     assert len(without(windows, [])) == len(windows)
-
-
-def test_who_is_always_right_is_believed(clips):
-    """A network that knows the truth, and one that knows nothing."""
-    truths = [labels for clip in clips for _, _, labels in labelled_spans(clip) if labels[-1]]
-    order = iter(truths)
-
-    def knows(windows):
-        labels = next(order)
-        rows = {name: np.full(count, 1e-3) for name, count in FACTORS.items()}
-        for name, label in zip(NAMES, labels):
-            if label != UNKNOWN:
-                rows[name][label] = 1
-        return [FlightReading(rows, {})]
-
-    powers = fit_powers(clips, knows)
-    assert all(network > 0.3 for _, network in powers.values())
-    flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
-    ignorant = fit_powers(clips, lambda windows: [FlightReading(flat, {})])
-    # What is the same for all values adds nothing: the power stays where it began.
-    assert all(network == pytest.approx(0.5, abs=0.05) for _, network in ignorant.values())
-
-
-def test_the_counter_tells_alone_what_is_not_pooled(clips):
-    flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
-    powers = fit_powers(clips, lambda windows: [FlightReading(flat, {})], ["half_twists"])
-    assert powers.pop("half_twists") != (1.0, 0.0)
-    assert set(powers.values()) == {(1.0, 0.0)}
-
-
-def test_a_factor_that_is_none_is_an_error(tmp_path):
-    arguments = ["train-flight", "--work-dir", str(tmp_path), "--set", 'pooled=["twist"]']
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == 1
-    assert "pooled: expected some of half_somersaults, half_twists" in done.output
 
 
 def test_the_command_trains_a_network_that_reads(small, tmp_path):
