@@ -78,7 +78,7 @@ class Kinds:
 
         from skelact.pipeline.checkpoints.checkpoint import CheckpointMeta, save_checkpoint
         from skelact.pipeline.checkpoints.networks import build_classifier
-        from skelact.pipeline.cli.export import simulated_clips
+        from skelact.pipeline.cli.export_onnx import simulated_clips
         from skelact.pipeline.config import ClassifierConfig, TubeConfig
         from skelact.pipeline.data.annotations import write_annotations
         from skelact.pipeline.data.preprocess import PreprocessConfig
@@ -207,7 +207,7 @@ class Kinds:
         import torch
 
         from skelact.pipeline.checkpoints.checkpoint import load_classifier
-        from skelact.pipeline.cli.export import simulated_clips
+        from skelact.pipeline.cli.export_onnx import simulated_clips
         from skelact.pipeline.inference.classify import classify
 
         model, meta = load_classifier(path)

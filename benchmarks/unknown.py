@@ -6,8 +6,9 @@ and pull-up; in alphabetical order every other one sets (catch, jump, pour, run,
 rest and the clips of UCF101 are reported. Intervals are bootstraps over clips, 95 %.
 
     python benchmarks/unknown.py setting work_dirs/others.pkl
-    skelact finetune penn_action_video --set 'data.val_split=""' --set optim.epochs=16 \\
-        --set optim.warmup_epochs=2 --half --work-dir work_dirs/copy
+    skelact pretrain penn_action_video --work-dir work_dirs/copy_pretrain
+    skelact finetune penn_action_video --pretrained work_dirs/copy_pretrain --half \\
+        --set 'data.val_split=""' --work-dir work_dirs/copy
     skelact gate work_dirs/copy --unknown work_dirs/others.pkl --half --work-dir work_dirs/gate
     skelact extract ucf101.csv --effort fast --out work_dirs/ucf101 \\
         --annotations work_dirs/ucf101.pkl

@@ -95,6 +95,9 @@ class DataConfig:
         num_classes: Number of classes; 0 takes it from the labels list or the file.
         label_fraction: Share of the training clips whose labels are used, at least one per class.
         metric: The figure that the data set is judged by.
+        fps: Frames per second of the clips, if all have about the same: what a long video is cut
+            into when it is predicted then lasts as long as they do. 0 where it is not known, and
+            has as many frames.
         unknown_file: Annotation file of clips of other actions, which the gate of a classifier
             learns to tell; their labels are not read. Empty for none.
     """
@@ -107,6 +110,7 @@ class DataConfig:
     num_classes: int = 0
     label_fraction: float = 1.0
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
+    fps: float = 0.0
     unknown_file: str = ""
 
     def __post_init__(self) -> None:
@@ -119,6 +123,7 @@ class DataConfig:
         )
         expect(self, "num_classes", 0 <= self.num_classes <= MAX_CLASSES, f"0 to {MAX_CLASSES}")
         expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
+        expect(self, "fps", 0 <= self.fps <= 1000, "0 to 1000")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ POSE_EXTRACT = [
     "weights", "detect", "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "data", "network_config", "config", "checkpoints", "elements", "drawing",
-    "inference", "evaluation", "training", "synth", "distill", "pose_training",
+    "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
+    "inference", "export", "evaluation", "training", "synth", "distill", "pose_training",
     "flight_training", "cli",
 ]  # fmt: skip
 # They make weights and data; no prediction and no training imports them, and the commands pass on

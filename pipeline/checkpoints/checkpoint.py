@@ -109,6 +109,8 @@ class CheckpointMeta:
         for name, value, most in (
             ("config.runtime.num_test_clips", runtime.get("num_test_clips", 1), _MAX_TEST_CLIPS),
             ("data.median_frames", self.data.get("median_frames", 0), 1 << 32),
+            ("data.max_frames", self.data.get("max_frames", 0), 1 << 32),
+            ("data.fps", self.data.get("fps", 0), 1000),
         ):
             if type(value) not in (int, float) or not 0 <= value <= most:
                 raise ValueError(f"{name}: expected 0 to {most}, got {shown(value)}")

@@ -28,6 +28,8 @@ class AugmentConfig:
         scale: Maximum relative change of size, up or down.
         shear: Maximum shear of either axis.
         shift: Maximum shift along either axis.
+        tilt: Maximum distance by which a clip sinks or rises evenly from its start to its end: a
+            camera that tilts.
         drop_prob: Probability that a joint is missing in all frames of a clip.
         frame_drop_prob: Probability that a joint is missing in one frame.
         lost_frames: Maximum share of frames without a skeleton; drawn uniformly for each clip.
@@ -35,6 +37,9 @@ class AugmentConfig:
             parts over spans of frames.
         tube_ratio: Probability of each body part and span, in such a clip.
         tube_frames: Frames of a span.
+        switch_prob: Probability that a clip shows another clip's people for a span of frames, of
+            another size and height: a tracker that follows somebody else for a while.
+        switch_frames: Maximum share of that span; drawn uniformly.
         random_steps: Sample a random frame from each span instead of its middle one.
         min_length: Minimum share of a clip's length that is used; length and start are drawn.
     """
@@ -46,22 +51,25 @@ class AugmentConfig:
     scale: float = 0.0
     shear: float = 0.0
     shift: float = 0.0
+    tilt: float = 0.0
     drop_prob: float = 0.0
     frame_drop_prob: float = 0.0
     lost_frames: float = 0.0
     tube_prob: float = 0.0
     tube_ratio: float = 0.3
     tube_frames: int = 8
+    switch_prob: float = 0.0
+    switch_frames: float = 0.3
     random_steps: bool = True
     min_length: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.min_length <= 1:
             raise SkelactError(f"augment.min_length: expected above 0 to 1, got {self.min_length}")
-        for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift"):
+        for name in ("noise_std", "noise_max", "rotate_degrees", "shear", "shift", "tilt"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SkelactError(f"augment.{name}: expected 0 or more, got {getattr(self, name)}")
-        for name in ("tube_prob", "tube_ratio"):
+        for name in ("tube_prob", "tube_ratio", "switch_prob", "switch_frames"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SkelactError(f"augment.{name}: expected 0 to 1, got {getattr(self, name)}")
         if self.tube_frames < 1:
@@ -95,11 +103,17 @@ def augment(
     if config.flip_prob:
         chosen = uniform(n, 1, 1, 1, 1) < config.flip_prob
         x = torch.where(chosen, mirrored(x, layout), x)
+    if config.switch_prob:
+        x = _with_switches(x, config, uniform)
     points, rest = x[..., :2], x[..., 2:]
     observed = (points != 0).any(dim=-1, keepdim=True)
     points = points @ _affine(n, config, uniform).view(n, 1, 1, 2, 2)
     if config.shift:
         points = points + (uniform(n, 1, 1, 1, 2) * 2 - 1) * config.shift
+    if config.tilt:
+        way = (uniform(n, 1, 1, 1) * 2 - 1) * config.tilt
+        evenly = (torch.linspace(-0.5, 0.5, t, device=x.device)).view(t, 1)
+        points = points + torch.stack([0 * evenly, evenly], dim=-1) * way[..., None]
     if config.noise_std or config.noise_max:
         noise = torch.randn(points.shape, generator=generator, device=x.device)
         deviation: Tensor | float = config.noise_std
@@ -126,6 +140,21 @@ def augment(
         ).view(n, m, t, v, 1)
         observed = observed & ~(hidden & (uniform(n, 1, 1, 1, 1) < config.tube_prob))
     return torch.cat([points, rest], dim=-1) * observed
+
+
+def _with_switches(x: Tensor, config: AugmentConfig, uniform: Callable[..., Tensor]) -> Tensor:
+    """Return clips of which some show the people of another clip of the batch for a span."""
+    n, t = len(x), x.shape[2]
+    share = config.switch_frames * uniform(n, 1, 1, 1, 1)
+    share = share * (uniform(n, 1, 1, 1, 1) < config.switch_prob)
+    start = uniform(n, 1, 1, 1, 1) * (1 - share)
+    steps = ((torch.arange(t, device=x.device) + 0.5) / t).view(t, 1, 1)
+    size = torch.exp2(uniform(n, 1, 1, 1, 1) * 2 - 1)
+    observed = (x[..., :2] != 0).any(dim=-1, keepdim=True)
+    height = (uniform(n, 1, 1, 1, 1) * 2 - 1) * x.new_tensor([0.0, 1.0])
+    points = (x[..., :2] * size + height) * observed
+    other = torch.cat([points, x[..., 2:]], dim=-1).roll(1, dims=0)
+    return torch.where((steps >= start) & (steps < start + share), other, x)
 
 
 def mirrored(x: Tensor, layout: KeypointLayout) -> Tensor:

@@ -48,6 +48,11 @@ class ClipStore:
         """Middle length of the clips, in frames."""
         return int(np.median(self._lengths))
 
+    @property
+    def max_frames(self) -> int:
+        """Length of the longest clip, in frames."""
+        return int(self._lengths.max())
+
     def __deepcopy__(self, memo: dict[int, Any]) -> ClipStore:
         # Read-only data: an averaged copy of a model shares it.
         return self

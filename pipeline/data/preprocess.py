@@ -29,7 +29,11 @@ class PreprocessConfig:
         in_channels: 2 for x and y, the paper's; 3 adds the keypoint score.
         normalization: "clip_box" puts the origin at the centre of the box around all people over
             all frames and takes half its longer side as 1, so that position and size in the image
-            do not matter. "image" maps the image to -1..1 on both axes, as PYSKL does.
+            do not matter. "body" lets it follow the first person from side to side, leaves it at
+            the median height of that person, and takes half the longer side of the person's median
+            box as 1: a camera that pans and other people do not matter either, nor how far the
+            person goes; jumps and squats stay. "image" maps the image to -1..1 on both axes, as
+            PYSKL does.
         score_thr: A joint with a score at or below it counts as missing.
         fill_missing: Coordinates of a missing joint: "zero", or "interpolate" over time between
             the frames in which it is present; a joint that is never present stays zero.
@@ -41,7 +45,7 @@ class PreprocessConfig:
     clip_len: int = 64
     num_person: int = 2
     in_channels: int = 2
-    normalization: Literal["clip_box", "image"] = "clip_box"
+    normalization: Literal["clip_box", "body", "image"] = "clip_box"
     score_thr: float = 0.0
     fill_missing: Literal["zero", "interpolate"] = "interpolate"
     ignore_keypoints: tuple[str, ...] = ()
@@ -100,7 +104,7 @@ def normalize(annotation: Annotation, config: PreprocessConfig) -> np.ndarray:
     out = np.zeros((config.num_person, *keypoints.shape[1:3], config.in_channels), np.float32)
     if not present.any():
         return out
-    center, scale = _frame_of_reference(annotation, keypoints[present], config)
+    center, scale = _frame_of_reference(annotation, keypoints, present, config)
     points = np.where(present[..., None], (keypoints - center) / scale, 0).astype(np.float32)
     if config.fill_missing == "interpolate":
         points = _interpolate(points, present)
@@ -111,9 +115,13 @@ def normalize(annotation: Annotation, config: PreprocessConfig) -> np.ndarray:
 
 
 def _frame_of_reference(
-    annotation: Annotation, points: np.ndarray, config: PreprocessConfig
+    annotation: Annotation, keypoints: np.ndarray, present: np.ndarray, config: PreprocessConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the origin (2,) and the unit (2,) of the normalised coordinates, in pixels."""
+    """Return the origin and the unit of the normalised coordinates, in pixels.
+
+    Returns:
+        Both broadcast to the (M, T, V, 2) keypoints.
+    """
     if config.normalization == "image":
         if annotation.img_shape is None:
             raise SkelactError(
@@ -122,10 +130,35 @@ def _frame_of_reference(
             )
         half = np.array(annotation.img_shape[::-1], np.float32) / 2
         return half, half
+    if config.normalization == "body":
+        first = int(present.any(axis=(1, 2)).argmax())
+        return _body_of_reference(keypoints[first], present[first])
     # Quantiles and not the extremes: one outlier must not set the scale of a clip.
-    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    low, high = np.quantile(keypoints[present], [0.01, 0.99], axis=0)
     side = max(float((high - low).max()), 1e-6)
     return (low + high) / 2, np.full(2, side / 2, np.float32)
+
+
+def _body_of_reference(keypoints: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle of a person (T, 1, 2), at its median height, and the unit (2,).
+
+    Args:
+        keypoints: (T, V, 2) of the person.
+        present: (T, V) bool.
+    """
+    seen = present.any(axis=1)
+    points = np.where(present[seen][..., None], keypoints[seen], np.nan)
+    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+    side = max(float(np.median((high - low).max(axis=1))), 1e-6)
+    middle = np.nanquantile(points, [0.25, 0.75], axis=1).mean(axis=0)
+    # A frame in which the legs are hidden has its middle where it would be with them.
+    ever = present.any(axis=0)
+    usual = np.nanmedian((points - middle[:, None])[:, ever], axis=0)
+    middle = np.nanmedian(points[:, ever] - usual, axis=1)
+    steps, known = np.arange(len(present)), np.flatnonzero(seen)
+    center = np.stack([np.interp(steps, known, middle[:, axis]) for axis in range(2)], axis=-1)
+    center[:, 1] = np.median(middle[:, 1])
+    return center[:, None].astype(np.float32), np.full(2, side / 2, np.float32)
 
 
 def _interpolate(points: np.ndarray, present: np.ndarray) -> np.ndarray:

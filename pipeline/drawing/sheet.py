@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path, PurePath
+from pathlib import Path
 from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from ... import SkelactError
-from ...pose_extract.common.files import atomic_write
+from ...pose_extract.common.files import atomic_write, below
 from ...pose_extract.common.text import printable
 from ...pose_extract.decode.frames import VideoError
 from ...pose_extract.decode.video import open_video
@@ -100,26 +100,14 @@ def _section(folder: Path, entry: ManifestEntry, videos: Path | None) -> str:
     figures = ", ".join(f"{name} {getattr(entry, column)}" for column, name in COLUMNS.items())
     sheet = f"{entry.video}.jpg"
     try:
-        sequence = load_sequence(_below(folder, entry.output))
-        write_sheet(_below(folder / "inspect", sheet), sequence, videos)
+        sequence = load_sequence(below(folder, entry.output))
+        write_sheet(below(folder / "inspect", sheet), sequence, videos)
     # Whatever is wrong with one clip's skeletons, the page shows the others.
     except Exception as error:
         why = escape(f"no image: {printable(error)}")
         return f"{title}<p>{escape(figures)}</p><p>{why}</p>"
     address = escape(quote(os.fsencode(sheet)))
     return f"{title}<p>{escape(figures)}</p><img src='{address}' loading='lazy'>"
-
-
-def _below(folder: Path, name: str) -> Path:
-    """Return a path below a folder.
-
-    Raises:
-        SkelactError: if the name, which a manifest or an entry says, leads elsewhere.
-    """
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise SkelactError(f"{name}: expected a path below {folder}")
-    return folder / path
 
 
 def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> None:
@@ -153,7 +141,7 @@ def _frames(sequence: SkeletonSequence, steps: np.ndarray, videos: Path | None) 
     dark = np.full((*sequence.img_shape, 3), _BACKGROUND, np.uint8)
     found: dict[int, np.ndarray] = {}
     # The id of a cut is the path of its video, "@" and the cut.
-    source = _below(videos, sequence.video_id.partition("@")[0]) if videos else None
+    source = below(videos, sequence.video_id.partition("@")[0]) if videos else None
     wanted = set(sequence.frame_inds[steps].tolist())
     if source is not None and source.is_file():
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...pose_extract.common.geometry import flexion_degrees
 from ...pose_extract.layout import COCO_17
 
 _LEFT_SHOULDER, _RIGHT_SHOULDER = (COCO_17.index(f"{side}_shoulder") for side in ("left", "right"))
@@ -171,11 +172,9 @@ def _flexion(
     points: np.ndarray, scores: np.ndarray, upper: np.ndarray, joint: np.ndarray, lower: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return degrees (T, 2) by which the left and right joint are bent, and their scores."""
-    one, two = points[:, joint] - points[:, upper], points[:, lower] - points[:, joint]
-    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(two, axis=-1)
-    cosine = (one * two).sum(-1) / np.maximum(norms, _TINY)
+    degrees = flexion_degrees(points[:, upper], points[:, joint], points[:, lower])
     weight = np.minimum(np.minimum(scores[:, upper], scores[:, joint]), scores[:, lower])
-    return np.degrees(np.arccos(cosine.clip(-1, 1))), np.where(norms > _TINY, weight, 0.0)
+    return np.nan_to_num(degrees, nan=90.0), np.where(np.isnan(degrees), 0.0, weight)
 
 
 def _front(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ from .timeline import timeline_table, write_subtitles
 
 if TYPE_CHECKING:
     import pandas
+    import supervision
 
     from ...pose_extract.store.source_file import FileState
 
@@ -31,7 +32,7 @@ _ARRAYS = (
     "track_ids", "frame_inds", "pts_seconds", "keypoints", "keypoint_scores", "bboxes",
     "camera_maps", "scene_ids",
 )  # fmt: skip
-_LABEL_COLUMNS = ("video", "rank", "label", "score", "family", "unknown")
+_LABEL_COLUMNS = ("clip", "rank", "label", "score", "family", "unknown")
 Family = Literal["sport", "dive", "gymnastics", "unknown"]
 # Labels on the panel of an overlay: more do not fit a small frame.
 _LABELS_DRAWN = 3
@@ -156,16 +157,59 @@ class ClipSkeletons:
         return values | {name: getattr(sequence, name).tolist() for name in _ARRAYS}
 
     def to_df(self) -> pandas.DataFrame:
-        """Return a table with one row per person, frame and keypoint; none for a failed clip.
+        """Return a table with one row per person, frame and joint; none for a failed clip.
 
-        Its columns are video, track_id, frame, seconds, keypoint, x, y and score. ``frame`` counts
-        from the file's start and ``seconds`` is its presentation time from there; x and y are
-        square pixels, NaN where the keypoint is not seen.
+        Its columns are clip, person, frame, seconds, joint, x, y and score, as in the tables of
+        ``skelact export``. ``person`` is an index, 0 the athlete: ``sequence.track_ids[person]`` is
+        the person's track. ``frame`` counts from the file's start and ``seconds`` is its
+        presentation time from there; x and y are square pixels, NaN where the joint is not seen.
 
         Raises:
             SkelactError: if pandas is not installed.
         """
         return data_frame(keypoint_table(self._sequence))
+
+    @classmethod
+    def from_df(
+        cls, table: pandas.DataFrame, *, fps: float | Fraction, img_shape: tuple[int, int]
+    ) -> ClipSkeletons:
+        """Return skeletons from a table of one clip with the columns of :meth:`to_df`.
+
+        See :func:`~skelact.pipeline.inference.convert.from_table`.
+        """
+        from .convert import from_table
+
+        sequence = from_table(table, fps=fps, img_shape=img_shape)
+        return cls(sequence.video_id, sequence)
+
+    def to_supervision(self, frame: int = 0) -> supervision.KeyPoints:
+        """Return the people of a frame, counted from 0 in the clip, as supervision's KeyPoints.
+
+        Raises:
+            IndexError: if the clip has no such frame.
+            SkelactError: if the clip failed, or supervision 0.29 or later is not installed.
+        """
+        from .convert import to_supervision
+
+        return to_supervision(self.sequence, self._step(frame))
+
+    @classmethod
+    def from_supervision(
+        cls,
+        frames: Iterable[supervision.KeyPoints],
+        *,
+        fps: float | Fraction,
+        img_shape: tuple[int, int],
+        video: str = "frames",
+    ) -> ClipSkeletons:
+        """Return skeletons from supervision's KeyPoints, one for each frame of a clip.
+
+        See :func:`~skelact.pipeline.inference.convert.from_supervision`.
+        """
+        from .convert import from_supervision
+
+        sequence = from_supervision(frames, fps=fps, img_shape=img_shape, video_id=video)
+        return cls(video, sequence)
 
     def plot(self, frame: int = 0, image: np.ndarray | None = None) -> np.ndarray:
         """Return a frame with its people drawn on it, (H, W, 3) uint8 RGB.
@@ -210,6 +254,13 @@ class ClipSkeletons:
             sequence = replace(sequence, fps=fps, pts_seconds=pts_seconds)
         return replace(self, source=None, _sequence=sequence)
 
+    def _step(self, frame: int) -> int:
+        """Return a frame's place in the sequence; a negative number counts from the end."""
+        count = self.sequence.num_frames
+        if not -count <= frame < count:
+            raise IndexError(f"{self.video}: expected a frame below {count}, got {frame}")
+        return frame % count
+
     def _draw(
         self,
         frame: int,
@@ -219,10 +270,7 @@ class ClipSkeletons:
     ) -> np.ndarray:
         from ..drawing.overlay import draw_panel, draw_people, read_frame
 
-        sequence = self.sequence
-        if not -len(self) <= frame < len(self):
-            raise IndexError(f"{self.video}: expected a frame below {len(self)}, got {frame}")
-        step = frame % len(self)
+        sequence, step = self.sequence, self._step(frame)
         if image is None and self.source is not None and self.source.path.is_file():
             image = read_frame(self.source.path, int(sequence.frame_inds[step]))
         elif image is None:
@@ -385,7 +433,7 @@ class ActionPrediction:
     def to_df(self) -> pandas.DataFrame:
         """Return a table with one row per label, best first; none for a clip without labels.
 
-        Its columns are video, rank (from 1), label, score, and of the whole clip family and
+        Its columns are clip, rank (from 1), label, score, and of the whole clip family and
         unknown: where that is true, the labels are those that the clip has most in common with.
         ``prediction.skeletons.to_df()`` is the table of the keypoints.
 
@@ -397,7 +445,7 @@ class ActionPrediction:
     def timeline(self) -> dict[str, list[Any]]:
         """Return columns of equal length with one row per segment and element, in order of time.
 
-        They are video, start_seconds, end_seconds (of the source file, from its first frame),
+        They are clip, start_seconds, end_seconds (of the source file, from its first frame),
         person (None for a segment), kind ("segment", or that of the element), label (of an element
         its words), score (of an element its confidence), and of an element takeoff,
         half_somersaults, half_twists, position, code and diving48_class. A clip without segments

@@ -18,12 +18,12 @@ Entry: TypeAlias = "Segment | RecognisedElement"
 
 # Segments have no value from takeoff on, and no person: all people are classified together.
 TIMELINE_COLUMNS = (
-    "video", "start_seconds", "end_seconds", "person", "kind", "label", "score", "takeoff",
+    "clip", "start_seconds", "end_seconds", "person", "kind", "label", "score", "takeoff",
     "half_somersaults", "half_twists", "position", "code", "diving48_class",
 )  # fmt: skip
 
 
-def timeline_table(video: str, entries: Iterable[Entry]) -> dict[str, list[Any]]:
+def timeline_table(clip: str, entries: Iterable[Entry]) -> dict[str, list[Any]]:
     """Return one row per segment and element, in the order of time, as columns of equal length.
 
     ``kind`` is "segment" or the kind of an element, ``label`` the label of a segment or an element
@@ -31,10 +31,10 @@ def timeline_table(video: str, entries: Iterable[Entry]) -> dict[str, list[Any]]
     segment does not have and for what is not known of an element.
 
     Args:
-        video: The clip's id.
+        clip: The clip's id.
         entries: Its segments and elements, in any order.
     """
-    rows = [_row(video, entry) for entry in _in_order(entries)]
+    rows = [_row(clip, entry) for entry in _in_order(entries)]
     return {name: [row[i] for row in rows] for i, name in enumerate(TIMELINE_COLUMNS)}
 
 
@@ -76,8 +76,8 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.start_seconds, -entry.end_seconds))
 
 
-def _row(video: str, entry: Entry) -> list[Any]:
-    values = {"video": video, **entry.to_dict()}
+def _row(clip: str, entry: Entry) -> list[Any]:
+    values = {"clip": clip, **entry.to_dict()}
     if isinstance(entry, Segment):
         values["kind"] = "segment"
     else:

@@ -86,15 +86,22 @@ def fit_gate(
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature at which the labels are most probable.
 
+    One clip more is thought of, of which every class is as likely as the others. So scores that are
+    all right do not become certain (as the targets of Platt 1999, "Probabilistic outputs for
+    support vector machines").
+
     Args:
         scores: (N, K) class probabilities.
         labels: (N,) int.
     """
+    targets = np.full(scores.shape, 1 / scores.shape[1])
+    targets[np.arange(len(labels)), labels] += len(labels)
+    targets /= len(labels) + 1
 
     def loss(log_temperature: float) -> float:
         probabilities = tempered(scores, math.exp(log_temperature))
-        true = probabilities[np.arange(len(labels)), labels]
-        return -float(np.log(np.maximum(true, np.finfo(np.float64).tiny)).mean())
+        logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+        return -float((targets * logs).sum(axis=1).mean())
 
     # The loss has one minimum: it is convex in the inverse of the temperature.
     bounds = tuple(map(math.log, _TEMPERATURES))

@@ -322,8 +322,10 @@ def _data_record(
         "dataset": config.data.dataset,
         **training_record(data, config.data.train_split),
         "num_clips": len(store),
-        # What a long video is cut into when its action is predicted.
+        # What a long video is cut into when its action is predicted, and what is not long.
         "median_frames": store.median_frames,
+        "max_frames": store.max_frames,
+        "fps": config.data.fps,
     }
 
 

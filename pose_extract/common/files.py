@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ... import SkelactError
 
@@ -127,6 +127,18 @@ def check_is_no_source(target: str | Path, sources: Iterable[str | Path]) -> Non
             raise SkelactError(
                 f"{target} is one of the sources and would be lost; write to another file"
             )
+
+
+def below(folder: Path, name: str) -> Path:
+    """Return a path below a folder.
+
+    Raises:
+        SkelactError: if the name, which a manifest or an entry says, leads elsewhere.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise SkelactError(f"{name}: expected a path below {folder}")
+    return folder / path
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import numpy as np
 
 from ..layout import KeypointLayout
 
+# Shorter ones, in the points' unit, have no direction.
+_TINY = 1e-6
 # Sigma of each keypoint in COCO's object keypoint similarity (OKS; cocodataset.org, keypoints
 # eval, and COCOeval's ``kpt_oks_sigmas``).
 COCO_SIGMAS = np.array(
@@ -114,6 +116,22 @@ def body_angles(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:
     down = _trunks(keypoints, layout)
     angles: np.ndarray = np.degrees(np.arctan2(-down[:, 0], down[:, 1])).astype(np.float32)
     return angles
+
+
+def flexion_degrees(upper: np.ndarray, joint: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Return by how many degrees joints are bent: 0 where the three points lie in line, up to 180.
+
+    Args:
+        upper, joint, lower: (..., 2) points, such as hips, knees and ankles.
+
+    Returns:
+        (...,), NaN where the joint lies on one of the others.
+    """
+    one, two = joint - upper, lower - joint
+    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(two, axis=-1)
+    cosine = (one * two).sum(-1) / np.maximum(norms, _TINY)
+    degrees: np.ndarray = np.degrees(np.arccos(cosine.clip(-1, 1)))
+    return np.where(norms > _TINY, degrees, np.nan)
 
 
 def torso_lengths(keypoints: np.ndarray, layout: KeypointLayout) -> np.ndarray:

@@ -39,7 +39,7 @@ CLASSES = {
     "own": 0,  # as many as the file has
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
-VARIANTS = {"penn_action_aug", "penn_action_video", "penn_action_stgcn", "diving_synth_stgcn"}
+VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn"}
 
 
 def write(path, text):

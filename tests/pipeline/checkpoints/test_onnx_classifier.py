@@ -23,7 +23,7 @@ from skelact.pipeline.checkpoints.checkpoint import (
 from skelact.pipeline.checkpoints.gate import Gate
 from skelact.pipeline.checkpoints.networks import build_classifier
 from skelact.pipeline.checkpoints.onnx_classifier import META_KEY, OnnxClassifier
-from skelact.pipeline.cli.export import simulated_clips
+from skelact.pipeline.cli.export_onnx import simulated_clips
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import ClassifierConfig, EncoderConfig, StgcnConfig, TubeConfig
 from skelact.pipeline.data.annotations import Annotation, load_annotations
@@ -98,7 +98,7 @@ def test_the_commands(tmp_path):
     info = save(tmp_path, "tube")
     data = write_annotations(tmp_path / "a.pkl", make_annotations(2), make_annotations(2, seed=1))
     out = tmp_path / "tube.onnx"
-    arguments = ["export", str(info), "--onnx", str(out)]
+    arguments = ["export-onnx", str(info), str(out)]
     result = CliRunner().invoke(main, [*arguments, "--ann-file", str(data), "--split", "val"])
     assert result.exit_code == 0, result.output
     assert "differs from torch by at most" in result.output

@@ -53,8 +53,8 @@ COMMANDS = [
     ("ann.pkl", "evaluate --ann-file ann.pkl --split val --json"),
     ("net.json", "evaluate --checkpoint net.json --ann-file ann.pkl --split val --json"),
     ("map.json", "evaluate --label-map map.json --ann-file ann.pkl --split val --json"),
-    ("ann.pkl", "export --ann-file ann.pkl --split val --onnx"),
-    ("net.json", "export net.json --onnx"),
+    ("ann.pkl", "export-onnx net.json --ann-file ann.pkl --split val"),
+    ("net.json", "export-onnx net.json"),
     ("net.json", "distill measure net.json --labels . --json"),
 ]
 
@@ -139,10 +139,10 @@ PLACES = [
         "synth.dataset.write_diving",
     ),
     (
-        "export net.json --onnx",
+        "export-onnx net.json",
         ["a.txt", "a.ONNX", FILE + "a.onnx"],
         "a.onnx",
-        "cli.export.simulated_clips",
+        "cli.export_onnx.simulated_clips",
     ),
     (
         "evaluate --ann-file ann.pkl --split val --json",

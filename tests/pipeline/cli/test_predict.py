@@ -59,7 +59,7 @@ def test_one_clip_has_an_srt_and_a_csv(predict, tmp_path):
     text = Path("out/a.srt").read_text(encoding="utf-8")
     assert text.count(" --> ") == 3
     assert "205B: back, 2 1/2 somersaults, pike 80 %\n" in text
-    assert Path("out/a.csv").read_bytes().startswith(b"video,start_seconds,end_seconds,person,kind")
+    assert Path("out/a.csv").read_bytes().startswith(b"clip,start_seconds,end_seconds,person,kind")
     rows = rows_of("out/a.csv")
     assert [(row["kind"], row["start_seconds"], row["code"]) for row in rows] == [
         ("segment", "0.0", ""), ("dive", "1.0", "205B")
@@ -74,7 +74,7 @@ def test_a_folder_gets_an_srt_per_clip_by_the_name_that_players_look_for(predict
     found = sorted(path.relative_to("subs").as_posix() for path in Path("subs").rglob("*.srt"))
     assert found == ["a.srt", "b/a.srt", "c.avi.mkv.srt", "c.avi.srt", "c.mp4.srt", "d.e.srt"]
     assert len(rows_of("all.csv")) == 12
-    assert [row["video"] for row in rows_of("all.csv")][::2] == sorted(
+    assert [row["clip"] for row in rows_of("all.csv")][::2] == sorted(
         path.relative_to("in").as_posix() for path in Path("in").rglob("*.*")
     )
 
@@ -95,7 +95,7 @@ def test_nothing_known_is_an_empty_file_and_said(predict, tmp_path):
     assert "  subtitles: a.srt (empty: no segment and no element)\n" in result.output
     assert Path("a.srt").read_bytes() == b""
     assert rows_of("a.csv") == []
-    assert Path("a.csv").read_text().startswith("video,start_seconds")
+    assert Path("a.csv").read_text().startswith("clip,start_seconds")
 
 
 def test_a_broken_clip_costs_no_other_one_its_files(predict, tmp_path):
@@ -105,7 +105,7 @@ def test_a_broken_clip_costs_no_other_one_its_files(predict, tmp_path):
     assert result.exit_code == 1
     assert sorted(path.name for path in Path("subs").iterdir()) == ["a.srt", "broken.srt", "z.srt"]
     assert Path("subs/broken.srt").read_text() == ""
-    assert {row["video"] for row in rows_of("all.csv")} == {"a.mp4", "z.mp4"}
+    assert {row["clip"] for row in rows_of("all.csv")} == {"a.mp4", "z.mp4"}
 
 
 def test_one_srt_whose_place_is_taken_stops_no_other(predict, tmp_path):
@@ -144,7 +144,7 @@ def test_an_interrupted_run_keeps_the_rows_of_the_clips_that_are_done(
 
     monkeypatch.setattr(Pipeline, "stream", stopped)
     assert predict("in", "--timeline", "all.csv").exit_code == 1
-    assert {row["video"] for row in rows_of("all.csv")} == {"a.mp4"}
+    assert {row["clip"] for row in rows_of("all.csv")} == {"a.mp4"}
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,41 @@ def test_rotation_keeps_lengths_and_stays_under_its_bound():
     assert per_clip.abs().max() > math.radians(20)
 
 
+def test_for_a_span_somebody_else_of_another_size_is_seen():
+    out = run(switch_prob=0.5, switch_frames=0.75)
+    other = X.roll(1, dims=0)
+    changed = (out != X).flatten(3).any(dim=3).all(dim=1)  # (N, T)
+    spans = changed.sum(dim=1)
+    assert 10 < (spans > 0).sum() < 54
+    assert spans.max() == 3
+    # A span has no gap.
+    assert (changed.int().diff(dim=1).abs().sum(dim=1) <= 2).all()
+    x = out[..., 0].transpose(1, 2)[changed] / other[..., 0].transpose(1, 2)[changed]
+    size = x.flatten(1)
+    assert torch.allclose(size, size[:, :1].expand_as(size), atol=1e-4)
+    assert ((size > 0.49) & (size < 2.01)).all()
+    assert size.max() - size.min() > 1
+    rows = (..., 1)
+    shown, before = (c[rows].transpose(1, 2)[changed].flatten(1) for c in (out, other))
+    height = shown - size * before
+    assert torch.allclose(height, height[:, :1].expand_as(height), atol=1e-4)
+    assert 0.5 < height.abs().max() <= 1
+    kept = out[..., 2] == torch.where(changed[:, None, :, None], other[..., 2], X[..., 2])
+    assert kept.all()
+
+
+def test_a_camera_that_tilts_moves_a_clip_evenly_up_or_down():
+    moved = run(tilt=0.5) - X
+    assert not moved[..., 0].any()
+    way = moved[:, 0, :, 0, 1]
+    assert torch.allclose(moved[..., 1], way[:, None, :, None].expand_as(X[..., 1]), atol=1e-6)
+    steps = way.diff(dim=1)
+    assert torch.allclose(steps, steps[:, :1].expand_as(steps), atol=1e-6)
+    whole = way[:, -1] - way[:, 0]
+    assert 0.4 < whole.abs().max() <= 0.5
+    assert whole.min() < 0 < whole.max()
+
+
 def test_scale_and_shift():
     ratio = run(scale=0.2)[..., :2] / X[..., :2]
     assert 0.8 <= ratio.min() < 0.85

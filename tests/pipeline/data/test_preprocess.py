@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,69 @@ def test_place_and_size_in_the_image_do_not_matter():
     config = PreprocessConfig(num_person=1)
     other = square(side=37.0, corner=(5.0, 300.0))
     assert np.allclose(normalize(square(), config), normalize(other, config), atol=1e-5)
+
+
+def swinging(num_frames=40):
+    """Return a clip of a person whose joints swing, each in its own way, (1, T, 17, 2) pixels."""
+    rng = np.random.default_rng(3)
+    rest = rng.uniform(0, 200, (17, 2))
+    phase = np.linspace(0, 6, num_frames)[:, None, None]
+    keypoints = rest + 20 * np.sin(phase + rng.uniform(0, 6, (17, 2)))
+    scores = np.ones((1, num_frames, 17), np.float32)
+    return Annotation("swing", 0, keypoints[None].astype(np.float32), scores, (480, 640))
+
+
+def of_body(clip, num_person=1):
+    config = PreprocessConfig(num_person=num_person, normalization="body", fill_missing="zero")
+    return normalize(clip, config)
+
+
+def test_in_the_frame_of_the_body_its_median_box_is_two_long():
+    out = of_body(square(num_frames=3))
+    assert np.allclose(out[0, :, :4], [[-1, -1], [1, -1], [-1, 1], [1, 1]])
+
+
+def test_in_the_frame_of_the_body_neither_pans_nor_other_people_matter():
+    clip = swinging()
+    expected = of_body(clip)
+    pan = np.linspace(0, 900, 40, dtype=np.float32)[:, None, None] * [1, 0]
+    panned = dataclasses.replace(clip, keypoints=(clip.keypoints + pan).astype(np.float32))
+    assert np.allclose(of_body(panned), expected, atol=1e-4)
+    both = dataclasses.replace(
+        clip,
+        keypoints=np.concatenate([clip.keypoints, 5 * clip.keypoints + 2000]),
+        keypoint_scores=np.repeat(clip.keypoint_scores, 2, axis=0),
+    )
+    assert np.allclose(of_body(both, num_person=2)[:1], expected, atol=1e-4)
+    assert np.abs(of_body(both, num_person=2)[1]).max() > 5
+    jumping = clip.keypoints.copy()
+    jumping[0, 10:20, :, 1] -= 100
+    jump = of_body(dataclasses.replace(clip, keypoints=jumping)) - expected
+    assert np.allclose(jump[0, 12, :, 1], jump[0, 12, 0, 1], atol=1e-4)
+    assert jump[0, 12, 0, 1] < -0.5
+
+
+def test_in_the_frame_of_the_body_hidden_legs_move_nothing():
+    clip = swinging()
+    clip.keypoint_scores[0, 10:14, 11:] = 0
+    clip.keypoint_scores[0, 20] = 0
+    expected, out = of_body(swinging()), of_body(clip)
+    assert np.abs(out - expected)[0, 10:14, :11].max() < 0.15
+    assert not out[0, 10:14, 11:].any()
+    assert not out[0, 20].any()
+
+
+def test_in_the_frame_of_the_body_the_first_person_who_is_there_counts():
+    clip = swinging()
+    absent = dataclasses.replace(
+        clip,
+        keypoints=np.concatenate([0 * clip.keypoints, clip.keypoints]),
+        keypoint_scores=np.concatenate([0 * clip.keypoint_scores, clip.keypoint_scores]),
+    )
+    out = of_body(absent, num_person=2)
+    assert not out[0].any()
+    assert np.allclose(out[1], of_body(clip)[0])
+    assert not of_body(dataclasses.replace(clip, keypoint_scores=0 * clip.keypoint_scores)).any()
 
 
 def test_image_normalization_is_pyskls():

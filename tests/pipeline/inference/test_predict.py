@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
 from skelact.pipeline.inference.pipeline import Pipeline
-from skelact.pipeline.inference.predict import Predictor, window_frames
+from skelact.pipeline.inference.predict import Predictor, usual_frames, window_frames
 from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
@@ -230,11 +231,11 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
     [("v_BabyCrawling_g13_c05.avi", True), ("v_BaseballPitch_g14_c04.avi", False)],
 )
 def test_a_crawling_baby_is_no_pushup_and_a_pitch_is_one(shared, name, unknown):
-    """By the shipped classifier, from the raw file."""
+    """By the shipped classifier and the default effort, from the raw file."""
     clip = shared / "videos" / "ucf101_train" / name
     if not clip.is_file():
         pytest.skip(f"needs {clip}")
-    extractor = Extractor(ExtractConfig(effort="fast", num_person=1, num_threads=1))
+    extractor = Extractor(ExtractConfig(num_threads=1))
     ((_, prediction),) = Predictor(None, extractor).predict_clips([ClipSource(clip, name)])
     assert prediction.unknown == unknown
     assert prediction.label == (None if unknown else "baseball_pitch")
@@ -289,6 +290,27 @@ def test_a_long_clip_is_cut_into_windows_where_the_person_is_seen():
 def test_a_clip_of_usual_length_stays_whole(num_frames):
     clip = make_annotations(1)[0]
     assert window_frames(clip, num_frames) == [slice(0, clip.keypoints.shape[1])]
+
+
+@pytest.mark.parametrize(("every", "frames"), [(1, 100), (2, 50), (4, 25)])
+def test_windows_last_as_long_as_the_clips_of_the_training_set(every, frames):
+    sequence = dataclasses.replace(
+        sequence_of(0, num_frames=120), fps=Fraction(60), pts_seconds=np.arange(120) / 60
+    )
+    learned = {"median_frames": 50, "max_frames": 200, "fps": 30.0}
+    taken = dataclasses.replace(
+        sequence,
+        **{
+            name: getattr(sequence, name)[:, ::every]
+            for name in ("keypoints", "keypoint_scores", "bboxes")
+        },
+        **{
+            name: getattr(sequence, name)[::every]
+            for name in ("frame_inds", "pts_seconds", "camera_maps", "scene_ids")
+        },
+    )
+    assert usual_frames(taken, learned) == (frames, 4 * frames)
+    assert usual_frames(taken, {"median_frames": 50}) == (50, 0)
 
 
 def test_windows_without_the_person_are_kept_if_there_are_no_others():

@@ -123,11 +123,11 @@ def test_a_row_per_person_frame_and_keypoint():
     # Person 9, its second frame, the third keypoint.
     row = 1 * 3 * 17 + 1 * 17 + 2
     assert {name: table[name][row] for name in table} == {
-        "video": "a.mp4",
-        "track_id": 9,
+        "clip": "a.mp4",
+        "person": 1,
         "frame": 101,
         "seconds": 101 / 12.5,
-        "keypoint": COCO_17.keypoint_names[2],
+        "joint": COCO_17.keypoint_names[2],
         "x": sequence.keypoints[1, 1, 2, 0],
         "y": sequence.keypoints[1, 1, 2, 1],
         "score": sequence.keypoint_scores[1, 1, 2],
@@ -169,19 +169,19 @@ def test_names_that_are_not_utf_8_come_back(tmp_path):
     text = skeletons.save(tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text)["video"] == name
     table = skeletons.save(tmp_path / "a.csv").read_text(encoding="utf-8")
-    assert table.splitlines()[1].startswith("sal\\udcffto.mp4,7,100,")
+    assert table.splitlines()[1].startswith("sal\\udcffto.mp4,0,100,")
 
 
 def test_csv_holds_the_same_rows(tmp_path):
     path = two_people().save(str(tmp_path / "deep" / "a.csv"))
     rows = list(csv.DictReader(path.open()))
     table = keypoint_table(two_people().sequence)
-    assert [row["keypoint"] for row in rows] == table["keypoint"].tolist()
+    assert [row["joint"] for row in rows] == table["joint"].tolist()
     assert np.float32(rows[40]["x"]) == np.float32(table["x"][40])
     assert [row["x"] for row in rows].count("") == 1
     labels = prediction_of(two_people()).save(tmp_path / "labels.csv")
     assert labels.read_text().splitlines() == [
-        "video,rank,label,score,family,unknown",
+        "clip,rank,label,score,family,unknown",
         "a.mp4,1,vault,0.75,sport,False",
         "a.mp4,2,beam,0.25,sport,False",
     ]
@@ -194,7 +194,7 @@ def test_data_frames():
     pandas = pytest.importorskip("pandas", reason="needs pandas (pip install 'skelact[pandas]')")
     table = two_people().to_df()
     assert list(table.columns) == list(KEYPOINT_COLUMNS)
-    assert table.groupby(["track_id", "frame"]).size().eq(17).all()
+    assert table.groupby(["person", "frame"]).size().eq(17).all()
     assert list(BROKEN.to_df().columns) == list(KEYPOINT_COLUMNS)
     assert BROKEN.to_df().dtypes.equals(table.dtypes)
     assert len(pandas.concat([table, BROKEN.to_df()])) == len(table) == 102

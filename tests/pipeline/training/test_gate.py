@@ -38,11 +38,15 @@ def trained(ann_file, tmp_path_factory):
     return finetune(config, tmp_path_factory.mktemp("work"), quiet=True, half=True)
 
 
-def test_the_temperature_at_which_labels_are_most_probable():
-    """Four of five labels have 0.9 to 0.1: their odds 9 become 4 at a temperature ln 9 / ln 4."""
+@pytest.mark.parametrize(("num_wrong", "odds"), [(1, 3), (0, 11)])
+def test_the_temperature_at_which_labels_are_most_probable(num_wrong, odds):
+    """Five clips and one half right and half wrong: 4.5 to 1.5, and 5.5 to 0.5.
+
+    The odds 9 that each has become those at a temperature of ln 9 / ln odds.
+    """
     scores = np.tile([0.9, 0.1], (5, 1))
-    found = fit_temperature(scores, np.array([0, 0, 0, 0, 1]))
-    assert found == pytest.approx(math.log(9) / math.log(4), rel=2e-3)
+    found = fit_temperature(scores, np.array([0] * (5 - num_wrong) + [1] * num_wrong))
+    assert found == pytest.approx(math.log(9) / math.log(odds), rel=2e-3)
 
 
 def test_a_training_leaves_a_gate_in_full_precision(trained):
