@@ -35,7 +35,8 @@ def commands(repository):
         for line in code_lines((repository / page).read_text()):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|gate|evaluate|predict|"
-                r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|train-flight|doctor) .*)$",
+                r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|train-flight|"
+                r"doctor) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):
