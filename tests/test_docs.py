@@ -19,6 +19,7 @@ PAGES = [
     "docs/elements.md", "docs/export.md",
     "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_litehrnet18_256x192.md",
+    "models/pretrained/flight_factors.md",
 ]  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def commands(repository):
         for line in code_lines((repository / page).read_text()):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|gate|evaluate|predict|"
-                r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|doctor) .*)$",
+                r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|train-flight|"
+                r"doctor) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):

@@ -57,6 +57,8 @@ class CountedFlight:
             to where the athlete flies. True for forward and back dives, False for reverse and
             inward ones; None without the camera's motion.
         position: Answer, one of "straight", "pike", "tuck", "free".
+        whole: 0 to 1, the chance that this is one flight and all of it, and neither a part nor
+            something else; 1 for the counter, which cannot tell.
     """
 
     first_frame: int
@@ -72,6 +74,7 @@ class CountedFlight:
     rotates_forward: Answer
     rotates_with_travel: Answer | None
     position: Answer
+    whole: float = 1.0
 
     def as_dive(self) -> Element:
         """Return the dive, with None for what cannot be said."""

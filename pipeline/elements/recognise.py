@@ -23,6 +23,7 @@ from ...pose_extract.skeleton import SkeletonSequence
 from .counted import Answer, CountedFlight
 from .counter import count_flights
 from .element import Element
+from .flight_reader import read_flights
 from .handstands import find_handstands
 from .supported import find_supported
 
@@ -31,6 +32,9 @@ __all__ = ["RecognisedElement", "recognise_elements"]
 # Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's dev_val
 # (`benchmarks/dives.py`).
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
+# What the network takes for no flight: four of Penn Action's clips have some, at .09 at most; that
+# of captured saltos (`benchmarks/turns.py`) is .17 at least.
+_MIN_WHOLE = 0.13
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
@@ -107,7 +111,7 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
             yield RecognisedElement(
                 float(seconds[first]), float(seconds[last]), person, element, confidence
             )
-    counted = count_flights(keypoints, scores, seconds, maps, scene_ids, held)
+    counted = count_flights(keypoints, scores, seconds, maps, scene_ids, held, read_flights)
     for flight in counted.flights:
         start, end = seconds[flight.first_frame], seconds[flight.last_frame]
         if end - start >= _MIN_SECONDS and _is_element(flight):
@@ -126,7 +130,7 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
 
 def _is_element(flight: CountedFlight) -> bool:
     halves = int(flight.half_somersaults.value)
-    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC:
+    if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC or flight.whole < _MIN_WHOLE:
         return False
     return halves >= 2 or (halves == 1 and _is_dive(flight))
 

@@ -35,6 +35,8 @@ class BodySignals:
 
     Attributes:
         torso: Length of the torso in pixels.
+        points: (T, 17, 2) float64, joints in torso lengths, the camera's motion taken out.
+        scores: (T, 17) float64, 0 to 1.
         seen: (T,) float64, 0 to 1: mean score of the joints below the head.
         center: (T, 2) float64, centre of mass in torso lengths, the camera's motion taken out.
         center_weight: (T,) float64, 0 to 1.
@@ -52,6 +54,8 @@ class BodySignals:
     """
 
     torso: float
+    points: np.ndarray
+    scores: np.ndarray
     seen: np.ndarray
     center: np.ndarray
     center_weight: np.ndarray
@@ -111,6 +115,8 @@ def measure_body(
     front, front_weight = _front(points, scores, hips, head, head_score, along, torso)
     return BodySignals(
         torso=torso,
+        points=points / torso,
+        scores=scores,
         seen=scores[:, len(_HEAD) :].mean(axis=1),
         center=center,
         center_weight=center_weight,
