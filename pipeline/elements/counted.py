@@ -48,6 +48,8 @@ class CountedFlight:
         ballistic: 0 to 1, how freely its centre falls; 0 where the camera's motion is not known.
         from_hands: Whether it begins upside down: an armstand.
         seen: 0 to 1, mean score of the joints in flight.
+        inverted: Torso lengths by which the shoulders are below the hips in two frames at least;
+            below 0 where they are above them, None where they are seen in fewer.
         drop: Torso lengths by which the centre falls from its first to its last frame; None without
             the camera's motion.
         lands_upright: Whether the trunk is upright after it; None if the body is not seen then.
@@ -67,6 +69,7 @@ class CountedFlight:
     ballistic: float
     from_hands: bool
     seen: float
+    inverted: float | None
     drop: float | None
     lands_upright: bool | None
     half_somersaults: Answer

@@ -8,7 +8,7 @@ from .calibration import POSITIONS, position_chances, right_chance, twist_chance
 from .counted import Answer, CountedFlight
 from .flight_reader import FlightReading
 from .flights import FlightSpan
-from .signals import BodySignals
+from .signals import HIPS, SHOULDERS, TRUNK, BodySignals
 from .twist import TwistCount, count_twists
 
 # Shares of a flight in which a position is held: opening and closing are outside.
@@ -16,6 +16,8 @@ _HELD = (0.2, 0.8)
 # Seconds before a flight over which an athlete is seen to stand on the hands, and after it over
 # which one is seen to stand; and the cosine of the trunk's angle from upright, 60 degrees.
 _BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
+# Mean score of shoulders and hips from which they show how the trunk lies.
+_TRUNK_SCORE = 0.3
 # Agreement of a frame with the trunk's path above which it is believed.
 _AGREES = 0.5
 # Twists of dives with more half somersaults than this are followed by a pike: 846 of 848 such dives
@@ -78,6 +80,7 @@ def answers_about(
         ballistic=span.ballistic,
         from_hands=_begins_on_hands(span, path, agreement, seconds),
         seen=float(body.seen[span.start : span.end].mean()),
+        inverted=_inverted(span, body),
         drop=drop,
         lands_upright=_lands_upright(span, path, agreement, seconds),
         half_somersaults=half_somersaults,
@@ -90,6 +93,14 @@ def answers_about(
         ),
         whole=1.0 if reading is None else reading.whole,
     )
+
+
+def _inverted(span: FlightSpan, body: BodySignals) -> float | None:
+    """Return how far the shoulders are below the hips where they are most so, but for one frame."""
+    flight = slice(span.start, span.end)
+    points, seen = body.points[flight], body.scores[flight][:, TRUNK].mean(axis=1) >= _TRUNK_SCORE
+    below = (points[:, SHOULDERS, 1].mean(axis=1) - points[:, HIPS, 1].mean(axis=1))[seen]
+    return float(np.sort(below)[-2]) if len(below) > 1 else None
 
 
 def _begins_on_hands(

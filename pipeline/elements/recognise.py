@@ -35,6 +35,10 @@ _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # What the network takes for no flight: four of Penn Action's clips have some, at .09 at most; that
 # of captured saltos (`benchmarks/turns.py`) is .17 at least.
 _MIN_WHOLE = 0.13
+# Who somersaults is upside down on the way: of simulated dives and saltos with twice the measured
+# errors .5 and more, of a captured spin with its trunk level up to .14 (`benchmarks/turns.py
+# inverted`).
+_MIN_INVERTED = 0.3
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
@@ -131,6 +135,8 @@ def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[Recognised
 def _is_element(flight: CountedFlight) -> bool:
     halves = int(flight.half_somersaults.value)
     if flight.seen < _MIN_SEEN or flight.ballistic < _MIN_BALLISTIC or flight.whole < _MIN_WHOLE:
+        return False
+    if flight.inverted is not None and flight.inverted < _MIN_INVERTED:
         return False
     return halves >= 2 or (halves == 1 and _is_dive(flight))
 
