@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PersonPrediction,
     )
     from .pipeline.inference.segments import Segment
+    from .pipeline.report.write import write_report
     from .pose_extract.extract import ExtractConfig
     from .pose_extract.skeleton import SkeletonSequence
     from .pose_extract.sources import ClipSource
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "extract",
     "predict",
+    "write_report",
 ]
 
 # name: the module that defines it; a test holds that these are the names of the imports above.
@@ -64,6 +66,7 @@ _LAZY = {
     "SkeletonSequence": ".pose_extract.skeleton",
     "extract": ".pipeline.inference.pipeline",
     "predict": ".pipeline.inference.pipeline",
+    "write_report": ".pipeline.report.write",
 }
 
 

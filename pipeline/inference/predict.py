@@ -160,6 +160,7 @@ class Predictor:
             family="unknown" if unknown else _family(main),
             elements=elements,
             segments=self._segments(sequence, parts, named),
+            label_names=tuple(self.meta.label_names),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
@@ -253,7 +254,8 @@ class Predictor:
         )
 
     def _empty(self, video: str, error: str) -> ActionPrediction:
-        return ActionPrediction(video, None, None, (), (), self._name, error)
+        names = tuple(self.meta.label_names)
+        return ActionPrediction(video, None, None, (), (), self._name, error, label_names=names)
 
 
 def extract_skeletons(

@@ -346,6 +346,7 @@ class ActionPrediction:
         elements: Dives and gymnastics elements of all people, in the order of time.
         segments: Parts of the clip with one action of the classifier each; not where there are
             elements, or what is unknown.
+        label_names: The actions that the classifier knows; empty where that is not said.
     """
 
     video: str
@@ -361,6 +362,7 @@ class ActionPrediction:
     family: Family | None = None
     elements: tuple[RecognisedElement, ...] = ()
     segments: tuple[Segment, ...] = ()
+    label_names: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def unknown(self) -> bool:
