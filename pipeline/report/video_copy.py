@@ -16,7 +16,7 @@ from ...pose_extract.decode.frames import VideoError, VideoInfo
 from ...pose_extract.decode.video import VideoReader, open_video
 from ...pose_extract.sources import ClipSource
 from ..drawing.h264 import H264Writer, copy_clock
-from ..inference.results import ClipSkeletons
+from ..inference.clip_skeletons import ClipSkeletons
 from .streams import copy_streams
 
 # Longer side of a copy that is encoded: phones decode full HD in hardware.

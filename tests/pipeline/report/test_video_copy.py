@@ -10,7 +10,7 @@ import pytest
 from numbered_clips import Recipe, number_of
 
 from skelact import SkelactError
-from skelact.pipeline.inference.results import ClipSkeletons
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.report.video_copy import write_video_copy
 from skelact.pose_extract.common.own_output import is_own_output
 from skelact.pose_extract.decode.video import open_video
