@@ -2,15 +2,16 @@
 
     python benchmarks/counter.py priors ../shared
     python benchmarks/counter.py fit
-    python benchmarks/counter.py simulated
+    python benchmarks/counter.py simulated [--by counter|network|both] [--net flight_factors.json]
     python benchmarks/counter.py divers ../shared
 
 `fit` prints the coefficients of `pipeline/elements/calibration.py`, fitted on simulated dives of
 seed 101, a third of them cut at random; `simulated` reports on those of seed 202, whole, with a
-long approach, and cut anywhere. A clip that shows a part of the flight alone cannot be counted
-right: such clips are left out of both, and their number is printed. Real clips are measured by
-`dives.py`. That neighbouring flights of opposite sense are joined was added after a look at
-dive_207C, which is not held out any more.
+long approach, and cut anywhere: by the counter alone, by the network that reads flights (where
+they are, the counter says), or by both as `skelact predict` does, with the network that ships. A
+clip that shows a part of the flight alone cannot be counted right: such clips are left out, and
+their number is printed. Real clips are measured by `dives.py`. That neighbouring flights of
+opposite sense are joined was added after a look at dive_207C, which is not held out any more.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import click
 import numpy as np
 from scipy.optimize import minimize
 
-from skelact.pipeline.elements.calibration import twist_chances, twist_priors
+from skelact.pipeline.elements.calibration import POSITIONS, twist_chances, twist_priors
 from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.counter import count_flights
 from skelact.pipeline.elements.element import Element, diving48_elements
@@ -33,6 +34,12 @@ from skelact.pipeline.elements.flight_answers import (
     flight_features,
     flight_travel,
     turn_features,
+)
+from skelact.pipeline.elements.flight_reader import (
+    SHIPPED_FLIGHT_NET,
+    ReadFlights,
+    flight_reader,
+    read_flights,
 )
 from skelact.pipeline.elements.flights import find_flights
 from skelact.pipeline.elements.signals import measure_body
@@ -43,12 +50,14 @@ from skelact.pipeline.synth.clips import ClipConfig, make_clips
 
 FIT_SEED, REPORT_SEED = 101, 202
 NOISES = (0.0, 1.0, 2.0)
-POSITIONS = ("straight", "pike", "tuck", "free")
+# Who counts, and the share of the network in it.
+READERS: dict[str, float | None] = {"counter": None, "network": 1.0, "both": 0.5}
 # Error of an estimate of the camera's motion, pixels per frame.
 _CAMERA_NOISE = 0.3
 # Shoulders and hips, and the share of a flight in which they have to be in the picture: a camera
 # that stands may lose a diver, whom nobody can count then.
 _TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
+_SHOWN = ("half_somersaults", "half_twists", "position", "forward", "takeoff", "all")
 # Weight decay of the fits: a penalty of so many squared coefficients over all clips.
 _DECAY = 1.0
 
@@ -149,8 +158,10 @@ def judge(flight: CountedFlight | None, truth: Element) -> Judged:
     }
     pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
     right = {name: answer.value == value for name, (answer, value) in pairs.items()}
+    right["all"] = all(right.values())
     right["takeoff"] = right["forward"] and right.get("travel", False)
     confidence = {name: answer.confidence for name, (answer, _) in pairs.items()}
+    confidence["all"] = float(np.prod(list(confidence.values())))
     return Judged(right, confidence)
 
 
@@ -275,45 +286,81 @@ def fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.nd
 
 @main.command()
 @click.option("--clips", default=144, show_default=True, help="Of each noise and kind.")
-def simulated(clips: int) -> None:
+@click.option("--by", type=click.Choice(list(READERS)), default="both", show_default=True)
+@click.option("--noise", "noises", type=float, multiple=True, help="Noises [0, 1, 2].")
+@click.option("--seed", default=REPORT_SEED, show_default=True)
+@click.option(
+    "--net",
+    type=click.Path(exists=True, path_type=Path),
+    default=SHIPPED_FLIGHT_NET,
+    help="Model file of `skelact train-flight` [the one that ships].",
+)
+@click.option("--only", multiple=True, help="Combinations alone, such as '5 3 pike'.")
+def simulated(
+    clips: int, by: str, noises: tuple[float, ...], seed: int, net: Path,
+    only: tuple[str, ...],
+) -> None:  # fmt: skip
     """Report on simulated dives that nothing was fitted on, whole, long and cut."""
+    share = READERS[by]
+    read = None if share is None else flight_reader(net, share)
     kinds = {"whole": (0.5, 0.5), "long": (2.0, 1.0), "cut": (2.0, 1.0)}
     judged: list[Judged] = []
-    rng = np.random.default_rng(REPORT_SEED)
-    for noise in NOISES:
+    click.echo(f"by {by}, seed {seed}")
+    rng = np.random.default_rng(seed)
+    for noise in noises or NOISES:
         for kind, (lead, tail) in kinds.items():
             if kind == "long" and noise != 1:
                 continue
-            scenes = make_scenes(clips, noise=noise, seed=REPORT_SEED, lead=lead, tail=tail)
+            scenes = make_scenes(clips, noise=noise, seed=seed, lead=lead, tail=tail)
+            scenes = [one for one in scenes if not only or _combination(one.element) in only]
             if kind == "cut":
                 scenes = [cut(scene, rng) for scene in scenes]
             begun = time.process_time()
-            found = [judge(main_flight(_flights(scene)), scene.element) for scene in scenes]
+            found = [judge(main_flight(_flights(scene, read)), scene.element) for scene in scenes]
             frames = sum(len(scene.seconds) for scene in scenes)
             cost = 1000 * (time.process_time() - begun) / frames * 100
+            shown = [scene for scene in scenes if scene.is_whole]
             whole = [one for one, scene in zip(found, scenes) if scene.is_whole]
             judged += whole
             click.echo(
                 f"noise {noise:g}, {kind}, {len(whole)} clips: {_shares(whole)}; "
                 f"{len(found) - len(whole)} show a part alone; {cost:.1f} ms per 100 frames"
             )
+            if read is not None:
+                alone = [judge(main_flight(_flights(one, None)), one.element) for one in shown]
+                click.echo(f"  more than the counter alone: {_gains(whole, alone)}")
     _reliability(judged)
 
 
-def _flights(scene: Scene) -> tuple[CountedFlight, ...]:
-    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_maps)
+def _combination(element: Element) -> str:
+    return f"{element.half_somersaults} {element.half_twists} {element.position}"
+
+
+def _flights(scene: Scene, read: ReadFlights | None) -> tuple[CountedFlight, ...]:
+    clip = count_flights(scene.keypoints, scene.scores, scene.seconds, scene.camera_maps, read=read)
     return clip.flights
 
 
+def _gains(found: list[Judged], alone: list[Judged]) -> str:
+    """Return how much more is right than by others of the same clips, with 95 % intervals."""
+    texts = []
+    for name in _SHOWN:
+        pairs = [[one.right.get(name, False) for one in both] for both in zip(found, alone)]
+        gains = np.subtract(*np.array(pairs, float).T)
+        spread = 1.96 * gains.std() / np.sqrt(len(gains))
+        mean = gains.mean()
+        texts.append(f"{name} {mean:+.3f} [{mean - spread:+.3f}, {mean + spread:+.3f}]")
+    return ", ".join(texts)
+
+
 def _shares(found: list[Judged]) -> str:
-    names = ("half_somersaults", "half_twists", "position", "forward", "takeoff")
-    shares = {name: np.mean([one.right.get(name, False) for one in found]) for name in names}
+    shares = {name: np.mean([one.right.get(name, False) for one in found]) for name in _SHOWN}
     return ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
 
 
 def _reliability(judged: list[Judged]) -> None:
     """Print the expected calibration error in ten bins, and what is right where it is believed."""
-    for name in ("half_somersaults", "half_twists", "position", "forward", "travel"):
+    for name in ("half_somersaults", "half_twists", "position", "forward", "travel", "all"):
         known = [one for one in judged if name in one.confidence]
         chance = np.array([one.confidence[name] for one in known])
         right = np.array([one.right[name] for one in known], float)
@@ -335,11 +382,14 @@ def _reliability(judged: list[Judged]) -> None:
 @main.command()
 @click.argument("shared", type=click.Path(exists=True, path_type=Path))
 def divers(shared: Path) -> None:
-    """Count a real dive from its annotated joints: half a somersault forwards in pike."""
+    """Read a real dive from its annotated joints: half a somersault forwards in pike."""
     data = np.load(shared / "data/divers/diver1.npz")
     # The last frame is another athlete's.
     visible = data["visible"][:-1].astype(np.float32)
-    _show(count_flights(data["keypoints"][:-1], visible, np.arange(len(visible)) / 25.0).flights)
+    seconds = np.arange(len(visible)) / 25.0
+    for by, read in (("counter", None), ("both", read_flights)):
+        click.echo(f"by {by}")
+        _show(count_flights(data["keypoints"][:-1], visible, seconds, read=read).flights)
 
 
 def _show(flights: tuple[CountedFlight, ...]) -> None:

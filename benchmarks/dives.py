@@ -2,15 +2,18 @@
 
     python benchmarks/dives.py clips ../shared
     python benchmarks/dives.py sports ../shared
+    python benchmarks/dives.py cost ../shared
 
 `clips` extracts the clips of `../shared/videos/aerial` at the default effort, once, and shows what
 is recognised beside what is known of them. They were looked at while `pipeline/elements` was made,
 so that they are no held-out set. `sports` counts the clips of Penn Action's dev_val, annotated by
-hand, in which an element is seen: none has any.
+hand, in which an element is seen: none has any. `cost` compares the processor time of a dive's
+extraction with that of its labels.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +26,7 @@ from rich.table import Table
 
 from skelact.pipeline.data.annotations import Annotation, load_annotations
 from skelact.pipeline.elements.recognise import RecognisedElement, recognise_elements
+from skelact.pipeline.inference.predict import Predictor, extract_skeletons
 from skelact.pose_extract.extract import ExtractConfig
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import find_sources
@@ -76,6 +80,25 @@ def sports(shared: Path) -> None:
         wrong += bool(elements)
     seen = ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "none"
     click.echo(f"{wrong} of {len(annotations)} clips of sports with an element: {seen}")
+
+
+@main.command()
+@_SHARED
+def cost(shared: Path) -> None:
+    """Compare what extracting a dive costs with what labelling it costs; each once and again."""
+    (source,) = find_sources([shared / "videos" / "aerial" / "dive_207C.avi"])
+    predictor = Predictor()
+    for which in ("first", "again"):
+        begun = time.process_time()
+        (skeletons,) = (found for _, found in extract_skeletons(predictor.extractor, [source]))
+        extracted = time.process_time()
+        predictor.predict_skeletons(skeletons)
+        labelled = time.process_time()
+        seconds = extracted - begun
+        click.echo(
+            f"{which}: {len(skeletons)} frames extracted in {seconds:.1f} s, labelled in "
+            f"{labelled - extracted:.2f} s, {100 * (labelled - extracted) / seconds:.1f} %"
+        )
 
 
 def sequence_of(annotation: Annotation) -> SkeletonSequence:

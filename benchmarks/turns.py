@@ -3,11 +3,13 @@
     python benchmarks/turns.py fit
     python benchmarks/turns.py simulated
     python benchmarks/turns.py captures ../shared
+    python benchmarks/turns.py inverted ../shared
 
 `fit` prints the coefficients of `pipeline/elements/turn_calibration.py`, fitted on simulated clips
 of seed 303; `simulated` names the elements of clips of seed 404 under the measured errors of our
 poses, and shows what each kind is named; `captures` does so with motion captures, filmed by
-simulated cameras. Real clips are measured by `dives.py`.
+simulated cameras; `inverted` shows how far upside down those are that the counter takes for
+flights. Real clips are measured by `dives.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from counter import fit_softmax
 from rich.console import Console
 from rich.table import Table
 
+from skelact.pipeline.elements.counter import count_flights
 from skelact.pipeline.elements.element import Element, diving48_elements
 from skelact.pipeline.elements.recognise import RecognisedElement, recognise_elements
 from skelact.pipeline.elements.signals import measure_body
@@ -259,17 +262,56 @@ def captures(shared: Path, cameras: int, noise: float) -> None:
     """Name what is done in motion captures, filmed by simulated cameras."""
     counts: dict[str, Counter[str]] = {}
     for name in CAPTURES:
-        joints, seconds = read_capture(shared / "data" / "mocap" / f"humanoid3d_{name}.txt")
-        rng = np.random.default_rng(REPORT_SEED)
-        keypoints, scores, motion, _ = film_capture(
-            joints, seconds, rng, count=cameras, noise=noise
-        )
         row = counts.setdefault(name, Counter())
-        for one, score, moved in zip(keypoints, scores, motion):
-            maps = camera_maps(moved, (720, 1280))
-            found = recognise_elements(_sequence(one, score, maps, (720, 1280), 30.0))
+        for sequence in _captured(shared, name, cameras, noise):
+            found = recognise_elements(sequence)
             row.update([element.element.kind for element in found] or ["nothing"])
     _print(counts)
+
+
+def _captured(shared: Path, name: str, cameras: int, noise: float) -> Iterator[SkeletonSequence]:
+    joints, seconds = read_capture(shared / "data" / "mocap" / f"humanoid3d_{name}.txt")
+    rng = np.random.default_rng(REPORT_SEED)
+    keypoints, scores, motion, _ = film_capture(joints, seconds, rng, count=cameras, noise=noise)
+    for one, score, moved in zip(keypoints, scores, motion):
+        maps = camera_maps(moved, (720, 1280))
+        yield _sequence(one, score, maps, (720, 1280), 30.0)
+
+
+@main.command()
+@click.argument("shared", type=click.Path(exists=True, path_type=Path))
+@click.option("--clips", default=96, show_default=True, help="Simulated saltos, and dives.")
+@click.option("--cameras", default=24, show_default=True)
+@click.option("--noise", default=2.0, show_default=True, help="Of simulated clips.")
+def inverted(shared: Path, clips: int, cameras: int, noise: float) -> None:
+    """Show how far shoulders are below hips in flights that turn once or more."""
+    rng = np.random.default_rng(FIT_SEED)
+    table = Table("is", "flights", "least", "5 %", "median", "95 %", "most", title="Torso lengths")
+
+    def add(name: str, sequences: Iterator[SkeletonSequence]) -> None:
+        values = [value for sequence in sequences for value in _inverted(sequence)]
+        figures = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]) if values else []
+        table.add_row(name, str(len(values)), *(f"{figure:.2f}" for figure in figures))
+
+    for name, elements in (("salto", SALTOS), ("dive", diving48_elements()[1])):
+        chosen = [elements[i] for i in rng.integers(len(elements), size=clips)]
+        films = film_elements(chosen, noise=noise, seed=FIT_SEED)
+        add(f"simulated {name}", (filmed.sequence for filmed in films))
+    for name in CAPTURES:
+        add(f"captured {name}", _captured(shared, name, cameras, 1.0))
+    Console(width=110).print(table)
+
+
+def _inverted(sequence: SkeletonSequence) -> list[float]:
+    counted = count_flights(
+        sequence.keypoints[0], sequence.keypoint_scores[0], sequence.pts_seconds,
+        sequence.camera_maps, sequence.scene_ids,
+    )  # fmt: skip
+    return [
+        flight.inverted
+        for flight in counted.flights
+        if flight.inverted is not None and int(flight.half_somersaults.value) >= 2
+    ]
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
     return config.tube if config.model == "tube" else config.stgcn
 
 
-ConfigKind = Literal["pretrain", "finetune", "distill", "train_pose"]
+ConfigKind = Literal["pretrain", "finetune", "distill", "train_pose", "train_flight"]
 
 
 def check_seed(seed: int, name: str = "seed") -> None:

@@ -84,6 +84,24 @@ class StgcnConfig:
         expect_room(10, 2 * self.base_width)  # ten layers, twice and four times as wide at the end
 
 
+@dataclass(frozen=True)
+class FlightNetConfig:
+    """The network that reads flights; see ``FlightFactorNet``."""
+
+    fold: int = 4
+    widths: tuple[int, ...] = (64, 96, 128)
+    strides: tuple[int, ...] = (1, 1, 1)
+    num_heads: int = 8
+    hidden: int = 128
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        TubeConfig(self.widths, self.strides, self.num_heads)
+        expect_at_least(self, 1, "fold", "hidden")
+        expect_room(1, self.hidden)
+        expect(self, "dropout", 0 <= self.dropout < 1, "0 to below 1")
+
+
 ModelName = Literal["ssl", "tube", "stgcn"]
 NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig
 NETWORKS: dict[str, type[EncoderConfig] | type[TubeConfig] | type[StgcnConfig]] = {

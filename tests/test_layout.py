@@ -14,12 +14,13 @@ POSE_EXTRACT = [
     "weights", "detect", "pose", "track", "extract", "store", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "angles", "data", "network_config", "config", "elements", "drawing", "checkpoints",
-    "inference", "export", "evaluation", "training", "synth", "distill", "pose_training", "cli",
+    "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
+    "inference", "export", "report", "evaluation", "training", "synth", "distill", "pose_training",
+    "flight_training", "cli",
 ]  # fmt: skip
 # They make weights and data; no prediction and no training imports them, and the commands pass on
 # what they make.
-WORKSHOP = {("pipeline", "synth"), ("pipeline", "distill"), ("pipeline", "pose_training")}
+WORKSHOP = {("pipeline", name) for name in ("synth", "distill", "pose_training", "flight_training")}
 PACKAGES = ("configs", "pose_extract", "models", "pipeline")
 
 

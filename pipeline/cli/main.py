@@ -34,6 +34,11 @@ _COMMANDS = {
     "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
     "distill": (".distill", "distill", "Label people, and train a small detector on them."),
     "train-pose": (".train_pose", "train_pose", "Train a pose model on annotated people."),
+    "train-flight": (
+        ".train_flight",
+        "train_flight",
+        "Train the network that reads dives and saltos, on simulated ones.",
+    ),
     "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to fix it."),
 }

@@ -24,6 +24,7 @@ _POSITIONS: dict[str, tuple[float, ...]] = {
     "tuck": (-5.22, 0.56, 4.29, 5.00, 1.05, -5.26, 1.85),
     "free": (0.31, -1.67, -1.99, -0.51, 2.61, 5.59, -5.49),
 }
+POSITIONS = tuple(_POSITIONS)
 # Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
 # (`benchmarks/counter.py priors`).
 _DIVES = {
@@ -76,9 +77,9 @@ def right_chance(name: str, features: Sequence[float]) -> float:
     return float(1 / (1 + np.exp(-(constant + np.dot(weights, features)))))
 
 
-def position_chances(features: Sequence[float]) -> dict[str, float]:
-    """Return the chance of each position; they sum to 1."""
+def position_chances(features: Sequence[float]) -> np.ndarray:
+    """Return the chances (4,) of ``POSITIONS``; they sum to 1."""
     rows = np.array(list(_POSITIONS.values()))
     logits = rows[:, 0] + rows[:, 1:] @ np.asarray(features)
-    chances = np.exp(logits - logits.max())
-    return dict(zip(_POSITIONS, (chances / chances.sum()).tolist()))
+    chances: np.ndarray = np.exp(logits - logits.max())
+    return chances / chances.sum()

@@ -48,6 +48,8 @@ class CountedFlight:
         ballistic: 0 to 1, how freely its centre falls; 0 where the camera's motion is not known.
         from_hands: Whether it begins upside down: an armstand.
         seen: 0 to 1, mean score of the joints in flight.
+        inverted: Torso lengths by which the shoulders are below the hips in two frames at least;
+            below 0 where they are above them, None where they are seen in fewer.
         drop: Torso lengths by which the centre falls from its first to its last frame; None without
             the camera's motion.
         lands_upright: Whether the trunk is upright after it; None if the body is not seen then.
@@ -57,6 +59,8 @@ class CountedFlight:
             to where the athlete flies. True for forward and back dives, False for reverse and
             inward ones; None without the camera's motion.
         position: Answer, one of "straight", "pike", "tuck", "free".
+        whole: 0 to 1, the chance that this is one flight and all of it, and neither a part nor
+            something else; 1 for the counter, which cannot tell.
     """
 
     first_frame: int
@@ -65,6 +69,7 @@ class CountedFlight:
     ballistic: float
     from_hands: bool
     seen: float
+    inverted: float | None
     drop: float | None
     lands_upright: bool | None
     half_somersaults: Answer
@@ -72,6 +77,7 @@ class CountedFlight:
     rotates_forward: Answer
     rotates_with_travel: Answer | None
     position: Answer
+    whole: float = 1.0
 
     def as_dive(self) -> Element:
         """Return the dive, with None for what cannot be said."""

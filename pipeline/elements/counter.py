@@ -1,6 +1,7 @@
 """Counts what a body does in the air, from its skeleton alone and by kinematics.
 
-Learned are only the chances that answers are right, and positions (``calibration.py``).
+Learned are only the chances that answers are right, and positions (``calibration.py``). A network
+may read the flights, too (``flight_reader.py``).
 
 Skeleton -> signals -> unwrapped angle of the trunk -> flights -> half somersaults, sense, twists,
 position, each with a confidence.
@@ -16,17 +17,15 @@ import numpy as np
 from ... import SkelactError
 from .counted import CountedFlight
 from .flight_answers import answers_about
-from .flights import FlightSpan, find_flights
-from .signals import BodySignals, measure_body
-from .trunk_angle import one_way_path, trunk_path
+from .flight_reader import FlightReading, ReadFlights
+from .flight_window import flight_window
+from .flights import FlightSpan
+from .followed import FollowedBody, follow_body, spans_to_read
 
 # Phases of a frame.
 OTHER, SUPPORT, FLIGHT, LANDING = range(4)
 # Seconds before a flight that count as on the board or apparatus, and after it as entry or landing.
 _SUPPORT_SECONDS, _LANDING_SECONDS = 1.0, 0.4
-# Between flights that turn opposite ways a body is supported for longer than this, seconds:
-# contacts of tumbling last about a tenth of a second.
-_SUPPORTED_SECONDS = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,7 @@ def count_flights(
     camera_maps: np.ndarray | None = None,
     scene_ids: np.ndarray | None = None,
     held: np.ndarray | None = None,
+    read: ReadFlights | None = None,
 ) -> CountedClip:
     """Find the flights of a person and count somersaults and twists in them.
 
@@ -64,6 +64,8 @@ def count_flights(
             flight does not go on over a cut.
         held: (T,) bool, frames in which hands or back are known to hold the body: no flight goes on
             over them. None if it is not known of any.
+        read: The network that reads flights, whose chances are put together with the counter's and
+            which tells parts of one flight; None for what the counter says alone.
 
     Raises:
         SkelactError: for arrays of other shapes, or times that do not increase.
@@ -78,9 +80,8 @@ def count_flights(
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         maps = None if camera_maps is None else camera_maps[part]
-        scenes.append(
-            _count_scene(keypoints[part], scores[part], seconds[part], maps, held[part], start)
-        )
+        followed = follow_body(keypoints[part], scores[part], seconds[part], maps, held[part])
+        scenes.append(_count_scene(followed, seconds[part], start, read))
     return CountedClip(
         np.concatenate([scene.phases for scene in scenes]),
         tuple(flight for scene in scenes for flight in scene.flights),
@@ -88,39 +89,35 @@ def count_flights(
 
 
 def _count_scene(
-    keypoints: np.ndarray,
-    scores: np.ndarray,
+    followed: FollowedBody | None,
     seconds: np.ndarray,
-    camera_maps: np.ndarray | None,
-    held: np.ndarray,
     first_frame: int,
+    read: ReadFlights | None,
 ) -> CountedClip:
     """Count the flights of frames that show one scene; ``first_frame`` is their number."""
     phases = np.zeros(len(seconds), np.int8)
-    body = measure_body(keypoints, scores, camera_maps) if len(seconds) > 3 else None
-    if body is None:
+    if followed is None:
         return CountedClip(phases, ())
-    path, agreement = trunk_path(body.axes, body.axis_weight)
-
-    def find() -> list[FlightSpan]:
-        return find_flights(
-            path, agreement, body.center, body.center_weight, seconds, held,
-            fits_ballistics=camera_maps is not None,
-        )  # fmt: skip
-
-    spans = find()
-    if _join_opposite(spans, body, path, agreement, seconds):
-        spans = find()
+    body, path, agreement = followed.body, followed.path, followed.agreement
     seen = agreement > 0
-    for span in spans:
+    readings = _readings(followed, seconds, read)
+    for span, _ in readings:
         before = (seconds >= seconds[span.start] - _SUPPORT_SECONDS) & (phases == OTHER) & seen
         phases[: span.start][before[: span.start]] = SUPPORT
         phases[span.start : span.end] = FLIGHT
         after = seconds <= seconds[span.end - 1] + _LANDING_SECONDS
         phases[span.end :][after[span.end :]] = LANDING
     counted = [
-        answers_about(span, body, path, agreement, seconds, knows_camera=camera_maps is not None)
-        for span in spans
+        answers_about(
+            span,
+            body,
+            path,
+            agreement,
+            seconds,
+            knows_camera=followed.knows_camera,
+            reading=reading,
+        )
+        for span, reading in readings
     ]
     moved = [
         replace(
@@ -133,35 +130,20 @@ def _count_scene(
     return CountedClip(phases, tuple(moved))
 
 
-def _join_opposite(
-    spans: list[FlightSpan],
-    body: BodySignals,
-    path: np.ndarray,
-    agreement: np.ndarray,
-    seconds: np.ndarray,
-) -> bool:
-    """Make one of flights that follow each other at once and turn opposite ways; tell if any do.
-
-    A body needs support to turn back: the sense was mistaken in one of them. ``path`` and
-    ``agreement`` are changed in place.
-    """
-    joined = False
-    for one, two in pairwise(spans):
-        if one.sense == two.sense or seconds[two.start] - seconds[one.end - 1] > _SUPPORTED_SECONDS:
-            continue
-        part = slice(one.start, two.end)
-        before = path[two.end - 1]
-        angles, agreed = one_way_path(body.axes[part], body.axis_weight[part])
-        # Angles are known but for full circles.
-        path[part] = angles + _whole_circles(path[one.start] - angles[0])
-        path[two.end :] += _whole_circles(path[two.end - 1] - before)
-        agreement[part] = agreed
-        joined = True
-    return joined
-
-
-def _whole_circles(angle: float) -> float:
-    return float(2 * np.pi * np.round(angle / (2 * np.pi)))
+def _readings(
+    followed: FollowedBody, seconds: np.ndarray, read: ReadFlights | None
+) -> list[tuple[FlightSpan, FlightReading | None]]:
+    """Return the flights with what the network says of them, parts of one flight as one."""
+    if read is None or not followed.spans:
+        return [(span, None) for span in followed.spans]
+    spans = spans_to_read(followed, seconds)
+    readings = read([flight_window(followed, span, seconds) for span in spans])
+    # Of windows that overlap the one that most probably shows a whole flight is kept.
+    kept: list[tuple[FlightSpan, FlightReading | None]] = []
+    for i in sorted(range(len(spans)), key=lambda i: -readings[i].whole):
+        if all(spans[i].end <= span.start or span.end <= spans[i].start for span, _ in kept):
+            kept.append((spans[i], readings[i]))
+    return sorted(kept, key=lambda one: one[0].start)
 
 
 def _check(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .calibration import position_chances, right_chance, twist_chances
+from .calibration import POSITIONS, position_chances, right_chance, twist_chances
 from .counted import Answer, CountedFlight
+from .flight_reader import FlightReading
 from .flights import FlightSpan
-from .signals import BodySignals
+from .signals import HIPS, SHOULDERS, TRUNK, BodySignals
 from .twist import TwistCount, count_twists
 
 # Shares of a flight in which a position is held: opening and closing are outside.
@@ -15,6 +16,8 @@ _HELD = (0.2, 0.8)
 # Seconds before a flight over which an athlete is seen to stand on the hands, and after it over
 # which one is seen to stand; and the cosine of the trunk's angle from upright, 60 degrees.
 _BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
+# Mean score of shoulders and hips from which they show how the trunk lies.
+_TRUNK_SCORE = 0.3
 # Agreement of a frame with the trunk's path above which it is believed.
 _AGREES = 0.5
 # Twists of dives with more half somersaults than this are followed by a pike: 846 of 848 such dives
@@ -36,6 +39,7 @@ def answers_about(
     seconds: np.ndarray,
     *,
     knows_camera: bool,
+    reading: FlightReading | None = None,
 ) -> CountedFlight:
     """Return what is said of a flight.
 
@@ -46,11 +50,25 @@ def answers_about(
         agreement: (T,) -1 to 1, how well each frame agrees with it.
         seconds: (T,) seconds, increasing.
         knows_camera: Whether the camera's motion is taken out of ``body.center``.
+        reading: What the network says of it; None for what the counter says alone.
     """
+
+    def pooled(factor: str, chances: np.ndarray) -> np.ndarray:
+        return chances if reading is None else reading.pooled(factor, chances)
+
     twist = count_twists(body, path, max(span.start - 1, 0), span.end, seconds)
-    half_somersaults = _half_somersaults(span, agreement)
-    half_twists = _half_twists(twist, int(half_somersaults.value))
+    half_somersaults = _counted(
+        pooled("half_somersaults", _turn_chances(span, agreement)),
+        _CUT_CHANCE if span.is_cut else 1.0,
+    )
+    half_twists = _counted(
+        pooled("half_twists", twist_chances(twist.values, int(half_somersaults.value)))
+    )
     features = flight_features(span, body, agreement, twist, int(half_twists.value))
+    forward = _towards(span.sense * twist.front > 0, right_chance("forward", features["forward"]))
+    with_travel = None
+    if knows_camera:
+        with_travel = _yes_or_no(pooled("travel", _travel_chances(span, body, seconds)))
     flown = np.arange(span.start, span.end)[body.center_weight[span.start : span.end] > 0]
     drop = None
     if knows_camera and len(flown):
@@ -62,14 +80,27 @@ def answers_about(
         ballistic=span.ballistic,
         from_hands=_begins_on_hands(span, path, agreement, seconds),
         seen=float(body.seen[span.start : span.end].mean()),
+        inverted=_inverted(span, body),
         drop=drop,
         lands_upright=_lands_upright(span, path, agreement, seconds),
         half_somersaults=half_somersaults,
         half_twists=half_twists,
-        rotates_forward=_yes_or_no(span.sense * twist.front > 0, "forward", features["forward"]),
-        rotates_with_travel=_with_travel(span, body, seconds) if knows_camera else None,
-        position=_position(features, twists=bool(half_twists.value)),
+        rotates_forward=_yes_or_no(pooled("forward", forward)),
+        rotates_with_travel=with_travel,
+        position=_position(
+            pooled("position", position_chances(features["position"])),
+            twists=bool(half_twists.value),
+        ),
+        whole=1.0 if reading is None else reading.whole,
     )
+
+
+def _inverted(span: FlightSpan, body: BodySignals) -> float | None:
+    """Return how far the shoulders are below the hips where they are most so, but for one frame."""
+    flight = slice(span.start, span.end)
+    points, seen = body.points[flight], body.scores[flight][:, TRUNK].mean(axis=1) >= _TRUNK_SCORE
+    below = (points[:, SHOULDERS, 1].mean(axis=1) - points[:, HIPS, 1].mean(axis=1))[seen]
+    return float(np.sort(below)[-2]) if len(below) > 1 else None
 
 
 def _begins_on_hands(
@@ -91,45 +122,54 @@ def _lands_upright(
     return bool((np.cos(path[seen]) > _STANDING).mean() > 0.5) if len(seen) > 1 else None
 
 
-def _half_somersaults(span: FlightSpan, agreement: np.ndarray) -> Answer:
+def _turn_chances(span: FlightSpan, agreement: np.ndarray) -> np.ndarray:
+    """Return the chances (12,) of half somersaults by how far the trunk turns."""
     halves = abs(span.turn) / np.pi
-    nearest = round(halves)
+    most = _MAX_HALF_SOMERSAULTS
+    nearest = min(round(halves), most)
     # The other neighbour of the turn.
-    other = nearest + 1 if halves >= nearest else nearest - 1
+    other = min(max(nearest + 1 if halves >= nearest else nearest - 1, 0), most)
     chance = right_chance("half_somersaults", turn_features(span, agreement))
     if span.is_cut:
         chance = min(chance, _CUT_CHANCE)
-    most = _MAX_HALF_SOMERSAULTS
-    # All that is not right may be the other one, which is no more probable.
-    return Answer(min(nearest, most), chance, min(max(other, 0), most), min(1 - chance, chance))
+    # All that is not right may be the other one, which is less probable; the rest is anything.
+    second = min(1 - chance, 0.99 * chance)
+    chances = np.full(most + 1, (1 - chance - second) / (most - 1))
+    chances[[nearest, other]] = chance, second
+    return chances
 
 
-def _half_twists(twist: TwistCount, half_somersaults: int) -> Answer:
-    chances = twist_chances(twist.values, half_somersaults)
+def _counted(chances: np.ndarray, most: float = 1.0) -> Answer:
+    """Return the most probable number, no surer than ``most``."""
     second, best = (int(number) for number in chances.argsort()[-2:])
-    return Answer(best, float(chances[best]), second, float(chances[second]))
+    sure = [min(float(chances[number]), most) for number in (best, second)]
+    return Answer(best, sure[0], second, sure[1])
 
 
-def _yes_or_no(value: bool, name: str, features: list[float]) -> Answer:
-    chance = right_chance(name, features)
-    if chance < 0.5:
-        value, chance = not value, 1 - chance
-    return Answer(value, chance, not value, 1 - chance)
+def _towards(value: bool, right: float) -> np.ndarray:
+    """Return the chances (2,) of no and yes, of an answer that is right with some chance."""
+    return np.array([1 - right, right] if value else [right, 1 - right])
 
 
-def _with_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> Answer:
+def _yes_or_no(chances: np.ndarray) -> Answer:
+    best = bool(chances[1] >= chances[0])
+    return Answer(best, float(chances[int(best)]), not best, float(chances[int(not best)]))
+
+
+def _travel_chances(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> np.ndarray:
     travel = flight_travel(span, body, seconds)
-    return _yes_or_no(span.sense * travel > 0, "travel", [abs(travel), span.ballistic])
+    chance = right_chance("travel", [abs(travel), span.ballistic])
+    return _towards(span.sense * travel > 0, chance)
 
 
-def _position(features: dict[str, list[float]], *, twists: bool) -> Answer:
-    chances = position_chances(features["position"])
+def _position(chances: np.ndarray, *, twists: bool) -> Answer:
+    known = dict(zip(POSITIONS, chances.tolist()))
     if not twists:
         # Only dives with twists may be free.
-        free = chances.pop("free")
-        chances = {name: chance / (1 - free) for name, chance in chances.items()}
-    second, best = sorted(chances, key=lambda name: chances[name])[-2:]
-    return Answer(best, chances[best], second, chances[second])
+        free = known.pop("free")
+        known = {name: chance / (1 - free) for name, chance in known.items()}
+    second, best = sorted(known, key=lambda name: known[name])[-2:]
+    return Answer(best, known[best], second, known[second])
 
 
 def flight_travel(span: FlightSpan, body: BodySignals, seconds: np.ndarray) -> float:

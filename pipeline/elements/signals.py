@@ -17,7 +17,8 @@ _LEFT_HIP, _RIGHT_HIP = (COCO_17.index(f"{side}_hip") for side in ("left", "righ
 _HEAD = np.arange(5)
 _NOSE, _EARS = 0, np.array([3, 4])
 _KNEES, _ANKLES = np.array([13, 14]), np.array([15, 16])
-_HIPS, _SHOULDERS = np.array([11, 12]), np.array([5, 6])
+HIPS, SHOULDERS = np.array([11, 12]), np.array([5, 6])
+TRUNK = np.concatenate([SHOULDERS, HIPS])
 # Breadth of shoulders and hips in torso lengths: biacromial and between the hip joints over the
 # length from the hips to the shoulders (Winter 2009, Fig. 4.1).
 _SHOULDER_BREADTH, _HIP_BREADTH = 0.259 / 0.288, 0.191 / 0.288
@@ -35,6 +36,8 @@ class BodySignals:
 
     Attributes:
         torso: Length of the torso in pixels.
+        points: (T, 17, 2) float64, joints in torso lengths, the camera's motion taken out.
+        scores: (T, 17) float64, 0 to 1.
         seen: (T,) float64, 0 to 1: mean score of the joints below the head.
         center: (T, 2) float64, centre of mass in torso lengths, the camera's motion taken out.
         center_weight: (T,) float64, 0 to 1.
@@ -52,6 +55,8 @@ class BodySignals:
     """
 
     torso: float
+    points: np.ndarray
+    scores: np.ndarray
     seen: np.ndarray
     center: np.ndarray
     center_weight: np.ndarray
@@ -83,8 +88,8 @@ def measure_body(
         maps = camera_maps.astype(np.float64)
         points = np.einsum("tij,tvj->tvi", maps[:, :, :2], points) + maps[:, None, :, 2]
     scores = scores.astype(np.float64)
-    shoulders, shoulder_score = _middle(points, scores, _SHOULDERS)
-    hips, hip_score = _middle(points, scores, _HIPS)
+    shoulders, shoulder_score = _middle(points, scores, SHOULDERS)
+    hips, hip_score = _middle(points, scores, HIPS)
     trunk = shoulders - hips
     trunk_score = np.minimum(shoulder_score, hip_score)
     lengths = np.linalg.norm(trunk, axis=-1)
@@ -106,11 +111,13 @@ def measure_body(
     seen = np.linalg.norm(vectors, axis=-1) / torso
     center, center_weight = _center_of_mass(points, scores, torso)
     across, across_weight = _across(points, scores, torso)
-    hip, hip_weight = _flexion(points, scores, _SHOULDERS, _HIPS, _KNEES)
-    knee, knee_weight = _flexion(points, scores, _HIPS, _KNEES, _ANKLES)
+    hip, hip_weight = _flexion(points, scores, SHOULDERS, HIPS, _KNEES)
+    knee, knee_weight = _flexion(points, scores, HIPS, _KNEES, _ANKLES)
     front, front_weight = _front(points, scores, hips, head, head_score, along, torso)
     return BodySignals(
         torso=torso,
+        points=points / torso,
+        scores=scores,
         seen=scores[:, len(_HEAD) :].mean(axis=1),
         center=center,
         center_weight=center_weight,

@@ -10,8 +10,11 @@ import pytest
 from flying_bodies import CENTER, FPS, SCALE, body, somersault, turned
 
 import skelact
+from skelact.models.flight import FACTORS
 from skelact.pipeline.data.annotations import load_annotations
+from skelact.pipeline.elements import recognise
 from skelact.pipeline.elements.element import Element
+from skelact.pipeline.elements.flight_reader import FlightReading
 from skelact.pipeline.elements.recognise import recognise_elements
 from skelact.pose_extract.skeleton import SkeletonSequence
 
@@ -61,6 +64,28 @@ def test_a_dive_is_named_with_its_times():
     assert [other.confidence for other in element.alternatives] == sorted(
         (other.confidence for other in element.alternatives), reverse=True
     )
+
+
+def test_what_is_no_flight_for_the_network_is_no_element(monkeypatch):
+    flat = {name: np.full(count, 1 / count) for name, count in FACTORS.items()}
+
+    def found(whole):
+        reading = FlightReading(flat | {"whole": np.array([1 - whole, whole])})
+        monkeypatch.setattr(recognise, "read_flights", lambda windows: [reading] * len(windows))
+        return recognise_elements(sequence_of(dive(5, hip=120, knee=5)))
+
+    # Who knows nothing else leaves the answers as they are.
+    (element,) = found(0.5)
+    assert element.element.code == "105B"
+    assert found(0.05) == ()
+
+
+def test_who_never_flies_needs_no_network(monkeypatch):
+    def read(windows):
+        raise AssertionError("nothing to read")
+
+    monkeypatch.setattr(recognise, "read_flights", read)
+    assert recognise_elements(sequence_of(standing(60))) == ()
 
 
 def test_half_a_somersault_head_first_is_a_dive():

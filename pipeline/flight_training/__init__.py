@@ -1,0 +1,1 @@
+"""The network that reads a flight's factors: simulated flights to learn from, and its training."""
