@@ -106,13 +106,12 @@ class _TimeMax(torch.autograd.Function):
         h, highest = ctx.saved_tensors
         num_frames, stride = h.shape[1], ctx.stride
         before, here, _ = _three_frames(h, stride)
-        # The first of equal frames takes the gradient, as in max_pool2d. One more than the sign of
-        # the difference is 1 at the greatest and 0 below: multiplied faster than booleans.
-        first = (before - highest).sign_().add_(1).mul_(grads[0])
-        rest = grads[0] - first
-        second = (here - highest).sign_().add_(1).mul_(rest)
+        # The first of equal frames takes the gradient, as in max_pool2d. The backward pass of ReLU
+        # gives what is left to the others: the gradient where the greatest is above a frame.
+        rest = torch.ops.aten.threshold_backward(grads[0], highest - before, 0)
+        last = torch.ops.aten.threshold_backward(rest, highest - here, 0)
         grad = rest.new_zeros(h.shape[0], num_frames + 2, *h.shape[2:])
-        for offset, share in enumerate((first, second, rest - second)):
+        for offset, share in enumerate((grads[0] - rest, rest - last, last)):
             grad[:, offset : offset + num_frames : stride] += share
         # The first and last frame stood for the ones beyond, too.
         grad[:, 1] += grad[:, 0]
@@ -163,10 +162,12 @@ class _ChannelNorm(torch.autograd.Function):
         image = rows.contiguous().unsqueeze(0)
         out, mean, inverse = torch.native_group_norm(image, weight, bias, 1, dim, count, dim, eps)
         out = out.squeeze(0)
+        # Other types than float32 PyTorch adds and clamps faster into new memory than in place.
+        in_place = out.dtype == torch.float32
         if residual is not None:
-            out.add_(residual)
+            out = out.add_(residual) if in_place else out + residual
         if relu:
-            out.relu_()
+            out = out.relu_() if in_place else out.relu()
         return out, mean.view(dim), inverse.view(dim)
 
     @staticmethod

@@ -199,10 +199,10 @@ class TubeEncoder(nn.Module):
         points = x[..., :2]
         present = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
         bone, motion = bones_and_motion(points, self.parents)
-        inputs = [points, bone, _MOTION_SCALE * motion, present, x[..., 2:]]
         # Which joint it is and whether it is missing are inputs of the same product.
         joints = torch.eye(x.shape[2], dtype=x.dtype, device=x.device).expand(*x.shape[:2], -1, -1)
-        rows = torch.cat([*inputs, 1 - present, joints], dim=-1).permute(3, 1, 0, 2)
+        inputs = [points, bone, _MOTION_SCALE * motion, present, x[..., 2:], 1 - present, joints]
+        rows = torch.cat([part.permute(3, 1, 0, 2) for part in inputs])
         token = self.joint_token + self.embed.bias
         weight = torch.cat([self.embed.weight, self.mask_token[:, None], token.T], dim=1)
         return linear(rows, weight)
