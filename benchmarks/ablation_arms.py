@@ -170,8 +170,8 @@ class Run:
 
     @property
     def pretrain_seed(self) -> int:
-        """Seed of the pre-training; a probe, which draws no labels, has one of its own each."""
-        return self.seed if self.arm.fraction == 0 else self.seed % _PRETRAIN_SEEDS
+        """Seed of the pre-training."""
+        return self.seed % _PRETRAIN_SEEDS
 
     @property
     def pretrain_data(self) -> str:
@@ -235,9 +235,12 @@ class Run:
 
     @property
     def is_probed(self) -> bool:
-        """Whether the features that fine-tuning starts from are measured, too."""
+        """Whether the features that fine-tuning starts from are measured, too.
+
+        Each pre-training once: the same features again would be no further sample.
+        """
         arm = self.arm
-        if arm.pretrain is None or self.pretrain_data != self.data:
+        if arm.pretrain is None or self.pretrain_data != self.data or self.seed >= _PRETRAIN_SEEDS:
             return False
         return bool(arm.pretrain) or not arm.finetune
 
@@ -256,6 +259,8 @@ def all_runs(data: Sequence[str], studies: Sequence[str], seeds: Sequence[int]) 
                     if name != "penn" and arm.study.startswith("tube"):
                         continue  # what our network is made of: on real skeletons alone
                     run = Run(name, arm, seed)
+                    if arm.fraction == 0 and not run.is_probed:
+                        continue
                     if run.key not in seen:
                         seen.add(run.key)
                         yield run

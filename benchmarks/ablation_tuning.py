@@ -5,8 +5,9 @@
     python benchmarks/ablation_tuning.py choose                # writes ablation_tuned.json
 
 Each arm (model, start, share of the labels) has the same budget: the same pairs of rate and batch,
-the same draws of the labels out of the other four fifths. The val split is not looked at. The names
-of the fifth lie in ``ablation_fifth.json``.
+the same draws of the labels out of the other four fifths. The val split is not looked at.
+Pre-training has seen the skeletons of all five fifths, without labels. The names of the fifth lie
+in ``ablation_fifth.json``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from skelact.pipeline.data.annotations import (
     write_annotations,
 )
 from skelact.pipeline.training.side_by_side import Draw, finetune_side_by_side
+from skelact.pose_extract.common.device import choose_device
 from skelact.pose_extract.common.files import atomic_write
 
 _FIFTH = Path(__file__).with_name("ablation_fifth.json")
@@ -141,12 +143,13 @@ def _trained(bench: Bench, run: Run, factor: float, batch: int, device: str) -> 
     )
     config = replace(config, optim=optim, data=data)
     draws = [Draw(draw, draw, bench.pretrained(replace(run, seed=draw))) for draw in _DRAWS]
-    if run.arm.model == "tube":
-        found = finetune_side_by_side(config, draws, device=device, quiet=True)
-    else:  # in turn: side by side takes them longer on CPUs
-        found = [
-            finetune_side_by_side(config, [draw], device=device, quiet=True)[0] for draw in draws
-        ]
+    # In turn on a CPU, which gains nothing from more at once.
+    groups = [[draw] for draw in draws] if choose_device(device).type == "cpu" else [draws]
+    found = [
+        figures
+        for group in groups
+        for figures in finetune_side_by_side(config, group, device=device, quiet=True)
+    ]
     return {
         "top1": mean(figures["top1"] for figures in found),
         "lr": optim.lr,
@@ -157,10 +160,16 @@ def _trained(bench: Bench, run: Run, factor: float, batch: int, device: str) -> 
 @main.command()
 @_WORK
 def choose(work_dir: Path) -> None:
-    """Keep the best pair of each arm; of equal ones the first."""
+    """Keep the best pair of each arm; of equal ones the first.
+
+    An arm of which not all pairs have been trained has not had the budget of the others.
+    """
     best: dict[str, list[dict]] = defaultdict(list)
     for path in sorted((work_dir / "tuning").glob("*.json")):
         best[path.stem.rsplit(" ", 2)[0]].append(json.loads(path.read_text(encoding="utf-8")))
+    for arm, found in best.items():
+        if len(found) < len(_FACTORS) * len(_BATCHES):
+            raise click.ClickException(f"{arm}: {len(found)} pairs of rate and batch are done")
     chosen = {arm: max(found, key=lambda one: one["top1"]) for arm, found in sorted(best.items())}
     with atomic_write(TUNED_FILE) as temporary:
         temporary.write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")

@@ -49,10 +49,8 @@ def paired(one: Mapping[int, float], two: Mapping[int, float]) -> Paired | None:
     freedom, error = len(gaps) - 1, stdev(gaps) / len(gaps) ** 0.5
     quantile = float(stats.t.ppf(1 - _LEVEL / 2, freedom))
     middle = mean(gaps)
-    if error > 0:
-        p = float(2 * stats.t.sf(abs(middle) / error, freedom))
-    else:
-        p = 1.0 if middle == 0 else 0.0
+    # Equal gaps in a few draws, which scores of few clips can have, say nothing of their spread.
+    p = float(2 * stats.t.sf(abs(middle) / error, freedom)) if error > 0 else 1.0
     sees = (quantile + float(stats.t.ppf(POWER, freedom))) * error
     return Paired(middle, quantile * error, p, sees, len(gaps))
 

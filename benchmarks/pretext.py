@@ -53,9 +53,9 @@ def nearest_visible(mask: Tensor, layout: KeypointLayout) -> Tensor:
 
 
 def frames_of(config: FinetuneConfig, split: str) -> Tensor:
-    """Return (B, V, C): every frame of the first clips of a split."""
-    clips = load_annotations(annotation_path(config.data.ann_file)).select(split)[:_CLIPS]
-    store = ClipStore(clips, config.preprocess)
+    """Return (B, V, C): every frame of clips from all over a split, which lies action by action."""
+    clips = load_annotations(annotation_path(config.data.ann_file)).select(split)
+    store = ClipStore(clips[:: len(clips) // _CLIPS][:_CLIPS], config.preprocess)
     x = store.batch(torch.arange(len(store)), torch.device("cpu"))
     return x.flatten(0, 2)
 

@@ -232,7 +232,10 @@ class ChannelNorm(nn.BatchNorm1d):
             residual = residual.flatten(1)
         if self.training and rows.device.type == "cpu":
             return self._on_cpu(rows, residual, relu).view(h.shape)
-        out: Tensor = super().forward(rows.unsqueeze(0)).squeeze(0)
+        # Under vmap batch norm takes no other type than that of its weights.
+        batched = torch._C._functorch.is_batchedtensor(rows)
+        source = rows.to(self.weight.dtype) if batched else rows
+        out: Tensor = super().forward(source.unsqueeze(0)).squeeze(0).to(rows.dtype)
         out = out if residual is None else out + residual
         return (out.relu() if relu else out).view(h.shape)
 

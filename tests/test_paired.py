@@ -20,6 +20,7 @@ def test_the_differences_of_shared_draws():
     assert found.sees == pytest.approx((4.303 + 1.061) / 3**0.5, abs=1e-3)
     assert found.p == pytest.approx(0.0742, abs=1e-4)
     assert paired({0: 1.0}, {0: 2.0}) is None
+    assert paired({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}).p == 1.0
 
 
 def test_holm_by_hand():

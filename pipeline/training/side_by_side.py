@@ -1,9 +1,10 @@
 """Several classifiers of one shape trained side by side, each on labels of its own.
 
-A step with few clips is bound by the number of operations and not by their size. So the weights of
-K classifiers are stacked along a first axis, and each operation serves all of them
+On a GPU a step with few clips is bound by the number of operations and not by their size. So the
+weights of K classifiers are stacked along a first axis, and each operation serves all of them
 (``torch.func.vmap``). Each learns as it would alone, from its own clips in its own order; what
-differs is the order of additions, and which features dropout drops.
+differs is the order of additions, and which features dropout drops. A CPU gains little
+(``benchmarks/side_by_side.py``).
 """
 
 from __future__ import annotations
