@@ -1,9 +1,8 @@
 """Layers on features with the channels first, (D, T, B, V): channels, frames, clips, joints.
 
 A channel is one block of memory. So a linear layer is one matrix product, joints are mixed without
-a copy, a span of frames is a slice, and a batch norm reads each channel in one piece. With the
-channels last, copies around the mixing of joints took a third of a training step
-(``benchmarks/training_speed.py`` measures a step).
+a copy, a span of frames is a slice, and a batch norm reads each channel in one piece.
+``benchmarks/training_speed.py`` measures a training step.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def every_frame(h: Tensor, stride: int) -> Tensor:
 
 
 class _TimeMax(torch.autograd.Function):
-    """The greatest of three frames, which max_pool2d finds ten times as slowly in this layout."""
+    """The greatest of three frames, which max_pool2d finds more slowly in this layout."""
 
     generate_vmap_rule = True
 
@@ -150,7 +149,7 @@ def _greatest(h: Tensor, stride: int) -> Tensor:
 class _ChannelNorm(torch.autograd.Function):
     """``relu(norm(rows) + residual)`` with the statistics of the batch, on a CPU.
 
-    Each channel is a group of a group norm: its kernels are twice as fast as those of batch norm.
+    Each channel is a group of a group norm, whose kernels are faster than those of batch norm.
     Under ``vmap`` the channels of all models are those of one operation.
     """
 
