@@ -1,6 +1,6 @@
 """Training steps of this source tree against those of another one, interleaved.
 
-    git worktree add ../before 0eb2bd3
+    git worktree add ../before 61be3b2
     python benchmarks/training_speed.py ../before
 
 A step is that of `skelact pretrain` or `finetune`: batch from memory, augmentation, masks, loss,
