@@ -19,8 +19,8 @@ STATES: tuple[str, ...] = get_args(State)
 # 128 bits: an id cannot be guessed.
 _ID_BYTES = 16
 _ID = re.compile(rf"[0-9a-f]{{{2 * _ID_BYTES}}}")
-# Characters of a name that are kept, its end: file systems have 255 bytes at most.
-_MAX_NAME_CHARS = 255
+# File systems in common use have no longer names.
+MAX_NAME_CHARS = 255
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class Job:
         """Return a job of an upload.
 
         Args:
-            name: What the user calls the clip; the end of a long one is kept.
+            name: What the user calls the clip.
             suffix: The clip's container.
         """
-        shown = printable(name[-_MAX_NAME_CHARS:]).strip() or "clip"
+        shown = printable(name).strip() or "clip"
         return cls(secrets.token_hex(_ID_BYTES), shown, suffix, time.time())
 
     @classmethod

@@ -77,6 +77,11 @@ def server_config(app: Any) -> uvicorn.Config:
 
 
 def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises:
+        SkelactError: if the address cannot be had.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)

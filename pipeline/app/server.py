@@ -219,6 +219,8 @@ def _file(path: Path) -> Response:
 
 def _length(request: Request) -> int | None:
     """Return the announced size of a request's body; None where there is none."""
+    if "transfer-encoding" in request.headers:
+        return None
     text = request.headers.get("content-length", "")
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 

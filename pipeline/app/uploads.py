@@ -12,7 +12,7 @@ from ... import SkelactError
 from ...pose_extract.common.text import one_line
 from ...pose_extract.decode.video import open_video
 from .containers import container_suffix
-from .job import Job
+from .job import MAX_NAME_CHARS, Job
 from .queue import JobQueue
 
 # Left free on the disk beside an upload: its report holds another copy, and the system needs some.
@@ -73,6 +73,11 @@ class Uploads:
             RefusedError: if it is no video, or against a limit.
             OSError: if it cannot be written.
         """
+        if len(name) > MAX_NAME_CHARS:
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                f"expected a name of at most {MAX_NAME_CHARS} characters, got {len(name)}",
+            )
         self._check_size(num_bytes)
         if self._num_running >= self.limits.max_at_once:
             raise RefusedError(

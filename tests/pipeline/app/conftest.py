@@ -1,26 +1,12 @@
-"""An app that listens at a socket, and what labels its jobs in the place of the networks."""
+"""Apps that run, and a clip for them."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import sys
-import threading
-import time
-from urllib.parse import quote
 
 import pytest
 
-pytest.importorskip("starlette", reason="needs skelact[app]: pip install starlette uvicorn")
-uvicorn = pytest.importorskip("uvicorn", reason="needs skelact[app]: pip install starlette uvicorn")
-
 from skelact import write_report
-from skelact.pipeline.app.queue import JobQueue
-from skelact.pipeline.app.security import Access
-from skelact.pipeline.app.serve import listening, server_config
-from skelact.pipeline.app.server import make_app
-from skelact.pipeline.app.store import JobStore
-from skelact.pipeline.app.uploads import UploadLimits
 
 from ..report.conftest import (  # noqa: F401 - fixtures
     SUITED,
@@ -29,27 +15,7 @@ from ..report.conftest import (  # noqa: F401 - fixtures
     driver,
     predicted,
 )
-
-# Stands for the process that labels: it tells its steps and puts a report there that was made before.
-# The name of a clip says what it does.
-WORKER = """
-import json, os, shutil, sys, time
-report, folder = sys.argv[1:]
-job = json.load(open(os.path.join(folder, "job.json")))
-def tell(**values):
-    print(json.dumps(values), flush=True)
-tell(frames_done=16, frames_total=60)
-if "slow" in job["name"]:
-    time.sleep(600)
-if "crash" in job["name"]:
-    os._exit(3)
-if "failing" in job["name"]:
-    tell(error="no person was found")
-    sys.exit()
-shutil.copytree(report, os.path.join(folder, "report"), dirs_exist_ok=True)
-tell(answer=dict(words="pull-up", confidence_words="likely", unknown=False, notes_id="n1", error=None))
-"""
-LIMITS = UploadLimits(max_bytes=1_000_000, silence_seconds=1.0, total_seconds=4.0, max_at_once=3)
+from .running import WORKER, App
 
 
 @pytest.fixture(scope="session")
@@ -64,84 +30,6 @@ def worker(video, tmp_path_factory):
     report = tmp_path_factory.mktemp("made") / "r"
     write_report(predicted(video, "<b>clip</b>.mp4"), report)
     return [sys.executable, "-c", WORKER, str(report)]
-
-
-class Client:
-    """Asks an app over its socket."""
-
-    def __init__(self, host, port):
-        self.host, self.port = host, port
-        self.address = f"http://{host}:{port}"
-
-    def ask(self, method, path, body=None, headers=None):
-        """Return (status, headers, content) of one request."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
-
-    def upload(self, name, content):
-        """Upload a clip and return its job."""
-        status, _, answer = self.ask("PUT", f"/api/jobs?name={quote(name)}", content)
-        assert status == 201, answer
-        return json.loads(answer)
-
-    def jobs(self):
-        """Return the jobs, by id."""
-        status, _, answer = self.ask("GET", "/api/jobs")
-        assert status == 200, answer
-        return {job["id"]: job for job in json.loads(answer)["jobs"]}
-
-    def wait(self, job_id, state, seconds=20):
-        """Return a job when it has come to a state."""
-        end = time.monotonic() + seconds
-        while (job := self.jobs()[job_id])["state"] != state:
-            assert time.monotonic() < end, job
-            time.sleep(0.02)
-        return job
-
-
-class App:
-    """An app that runs in a thread.
-
-    Args:
-        folder: Where its jobs are.
-        worker: The command that labels.
-        limits: What uploads may be.
-        access: Makes who may ask, of a port.
-    """
-
-    def __init__(
-        self, folder, worker, limits=LIMITS, access=lambda port: Access("127.0.0.1", port)
-    ):
-        self.folder = folder
-        self.store = JobStore(folder)
-        self.listener = listening("127.0.0.1", 0)
-        port = self.listener.getsockname()[1]
-        self.queue = JobQueue(self.store, worker)
-        self.access = access(port)
-        self.server = uvicorn.Server(server_config(make_app(self.queue, self.access, limits)))
-        self.client = Client("127.0.0.1", port)
-        self.thread = threading.Thread(target=self.server.run, args=([self.listener],))
-
-    def __enter__(self):
-        self.thread.start()
-        end = time.monotonic() + 20
-        while not self.server.started:
-            assert self.thread.is_alive()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *_):
-        self.server.should_exit = True
-        self.thread.join(20)
-        self.listener.close()
-        self.store.close()
-        assert not self.thread.is_alive()
 
 
 @pytest.fixture
