@@ -35,7 +35,9 @@ if "failing" in job["name"]:
     sys.exit()
 shutil.copytree(report, os.path.join(folder, "report"), dirs_exist_ok=True)
 answer = dict(words="pull-up", confidence_words="likely", unknown=False)
-tell(answer=dict(answer, notes_id="n1", error=None))
+text = open(os.path.join(report, "data", "index.js")).read()
+index = json.loads(text[text.index(",") + 1 : text.rindex(")")])
+tell(answer=dict(answer, notes_id=index["id"], error=None))
 """
 LIMITS = UploadLimits(max_bytes=1_000_000, silence_seconds=1.0, total_seconds=4.0, max_at_once=3)
 
