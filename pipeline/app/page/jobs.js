@@ -37,7 +37,7 @@
       const lines = jobs.map((job) => {
         const text = JSON.stringify({ ...job, progress: null });
         let line = this.shown.get(job.id);
-        if (line?.text !== text) line = { text, made: this.line(job, jobs) };
+        if (line?.text !== text) line = { text, made: this.line(job) };
         this.shown.set(job.id, line);
         showProgress(line.made, job);
         return line.made;
@@ -53,7 +53,7 @@
     }
 
     line(job) {
-      const name = job.person === null ? job.name : `${job.name}, person ${job.person} as the athlete`;
+      const name = app.jobName(job);
       const title = job.state === "done" ? element("a", { href: `/jobs/${job.id}/` }, name) : name;
       const buttons = element("div", { class: "buttons" });
       const add = (words, act) => {

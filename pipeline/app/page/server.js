@@ -17,6 +17,8 @@
     return answer.status === 204 ? null : answer.json();
   };
 
+  app.jobName = ({ name, person }) => (person === null ? name : `${name}, person ${person} as the athlete`);
+
   // Why the server refused: {"error": "..."}, or plain text.
   app.reason = (text) => {
     try {
