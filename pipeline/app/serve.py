@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def serve(
                 say(f"passed over: {complaint}")
             say(f"Open {access.address} in a browser; Ctrl+C ends the app.")
             app = make_app(queue, access, limits or UploadLimits())
-            uvicorn.Server(server_config(app)).run([listener])
+            # uvicorn ends in order at Ctrl+C, and then raises what it caught.
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(server_config(app)).run([listener])
     finally:
         store.close()
 

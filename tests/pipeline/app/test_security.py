@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from skelact.pipeline.app.security import Access, is_loopback
 from skelact.pipeline.app.serve import listening
 from skelact.pipeline.cli.main import main
 
-from .running import App
+from .running import App, Client
 
 TOKEN = "t0ken-" * 5
 
@@ -138,15 +139,13 @@ def test_the_command_says_the_address_and_serves(tmp_path):
             assert address.startswith("http://127.0.0.1:")
             assert "?token=" in address
             port = int(address.split(":")[2].split("/")[0])
-            from .running import Client
-
             assert Client("127.0.0.1", port).ask("GET", "/" + address.split("/")[-1])[0] == 303
             busy = CliRunner().invoke(main, ["app", "--folder", str(tmp_path / "app")])
             assert busy.exit_code == 1
             assert "used by another app" in busy.output
         finally:
-            running.terminate()
-        assert running.wait(20) in (0, -15)
+            running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
 
 
 def test_a_checkpoint_that_is_not_there_is_told_at_once(tmp_path):
