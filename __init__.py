@@ -17,13 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .pipeline.elements.element import Element
     from .pipeline.elements.recognise import RecognisedElement
+    from .pipeline.inference.clip_skeletons import ClipSkeletons
     from .pipeline.inference.pipeline import Pipeline, extract, predict
-    from .pipeline.inference.results import (
-        ActionPrediction,
-        ClipSkeletons,
-        LabelScore,
-        PersonPrediction,
-    )
+    from .pipeline.inference.results import ActionPrediction, LabelScore, PersonPrediction
     from .pipeline.inference.segments import Segment
     from .pipeline.report.write import write_report
     from .pose_extract.extract import ExtractConfig
@@ -54,7 +50,7 @@ __all__ = [
 # name: the module that defines it; a test holds that these are the names of the imports above.
 _LAZY = {
     "ActionPrediction": ".pipeline.inference.results",
-    "ClipSkeletons": ".pipeline.inference.results",
+    "ClipSkeletons": ".pipeline.inference.clip_skeletons",
     "ClipSource": ".pose_extract.sources",
     "Element": ".pipeline.elements.element",
     "ExtractConfig": ".pose_extract.extract",

@@ -1,4 +1,4 @@
-"""What a body does in each frame of a clip: phases, and how far it has turned and twisted."""
+"""What a body does in each frame of a clip: phases, and how far it has rotated and twisted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import numpy as np
 from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
 from .counted import CountedFlight
-from .counter import FLIGHT, LANDING, OTHER, SUPPORT, count_flights
-from .flight_reader import read_flights
+from .counter import FLIGHT, LANDING, OTHER, SUPPORT
 from .followed import FollowedBody, follow_body
-from .recognise import RecognisedElement
-from .supported import find_supported
+from .recognise import RecognisedElement, count_person
 from .twist import twist_path
 
 __all__ = ["PHASE_NAMES", "BodyCourse", "body_course"]
@@ -61,16 +59,7 @@ def body_course(
     phases = np.full(sequence.num_frames, OTHER, np.int8)
     if sequence.layout != COCO_17.name or sequence.num_frames == 0:
         return BodyCourse(phases, unknown, unknown.copy())
-    person_arrays = (
-        sequence.keypoints[person],
-        sequence.keypoint_scores[person],
-        sequence.pts_seconds,
-        sequence.camera_maps,
-    )
-    held = np.zeros(sequence.num_frames, bool)
-    for first, last, _, _ in find_supported(*person_arrays, sequence.scene_ids):
-        held[first : last + 1] = True
-    counted = count_flights(*person_arrays, sequence.scene_ids, held, read_flights)
+    _, held, counted = count_person(sequence, person)
     starts = {found.start_seconds for found in elements if found.person == person}
     flights = [
         flight
@@ -81,8 +70,11 @@ def body_course(
     bounds = [0, *(np.flatnonzero(np.diff(sequence.scene_ids)) + 1).tolist(), sequence.num_frames]
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
-        keypoints, scores, seconds, maps = (array[part] for array in person_arrays)
-        followed = follow_body(keypoints, scores, seconds, maps, held[part])
+        seconds = sequence.pts_seconds[part]
+        followed = follow_body(
+            sequence.keypoints[person, part], sequence.keypoint_scores[person, part], seconds,
+            sequence.camera_maps[part], held[part],
+        )  # fmt: skip
         if followed is None:
             continue
         trunk[part] = np.where(followed.agreement > 0, np.degrees(followed.path), np.nan)

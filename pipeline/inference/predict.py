@@ -23,7 +23,8 @@ from ..data.annotations import Annotation
 from ..data.clip_store import ClipStore
 from ..elements.recognise import RecognisedElement, recognise_elements
 from .classify import TestProtocol, score_clips
-from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
+from .clip_skeletons import ClipSkeletons
+from .results import ActionPrediction, Family, LabelScore, PersonPrediction
 from .segments import Segment, merge_windows
 
 __all__ = ["Predictor", "extract_skeletons", "usual_frames", "window_frames"]

@@ -31,9 +31,9 @@ def curve_kinds() -> list[dict[str, str | None]]:
     for name in angle_names():
         side, _, joint = name.rpartition("_")
         if name in ANGLES:
-            note = f"angle of the joint in the picture, {_ZERO[ANGLES[name].zero]}"
+            note = f"angle of the joint in the image, {_ZERO[ANGLES[name].zero]}"
         else:
-            note = "angle of the trunk in the picture, clockwise from upright"
+            note = "angle of the trunk in the image, clockwise from upright"
         kinds.append(_kind(name, joint, side or None, note))
     return kinds
 
@@ -53,5 +53,5 @@ def clip_curves(sequence: SkeletonSequence, courses: list[BodyCourse]) -> np.nda
     shown = np.where(scores >= _LEAST_SCORE, degrees, np.nan)
     turns = [(course.trunk_degrees, course.twist_degrees) for course in courses]
     shape = (sequence.num_person, 2, sequence.num_frames)
-    turned = np.array(turns, np.float32).reshape(shape).transpose(0, 2, 1)
-    return np.concatenate([turned, shown], axis=2, dtype=np.float32)
+    rotations = np.array(turns, np.float32).reshape(shape).transpose(0, 2, 1)
+    return np.concatenate([rotations, shown], axis=2, dtype=np.float32)

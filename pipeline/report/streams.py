@@ -1,4 +1,4 @@
-"""Take picture and sound of a file as they are, in a process of its own: it may be damaged.
+"""Take video and sound of a file as they are, in a process of its own: it may be damaged.
 
 The process is this module; ``copy_streams`` is the other side.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from ...pose_extract.common.own_output import OVERLAY_COMMENT
 
 # What each browser plays in MP4: H.264 with 8 bits and 4:2:0, within level 5.1 (4096 x 2304).
-_PICTURES, _PIX_FMTS, _LONGEST_SIDE = ("h264",), ("yuv420p", "yuvj420p"), 4096
+_VIDEO_CODECS, _PIX_FMTS, _LONGEST_SIDE = ("h264",), ("yuv420p", "yuvj420p"), 4096
 _SOUNDS = ("aac", "mp3")
 # Any browser has it; encoders of AAC take no more channels without a layout.
 _SOUND_CODEC, _SOUND_HZ, _SOUND_LAYOUT = "aac", 48_000, "stereo"
@@ -33,23 +33,23 @@ _START = (
 
 
 def copy_streams(
-    source: Path, target: Path, *, picture: bool, start: float = 0.0, end: float | None = None
+    source: Path, target: Path, *, video: bool, start: float = 0.0, end: float | None = None
 ) -> bool:
     """Copy streams of a file to an MP4 file that browsers play; tell whether there is one now.
 
     Sound of a codec that browsers do not have is encoded as AAC. Times count from the first frame
-    of the picture, or from the start asked for.
+    of the video, or from the start asked for.
 
     Args:
         source: The file.
         target: What is written; ending in .mp4.
-        picture: Copy the picture, and the sound if there is any; else the sound alone. There is no
-            target where the picture is not such as every browser plays, or there is no sound.
+        video: Copy the video stream, and the sound if there is any; else the sound alone. There is
+            no target where the video is not such as every browser plays, or there is no sound.
         start, end: Seconds from the first frame between which sound is taken.
     """
     search_path = json.dumps([os.path.abspath(folder) for folder in sys.path])
     names = [os.fsencode(name).hex() for name in (source, target)]
-    request = json.dumps({"picture": picture, "start": start, "end": end})
+    request = json.dumps({"video": video, "start": start, "end": end})
     limit = _LEAST_SECONDS + source.stat().st_size / _BYTES_PER_SECOND
     command = [sys.executable, "-c", _START, search_path, *names, request]
     try:
@@ -69,11 +69,11 @@ def main() -> None:
     print(json.dumps(_copy(source, target, **json.loads(request))))
 
 
-def _copy(source: str, target: str, picture: bool, start: float, end: float | None) -> bool:
+def _copy(source: str, target: str, video: bool, start: float, end: float | None) -> bool:
     with av.open(source) as file:
-        if not file.streams.video or not (picture or file.streams.audio):
+        if not file.streams.video or not (video or file.streams.audio):
             return False
-        if picture and not _is_playable(file):
+        if video and not _is_playable(file):
             return False
     with av.open(source) as file:
         times = [packet.pts for packet in _shown_packets(file)]
@@ -85,8 +85,8 @@ def _copy(source: str, target: str, picture: bool, start: float, end: float | No
     with av.open(source) as file, av.open(target, "w", format="mp4", options=options) as out:
         out.metadata["comment"] = OVERLAY_COMMENT
         copies: dict[int, Any] = {}
-        if picture:
-            copies[file.streams.video[0].index] = _Picture(out, file.streams.video[0], times)
+        if video:
+            copies[file.streams.video[0].index] = _VideoPackets(out, file.streams.video[0], times)
         if file.streams.audio:
             sound = file.streams.audio[0]
             kind = _Sound if sound.codec_context.name in _SOUNDS else _EncodedSound
@@ -102,7 +102,7 @@ def _copy(source: str, target: str, picture: bool, start: float, end: float | No
 def _is_playable(file: Any) -> bool:
     context = file.streams.video[0].codec_context
     if (
-        context.name not in _PICTURES
+        context.name not in _VIDEO_CODECS
         or context.pix_fmt not in _PIX_FMTS
         or max(context.width, context.height) > _LONGEST_SIDE
     ):
@@ -117,14 +117,14 @@ def _is_playable(file: Any) -> bool:
 
 
 def _shown_packets(file: Any) -> Iterator[Any]:
-    """Yield the packets of the picture; the last one, which flushes a decoder, has no content."""
+    """Yield the packets of the video; the last one, which flushes a decoder, has no content."""
     for packet in file.demux(file.streams.video[0]):
         if packet.size and not packet.is_discard:
             yield packet
 
 
-class _Picture:
-    """A picture whose packets are taken as they are.
+class _VideoPackets:
+    """A video stream whose packets are taken as they are.
 
     Args:
         out: The target.

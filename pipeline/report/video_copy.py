@@ -16,7 +16,7 @@ from ...pose_extract.decode.frames import VideoError, VideoInfo
 from ...pose_extract.decode.video import VideoReader, open_video
 from ...pose_extract.sources import ClipSource
 from ..drawing.h264 import H264Writer, copy_clock
-from ..inference.results import ClipSkeletons
+from ..inference.clip_skeletons import ClipSkeletons
 from .streams import copy_streams
 
 # Longer side of a copy that is encoded: phones decode full HD in hardware.
@@ -34,8 +34,8 @@ class VideoCopy:
 
     Attributes:
         seconds: (T,) float64, when each step of the skeletons is shown, from the copy's start.
-        covers_wh: (width, height) in pixels of the skeletons that its picture covers.
-        is_encoded: Whether its picture was encoded anew.
+        covers_wh: (width, height) in pixels of the skeletons that its frames cover.
+        is_encoded: Whether its video was encoded anew.
         has_sound: Whether there is sound.
     """
 
@@ -71,7 +71,7 @@ def write_video_copy(skeletons: ClipSkeletons, path: Path) -> VideoCopy:
 
 def _copied(info: VideoInfo, path: Path, frame_inds: np.ndarray) -> VideoCopy | None:
     """Copy the packets; None where that is not the same clip."""
-    if not copy_streams(info.path, path, picture=True):
+    if not copy_streams(info.path, path, video=True):
         return None
     with suppress(VideoError), open_video(path) as reader:
         copy = reader.info
@@ -87,7 +87,7 @@ def _copied(info: VideoInfo, path: Path, frame_inds: np.ndarray) -> VideoCopy | 
 
 
 def _same_first_frame(one: Path, other: Path) -> bool:
-    """Return whether two files begin with the same picture, which a lost rotation would change."""
+    """Return whether two files begin with the same frame, which a lost rotation would change."""
     frames = []
     for path in (one, other):
         with open_video(path) as reader:
@@ -107,7 +107,7 @@ def _encoded(
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         sound = Path(folder) / "sound.mp4"
         has_sound = copy_streams(
-            source.path, sound, picture=False, start=float(info.pts_seconds[start]),
+            source.path, sound, video=False, start=float(info.pts_seconds[start]),
             end=float(info.pts_seconds[:stop][-1] + 1 / sequence.fps) if source.is_cut else None,
         )  # fmt: skip
         with H264Writer(

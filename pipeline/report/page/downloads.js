@@ -1,4 +1,4 @@
-// What can be taken away: the joints and the picture of a frame, the angles of the clip, the notes.
+// What can be taken away: the joints and the image of a frame, the angles of the clip, the notes.
 "use strict";
 
 (() => {

@@ -164,7 +164,7 @@
       click("sound", () => this.toggleSound());
       click("frame-csv", () => tried(app.frameCsv(this.report, player.frame)));
       click("clip-csv", () => tried(app.anglesCsv(this.report)));
-      click("frame-png", () => this.savePicture());
+      click("frame-png", () => this.saveImage());
       click("notes-json", () => app.notesJson(this.report, this.notes.notes));
       byId("speed").addEventListener("change", (event) => this.setSpeed(event.target.value));
       byId("video-file").addEventListener("change", (event) => this.takeVideo(event.target.files[0]));
@@ -185,7 +185,7 @@
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.curves.draw());
     }
 
-    async savePicture() {
+    async saveImage() {
       try {
         await app.framePng(this.player);
       } catch (error) {
@@ -202,7 +202,7 @@
         byId("pick-video").hidden = true;
         await app.framePng(this.player);
       } catch (error) {
-        app.say(`No picture: ${error.message}`);
+        app.say(`No image: ${error.message}`);
       }
     }
 

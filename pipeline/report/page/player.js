@@ -1,6 +1,6 @@
 // A video with skeletons over it, exact to the frame.
 //
-// A frame is known by its presentation time: requestVideoFrameCallback tells that of the picture on
+// A frame is known by its presentation time: requestVideoFrameCallback tells that of the image on
 // the screen. Where a browser lacks it, the time of the playhead at each repaint stands for it. A
 // seek goes to the middle of a frame's time, so that rounding leads to no other one.
 "use strict";
@@ -9,10 +9,10 @@
   const app = (window.skelact ??= {});
   // As in the overlay of `skelact predict`: joints of a lower score are not drawn.
   const LEAST_SCORE = 0.3;
-  // After a seek the picture comes to the screen within this time; none comes where the video is out
+  // After a seek the image comes to the screen within this time; none comes where the video is out
   // of sight.
   const PAINT_MILLISECONDS = 1000;
-  const KNOWS_PICTURE = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+  const KNOWS_SCREEN = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
 
   class Player {
     constructor(report, video, canvas, onFrame) {
@@ -21,9 +21,9 @@
       this.canvas = canvas;
       this.onFrame = onFrame;
       this.frame = 0;
-      // Frame of the picture on the screen, the one that the video is on its way to, and the one that
-      // it goes to after that. A seek ends before its picture is on the screen.
-      this.pictured = null;
+      // Frame of the image on the screen, the one that the video is on its way to, and the one that
+      // it goes to after that. A seek ends before its image is on the screen.
+      this.onScreen = null;
       this.wanted = null;
       this.next = null;
       this.isSeeking = false;
@@ -77,13 +77,13 @@
 
     watch() {
       const isOver = () => this.stopped.signal.aborted;
-      if (KNOWS_PICTURE) {
+      if (KNOWS_SCREEN) {
         const presented = (_, { mediaTime }) => {
           if (isOver()) return;
-          this.pictured = this.report.frameAt(mediaTime);
-          // While it plays, the first picture after a seek may be a later one.
-          if (this.wanted === null) this.show(this.pictured);
-          else if (!this.isSeeking && (this.wanted === this.pictured || this.isPlaying)) this.arrive();
+          this.onScreen = this.report.frameAt(mediaTime);
+          // While it plays, the first image after a seek may be a later one.
+          if (this.wanted === null) this.show(this.onScreen);
+          else if (!this.isSeeking && (this.wanted === this.onScreen || this.isPlaying)) this.arrive();
           this.video.requestVideoFrameCallback(presented);
         };
         this.video.requestVideoFrameCallback(presented);
@@ -109,7 +109,7 @@
 
     emptied() {
       clearTimeout(this.painting);
-      this.pictured = this.wanted = null;
+      this.onScreen = this.wanted = null;
       this.isSeeking = false;
     }
 
@@ -117,13 +117,13 @@
       this.isSeeking = false;
       if (this.next !== null) this.goOn();
       else if (this.wanted === null) return;
-      else if (!KNOWS_PICTURE || this.pictured === this.wanted) this.arrive();
+      else if (!KNOWS_SCREEN || this.onScreen === this.wanted) this.arrive();
       else this.painting = setTimeout(() => this.arrive(), PAINT_MILLISECONDS);
     }
 
     arrive() {
       clearTimeout(this.painting);
-      const frame = this.isPlaying ? this.pictured ?? this.wanted : this.wanted;
+      const frame = this.isPlaying ? this.onScreen ?? this.wanted : this.wanted;
       this.wanted = null;
       this.show(frame);
     }
@@ -136,7 +136,7 @@
 
     // Seeks are made one after the other: the last one that was asked for is the one that counts.
     // Not `video.seeking`: it ends before the event that tells so. All but the skeletons show the
-    // frame at once; these stay with their picture.
+    // frame at once; these stay with their image.
     goTo(frame) {
       const target = Math.min(Math.max(frame, 0), this.report.numFrames - 1);
       this.onFrame(target);
@@ -199,7 +199,7 @@
       if (this.showsSkeletons) this.drawPeople(context, width);
     }
 
-    // Draws the people of the frame on a picture of this width.
+    // Draws the people of the frame on a image of this width.
     drawPeople(context, width) {
       const scale = width / this.report.index.video.width;
       const unit = Math.max(width / 640, 1);
@@ -233,7 +233,7 @@
       box.rect(left * scale, top * scale, (right - left) * scale, (bottom - top) * scale);
       const color = app.color(`--on-video-${person % 7}`);
       context.lineCap = "round";
-      // A dark edge makes the colour visible on any picture.
+      // A dark edge makes the colour visible on any image.
       context.strokeStyle = "rgba(0, 0, 0, 0.65)";
       context.lineWidth = thickness + 2 * unit;
       context.stroke(lines);

@@ -31,7 +31,7 @@
       if (index.segments.length) lanes.push(this.segments());
       if (person < this.report.numPeople) lanes.push(this.phases(person), this.gaps(person));
       const marks = app.element("div", { class: "marks", "aria-hidden": "true" }, this.playhead);
-      for (const cut of index.cuts) marks.append(this.mark("cut", cut, "The picture is cut"));
+      for (const cut of index.cuts) marks.append(this.mark("cut", cut, "The video is cut"));
       this.container.replaceChildren(...lanes.filter(Boolean), marks);
       this.showFrame(this.frame);
     }

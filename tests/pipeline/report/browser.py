@@ -58,9 +58,9 @@ class Page:
         return cv2.imdecode(png, cv2.IMREAD_COLOR)
 
     def number(self):
-        """Return the number that is seen in the picture.
+        """Return the number that is seen in the image.
 
-        A busy machine paints a picture up to some frames after the browser says that it has: it is
+        A busy machine paints an image up to some frames after the browser says that it has: it is
         looked at again until it is the one that the page names, or a second has passed.
         """
         end, named = time.monotonic() + 1, self.frame()
@@ -69,7 +69,7 @@ class Page:
         return found
 
     def keep(self, path):
-        """Write a picture of the whole page."""
+        """Write an image of the whole page."""
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         taken = self.driver.execute_cdp_cmd(

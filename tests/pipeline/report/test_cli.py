@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from touch import touch
 
 from skelact.pipeline.cli.main import main
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.inference.pipeline import Pipeline
-from skelact.pipeline.inference.results import ActionPrediction, ClipSkeletons
+from skelact.pipeline.inference.results import ActionPrediction
 
 from .conftest import SUITED, predicted
 

@@ -91,7 +91,7 @@ def test_people_the_unknown_and_how_another_one_becomes_the_athlete(page, tmp_pa
     assert len(page.driver.find_elements("css selector", ".lane.gaps .gap")) == 2
     page.click("#relabel button")
     assert b"start_frame" in page.downloaded("clips.csv")
-    # The athlete is chosen by a click on the picture, too.
+    # The athlete is chosen by a click on the video, too.
     page.run(
         "const p = skelact.page.player; const box = p.report.box(0, p.frame);"
         "const scale = p.canvas.clientWidth / p.report.index.video.width;"
@@ -131,7 +131,7 @@ def test_tables_can_be_taken_away(page, folder, clips):
     assert abs(turn[40] - turn[20]) == pytest.approx(360, abs=20)
 
 
-def test_a_picture_of_the_frame_is_made_of_the_file_that_is_chosen(page, folder):
+def test_an_image_of_the_frame_is_made_of_the_file_that_is_chosen(page, folder):
     """A page from the disk may not read a video's pixels, but those of a file that it was given."""
     page.run("skelact.page.player.goTo(17)")
     page.keys("s")
@@ -209,7 +209,7 @@ def test_the_same_files_are_served_under_a_strict_policy(driver, server):
     page.keys("s")
     page.run("skelact.page.player.goTo(33)")
     assert (page.frame(), page.number()) == (33, 33)
-    page.click("#frame-png")  # of a server the picture may be read
+    page.click("#frame-png")  # of a server the image may be read
     assert (
         number_of(cv2.imdecode(np.frombuffer(page.downloaded("*-frame-33.png"), np.uint8), 1)) == 33
     )

@@ -13,7 +13,7 @@ from numbered_clips import Recipe
 
 from skelact import write_report
 from skelact.pipeline.elements.course import BodyCourse
-from skelact.pipeline.inference.results import ClipSkeletons
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pose_extract.sources import ClipSource
 
 from .browser import Page

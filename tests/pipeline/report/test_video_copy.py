@@ -10,7 +10,7 @@ import pytest
 from numbered_clips import Recipe, number_of
 
 from skelact import SkelactError
-from skelact.pipeline.inference.results import ClipSkeletons
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.report.video_copy import write_video_copy
 from skelact.pose_extract.common.own_output import is_own_output
 from skelact.pose_extract.decode.video import open_video
@@ -142,7 +142,7 @@ def test_frames_in_memory_have_no_video(clips, tmp_path):
 
 
 def test_sound_that_ends_its_decoder_costs_the_sound_alone(clips, tmp_path, monkeypatch):
-    """The process that takes the streams dies: the picture is there all the same."""
+    """The process that takes the streams dies: the video is there all the same."""
     monkeypatch.setattr("skelact.pipeline.report.streams._START", "import os; os.abort()")
     copy = write_video_copy(predicted(clips(SUITED)).skeletons, tmp_path / "v.mp4")
     assert (copy.is_encoded, copy.has_sound) == (True, False)

@@ -15,7 +15,8 @@ from scenes import make_sequence
 from skelact import SkelactError, write_report
 from skelact.pipeline.angles import angle_names, measure_angles
 from skelact.pipeline.elements.course import body_course
-from skelact.pipeline.inference.results import ActionPrediction, ClipSkeletons
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
+from skelact.pipeline.inference.results import ActionPrediction
 from skelact.pipeline.report.contents import CHUNK_FRAMES, clip_chunks, clip_index
 from skelact.pipeline.report.curves import clip_curves, curve_kinds
 from skelact.pipeline.report.video_copy import VideoCopy
