@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 from ... import SkelactError
 from ...pose_extract.common.text import printable
-from ...pose_extract.sources import VIDEO_SUFFIXES
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 STATES: tuple[str, ...] = get_args(State)
@@ -30,7 +29,6 @@ class Job:
     Attributes:
         id: Random, 32 hexadecimal digits; the name of its folder.
         name: What the user calls the clip; text, and never a path.
-        suffix: The clip's container, told from its content.
         created: When it was asked for, seconds since 1970.
         state: Where it is; of those that are done or failed the answer is known.
         num_starts: How often it was begun and neither ended nor stopped.
@@ -48,7 +46,6 @@ class Job:
 
     id: str
     name: str
-    suffix: str
     created: float
     state: State = "queued"
     num_starts: int = 0
@@ -65,23 +62,16 @@ class Job:
     def __post_init__(self) -> None:
         if not is_job_id(self.id):
             raise SkelactError(f"job: expected an id of hexadecimal digits, got {self.id!r}")
-        if self.suffix not in VIDEO_SUFFIXES:
-            raise SkelactError(f"job {self.id}: expected a suffix of videos, got {self.suffix!r}")
         if self.state not in STATES:
             raise SkelactError(f"job {self.id}: expected a state, got {self.state!r}")
         if not isinstance(self.name, str) or not isinstance(self.created, (int, float)):
             raise SkelactError(f"job {self.id}: expected a name and a time")
 
     @classmethod
-    def new(cls, name: str, suffix: str) -> Job:
-        """Return a job of an upload.
-
-        Args:
-            name: What the user calls the clip.
-            suffix: The clip's container.
-        """
+    def new(cls, name: str) -> Job:
+        """Return a job of an upload, by what the user calls the clip."""
         shown = printable(name).strip() or "clip"
-        return cls(secrets.token_hex(_ID_BYTES), shown, suffix, time.time())
+        return cls(secrets.token_hex(_ID_BYTES), shown, time.time())
 
     @classmethod
     def from_dict(cls, values: Any) -> Job:
@@ -110,7 +100,7 @@ class Job:
             subject: Their box.
             first_frame: The frame in which they are first seen; None for the first of this job.
         """
-        again = Job.new(self.name, self.suffix)
+        again = Job.new(self.name)
         start = self.start_frame if first_frame is None else first_frame
         return replace(
             again, subject=subject, start_frame=start, end_frame=self.end_frame, person=person

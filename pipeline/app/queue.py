@@ -17,6 +17,7 @@ from .store import JobStore, log_path
 
 # A job that was begun so often and brought the app down each time is not begun again.
 _MAX_STARTS = 3
+_UNDONE = ("queued", "running")
 # Fields of a job that its process answers.
 _ANSWERS = ("words", "confidence_words", "unknown", "notes_id", "error")
 
@@ -30,14 +31,15 @@ class JobQueue:
         store: The jobs.
         command: What labels a job; the job's folder is added as its last argument. It writes what
             ``work.py`` does.
+        max_hours: How long a job may take: one without an end would keep all others waiting.
 
     Attributes:
         complaints: What is wrong with folders of the store that hold no job.
     """
 
-    def __init__(self, store: JobStore, command: Sequence[str]) -> None:
+    def __init__(self, store: JobStore, command: Sequence[str], max_hours: float) -> None:
         self.store = store
-        self._command = list(command)
+        self._command, self._max_hours = list(command), max_hours
         loaded, self.complaints = store.load()
         self._jobs = {job.id: job for job in loaded}
         self._progress: dict[str, Any] = {}
@@ -78,7 +80,7 @@ class JobQueue:
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that is queued or runs; return whether it is one."""
         job = self._jobs[job_id]
-        if job.state not in ("queued", "running"):
+        if job.state not in _UNDONE:
             return False
         self._set(replace(job, state="cancelled"))
         if self._running is not None and self._running[0] == job_id:
@@ -86,16 +88,23 @@ class JobQueue:
         return True
 
     async def delete(self, job_id: str) -> None:
-        """Delete a job and all its files; one that runs is cancelled first.
+        """Delete a job and all its files; one that runs is ended first.
 
         Raises:
             OSError: if files cannot be removed.
         """
-        self.cancel(job_id)
+        # At once there is no such job for any other request.
+        job = self._jobs.pop(job_id)
+        if self._running is not None and self._running[0] == job_id:
+            _end(self._running[1])
         async with self._ended:
             await self._ended.wait_for(lambda: self._running is None or self._running[0] != job_id)
-        if self._jobs.pop(job_id, None) is not None:
+        try:
             await asyncio.to_thread(self.store.delete, job_id)
+        except OSError:
+            if self.store.folder_of(job_id).exists():
+                self._set(replace(job, state="cancelled") if job.state in _UNDONE else job)
+            raise
 
     async def run(self) -> None:
         """Label the jobs until this is cancelled; the one that runs then is begun anew later."""
@@ -114,14 +123,14 @@ class JobQueue:
             answer = await self._answer(job)
         except asyncio.CancelledError:
             # The app ends in an orderly way, which is not the job's fault.
-            if self._jobs[job.id].state == "running":
+            if self._is_running(job.id):
                 self._set(job)
             raise
         except (OSError, ValueError) as error:
             answer = {"state": "failed", "error": one_line(error)}
         finally:
             self._running, self._progress = None, {}
-        if self._jobs[job.id].state == "running":
+        if self._is_running(job.id):
             self._set(replace(self._jobs[job.id], num_starts=0, **answer))
         async with self._ended:
             self._ended.notify_all()
@@ -136,10 +145,16 @@ class JobQueue:
             )  # fmt: skip
         self._running = (job.id, child)
         try:
-            if self._jobs[job.id].state == "cancelled":
-                return {}
-            answer = await self._listen(child)
-            code = await child.wait()
+            if not self._is_running(job.id):
+                return {}  # cancelled or deleted meanwhile
+            seconds = 3600 * self._max_hours
+            answer, code = await asyncio.wait_for(self._listen(child), seconds)
+        except asyncio.TimeoutError:
+            error = (
+                f"it took longer than {self._max_hours:g} hours; cut the clip, or start the app "
+                "with a greater --max-hours"
+            )
+            return {"state": "failed", "error": error}
         finally:
             _end(child)
             await child.wait()
@@ -148,8 +163,8 @@ class JobQueue:
             return {"state": "failed", "error": error}
         return answer
 
-    async def _listen(self, child: asyncio.subprocess.Process) -> dict[str, Any] | None:
-        """Read the lines of a job's process; return the fields that its answer gives."""
+    async def _listen(self, child: asyncio.subprocess.Process) -> tuple[dict[str, Any] | None, int]:
+        """Read what a job's process says to its end; return its answer and its exit code."""
         answer = None
         assert child.stdout is not None
         async for line in child.stdout:
@@ -161,7 +176,11 @@ class JobQueue:
                 answer = {"state": "failed", "error": values["error"]}
             else:
                 self._progress = values
-        return answer
+        return answer, await child.wait()
+
+    def _is_running(self, job_id: str) -> bool:
+        job = self._jobs.get(job_id)
+        return job is not None and job.state == "running"
 
     def _requeue(self, job: Job) -> None:
         if job.num_starts >= _MAX_STARTS:

@@ -31,11 +31,12 @@ _SECONDS_TO_END = 3
 def serve(
     folder: Path,
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    with_token: bool = False,
-    limits: UploadLimits | None = None,
-    options: Mapping[str, Any] | None = None,
+    host: str,
+    port: int,
+    with_token: bool,
+    limits: UploadLimits,
+    max_hours: float,
+    options: Mapping[str, Any],
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the jobs of a folder until the process is interrupted.
@@ -46,15 +47,16 @@ def serve(
         port: Its port; 0 takes a free one.
         with_token: Ask this machine's users for a token, too; others are always asked.
         limits: What uploads may be.
+        max_hours: How long the labelling of a clip may take.
         options: Arguments of ``Pipeline``, by name, all of which JSON can hold.
         say: Takes what the user is told, line by line; first the address.
 
     Raises:
-        SkelactError: if the address cannot be had, or another app uses the folder.
+        SkelactError: if the address or the folder cannot be had.
     """
     store = JobStore(folder)
     try:
-        queue = JobQueue(store, work_command(options or {}))
+        queue = JobQueue(store, work_command(options), max_hours)
         with listening(host, port) as listener:
             needs_token = with_token or not is_loopback(host)
             token = secrets.token_urlsafe(_TOKEN_BYTES) if needs_token else None
@@ -62,7 +64,7 @@ def serve(
             for complaint in queue.complaints:
                 say(f"passed over: {complaint}")
             say(f"Open {access.address} in a browser; Ctrl+C ends the app.")
-            app = make_app(queue, access, limits or UploadLimits())
+            app = make_app(queue, access, limits)
             # uvicorn ends in order at Ctrl+C, and then raises what it caught.
             with suppress(KeyboardInterrupt):
                 uvicorn.Server(server_config(app)).run([listener])

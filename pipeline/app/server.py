@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ... import SkelactError, __version__
 from ...pose_extract.common.text import one_line
@@ -39,13 +39,9 @@ _FIRST_SCRIPT = '<script src="page/data.js" defer></script>\n'
 _JOB_SCRIPTS = "".join(
     f'<script src="/page/{name}" defer></script>\n' for name in ("server.js", "job.js")
 )
-# {"person": 15}
-_MAX_JSON_BYTES = 1024
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(queue: JobQueue, access: Access, limits: UploadLimits) -> Starlette:
+def make_app(queue: JobQueue, access: Access, limits: UploadLimits) -> ASGIApp:
     """Return the app; while it runs, it labels the jobs of a queue.
 
     Args:
@@ -54,22 +50,28 @@ def make_app(queue: JobQueue, access: Access, limits: UploadLimits) -> Starlette
         limits: What uploads may be.
     """
     routes = _Routes(queue, Uploads(queue, limits))
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", routes.start_page),
             Route("/page/{name}", routes.page_file),
-            Route("/api/jobs", _telling(routes.jobs), methods=["GET"]),
-            Route("/api/jobs", _telling(routes.upload), methods=["PUT"]),
-            Route("/api/jobs/{id}", _telling(routes.delete), methods=["DELETE"]),
-            Route("/api/jobs/{id}/cancel", _telling(routes.cancel), methods=["POST"]),
-            Route("/api/jobs/{id}/retry", _telling(routes.retry), methods=["POST"]),
-            Route("/api/jobs/{id}/again", _telling(routes.label_again), methods=["POST"]),
+            Route("/api/jobs", routes.jobs, methods=["GET"]),
+            Route("/api/jobs", routes.upload, methods=["PUT"]),
+            Route("/api/jobs/{id}", routes.delete, methods=["DELETE"]),
+            Route("/api/jobs/{id}/cancel", routes.cancel, methods=["POST"]),
+            Route("/api/jobs/{id}/retry", routes.retry, methods=["POST"]),
+            Route("/api/jobs/{id}/people/{person}/again", routes.label_again, methods=["POST"]),
             Route("/jobs/{id}/", routes.report_page),
             Route("/jobs/{id}/{path:path}", routes.report_file),
         ],
-        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={
+            SkelactError: _refusal,
+            ClientDisconnect: _refusal,  # nobody reads it
+            OSError: _disk_error,
+        },
         lifespan=_labelling(queue),
     )
+    # Around all of it: answers to what fails have the policy, too.
+    return Guard(app, access)
 
 
 def _labelling(queue: JobQueue) -> Any:
@@ -84,23 +86,6 @@ def _labelling(queue: JobQueue) -> Any:
                 await labelling
 
     return lifespan
-
-
-def _telling(handler: Handler) -> Handler:
-    """Let a handler's refusals, and disks that are full, be answers."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except RefusedError as error:
-            return JSONResponse({"error": str(error)}, error.status)
-        except ClientDisconnect:
-            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
-        except OSError as error:
-            reason = error.strerror or one_line(error)
-            return JSONResponse({"error": f"the disk: {reason}"}, HTTPStatus.INSUFFICIENT_STORAGE)
-
-    return answered
 
 
 class _Routes:
@@ -161,18 +146,15 @@ class _Routes:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def label_again(self, request: Request) -> Response:
-        job, number = self._job(request), await _asked_person(request)
+        job, person = self._job(request), request.path_params["person"]
         if job.state != "done":
             raise RefusedError(HTTPStatus.CONFLICT, "the clip is not labelled yet")
-        folder = self._queue.store.folder_of(job.id)
-        try:
-            relabel = read_index(report_path(folder))["people"][number]["relabel"]
-            again = job.of_person(number + 1, relabel["subject"], relabel["first_frame"])
-        except (SkelactError, LookupError, TypeError):
-            raise RefusedError(
-                HTTPStatus.UNPROCESSABLE_ENTITY, f"the report has no person {number + 1}"
-            ) from None
-        await asyncio.to_thread(self._queue.store.add, again, job)
+        people = read_index(report_path(self._queue.store.folder_of(job.id)))["people"]
+        relabel = {str(number): one["relabel"] for number, one in enumerate(people)}.get(person)
+        if relabel is None:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "the report has no such person")
+        again = job.of_person(int(person) + 1, relabel["subject"], relabel["first_frame"])
+        await asyncio.to_thread(self._queue.store.add, again, job.id)
         self._queue.add(again)
         return JSONResponse(self._shown(again), HTTPStatus.CREATED)
 
@@ -225,15 +207,11 @@ def _length(request: Request) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-async def _asked_person(request: Request) -> int:
-    """Return the index of the person that a request names: ``{"person": 1}``."""
-    refusal = RefusedError(HTTPStatus.BAD_REQUEST, "expected the index of a person")
-    if not 0 < (_length(request) or 0) <= _MAX_JSON_BYTES:
-        raise refusal
-    try:
-        number = (await request.json())["person"]
-    except (ValueError, LookupError, TypeError):
-        raise refusal from None
-    if type(number) is not int or number < 0:
-        raise refusal
-    return number
+async def _refusal(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status", HTTPStatus.INTERNAL_SERVER_ERROR)
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _disk_error(request: Request, error: Exception) -> Response:
+    reason = getattr(error, "strerror", None) or one_line(error)
+    return JSONResponse({"error": f"the disk: {reason}"}, HTTPStatus.INSUFFICIENT_STORAGE)

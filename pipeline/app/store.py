@@ -15,14 +15,16 @@ from ...pose_extract.common.files import atomic_write, lock
 from ...pose_extract.common.text import printable
 from .job import Job, is_job_id
 
-_JOB_FILE, _CLIP_STEM, _REPORT, _LOG = "job.json", "clip", "report", "log.txt"
+_JOB_FILE, _CLIP, _REPORT, _LOG = "job.json", "clip", "report", "log.txt"
+# By this file, which a running app has locked, a folder is known as an app's.
+_MARK = "skelact-app.lock"
 # Clips of people: for the user's eyes alone.
 _PRIVATE = 0o700
 
 
-def clip_path(folder: Path, job: Job) -> Path:
-    """Return where the clip of a job's folder is."""
-    return folder / f"{_CLIP_STEM}{job.suffix}"
+def clip_path(folder: Path) -> Path:
+    """Return where the clip of a job's folder is; what it is tells its content."""
+    return folder / _CLIP
 
 
 def report_path(folder: Path) -> Path:
@@ -57,14 +59,24 @@ class JobStore:
         folder: Where they are; it is made.
 
     Raises:
-        SkelactError: if another app uses the folder.
+        SkelactError: if another app uses the folder, or it holds other things.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._jobs, self._scratch = folder / "jobs", folder / "scratch"
-        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        self._lock = os.open(folder / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            if not (folder / _MARK).exists() and any(folder.iterdir()):
+                raise SkelactError(
+                    f"{printable(folder)}: expected a new folder or one of the app, and it holds "
+                    "other files; name another folder with --folder"
+                )
+            self._lock = os.open(folder / _MARK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise SkelactError(
+                f"{printable(folder)} cannot be used as the app's folder: {error.strerror}"
+            ) from None
         if not lock(self._lock, wait=False):
             os.close(self._lock)
             raise SkelactError(
@@ -119,12 +131,12 @@ class JobStore:
     def take(self, job: Job, upload: Path) -> None:
         """Put a new job into the store; its clip, a file of ``new_file``, goes with it."""
         with self._new_job(job) as new:
-            os.rename(upload, clip_path(new, job))
+            os.rename(upload, clip_path(new))
 
-    def add(self, job: Job, other: Job) -> None:
+    def add(self, job: Job, other_id: str) -> None:
         """Put a new job into the store, with the clip of another one."""
         with self._new_job(job) as new:
-            _link_or_copy(clip_path(self.folder_of(other.id), other), clip_path(new, job))
+            _link_or_copy(clip_path(self.folder_of(other_id)), clip_path(new))
 
     @contextmanager
     def _new_job(self, job: Job) -> Iterator[Path]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from ... import SkelactError
 from ...pose_extract.common.text import one_line
 from ...pose_extract.decode.video import open_video
-from .containers import container_suffix
 from .job import MAX_NAME_CHARS, Job
 from .queue import JobQueue
 
@@ -43,7 +42,7 @@ class UploadLimits:
         max_at_once: How many may run.
     """
 
-    max_bytes: int = 4 << 30
+    max_bytes: int
     silence_seconds: float = 30.0
     total_seconds: float = 3600.0
     max_at_once: int = 4
@@ -59,7 +58,8 @@ class Uploads:
 
     def __init__(self, queue: JobQueue, limits: UploadLimits) -> None:
         self._queue, self.limits = queue, limits
-        self._num_running = 0
+        # What those that run have announced.
+        self._running_bytes: list[int] = []
 
     async def take(self, name: str, num_bytes: int | None, body: AsyncIterator[bytes]) -> Job:
         """Take a clip, and queue it.
@@ -78,27 +78,27 @@ class Uploads:
                 HTTPStatus.BAD_REQUEST,
                 f"expected a name of at most {MAX_NAME_CHARS} characters, got {len(name)}",
             )
-        self._check_size(num_bytes)
-        if self._num_running >= self.limits.max_at_once:
-            raise RefusedError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._num_running} uploads run already; try again when one has ended",
-            )
-        self._num_running += 1
+        if num_bytes is None:
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "an upload has to announce its size")
+        self._check_room(num_bytes)
+        job = Job.new(name)
+        self._running_bytes.append(num_bytes)
         try:
             with self._queue.store.new_file() as path:
-                await self._write(path, num_bytes or 0, body)
-                suffix = await asyncio.to_thread(_checked_suffix, path)
-                job = Job.new(name, suffix)
+                await self._write(path, num_bytes, body)
+                await asyncio.to_thread(_check_video, path)
                 self._queue.store.take(job, path)
         finally:
-            self._num_running -= 1
+            self._running_bytes.remove(num_bytes)
         self._queue.add(job)
         return job
 
-    def _check_size(self, num_bytes: int | None) -> None:
-        if num_bytes is None:
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "an upload has to announce its size")
+    def _check_room(self, num_bytes: int) -> None:
+        if len(self._running_bytes) >= self.limits.max_at_once:
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{len(self._running_bytes)} uploads run already; try again when one has ended",
+            )
         if num_bytes > self.limits.max_bytes:
             raise RefusedError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -106,7 +106,7 @@ class Uploads:
                 "cut the clip, or start the app with a greater --max-upload",
             )
         free = self._queue.store.free_bytes()
-        if num_bytes * _SPARE_FACTOR + _SPARE_BYTES > free:
+        if sum(self._running_bytes, num_bytes) * _SPARE_FACTOR + _SPARE_BYTES > free:
             raise RefusedError(
                 HTTPStatus.INSUFFICIENT_STORAGE,
                 f"the disk has {_in_words(free)} left, which is too little for the clip and its "
@@ -139,29 +139,19 @@ class Uploads:
             )
 
 
-def _checked_suffix(path: Path) -> str:
-    """Return the suffix of an uploaded video of which a frame can be shown.
+def _check_video(path: Path) -> None:
+    """Check that a file is a video of which a frame can be shown.
 
     Raises:
         RefusedError: if it is none.
     """
-    suffix = container_suffix(path)
-    if suffix is None:
-        raise RefusedError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "expected a video (MP4, MOV, MKV, WebM, AVI, MPEG, WMV, FLV, OGV, MXF or GIF), and "
-            "the file's content is none of these",
-        )
     try:
         # In a process of its own, with limits of time and memory.
         with open_video(path) as reader:
             next(reader.batches(1, 0, 1))
     except SkelactError as error:
-        reason = one_line(error).replace(str(path), "the file")
-        raise RefusedError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"no frame can be read: {reason}"
-        ) from None
-    return suffix
+        reason = one_line(str(error).removeprefix(f"{path}: ").replace(str(path), "the file"))
+        raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason) from None
 
 
 def _in_words(num_bytes: int) -> str:

@@ -99,7 +99,7 @@ def label(folder: Path, options: Mapping[str, Any], tell: Tell) -> dict[str, Any
 
 def _source(job: Job, folder: Path) -> ClipSource:
     return ClipSource(
-        clip_path(folder, job), job.name, start_frame=job.start_frame, end_frame=job.end_frame
+        clip_path(folder), job.name, start_frame=job.start_frame, end_frame=job.end_frame
     )
 
 

@@ -42,6 +42,13 @@ _DEFAULT_PORT = 8765
     metavar="GB",
     help="Size of the largest clip.",
 )
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(0, min_open=True),
+    default=12.0,
+    show_default=True,
+    help="How long the labelling of a clip may take.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
 @click.option(
     "--effort",
@@ -55,6 +62,7 @@ def app(
     folder: Path | None,
     with_token: bool,
     max_upload: float,
+    max_hours: float,
     checkpoint: Path | None,
     effort: str | None,
     device: str | None,
@@ -94,6 +102,7 @@ def app(
         port=port,
         with_token=with_token,
         limits=UploadLimits(max_bytes=round(max_upload * 1e9)),
+        max_hours=max_hours,
         options={name: value for name, value in options.items() if value is not None},
         say=lambda line: click.echo(printable(line)),
     )

@@ -25,8 +25,8 @@ _FORMATS = (
 # FFmpeg compares after it has looked at the content, and before it reads what stands there.
 _OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
 
-# How files begin whose content is that of a container alone: ISO 14496-12, 4.3 (a box's size and
-# type); RFC 8794, 8.1; Microsoft's AVI RIFF reference.
+# How files begin whose content is that of a container alone: ISO 14496-12 and QuickTime (size
+# and type of a box); RFC 8794 (the EBML header); Microsoft's AVI RIFF reference.
 _STARTS = {
     "mov": re.compile(rb".{4}(ftyp|moov|mdat|wide|free|skip)", re.DOTALL),
     "matroska": re.compile(rb"\x1a\x45\xdf\xa3"),

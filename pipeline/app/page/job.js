@@ -16,7 +16,7 @@
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
-        await app.ask("POST", `/api/jobs/${job}/again`, { person: number });
+        await app.ask("POST", `/api/jobs/${job}/people/${number}/again`);
         location.assign("/");
       } catch (error) {
         app.say(error.message);

@@ -5,11 +5,10 @@
   const app = (window.skelact ??= {});
 
   // The answer as values; a refusal is thrown as an Error with the server's reason.
-  app.ask = async (method, path, values) => {
-    const body = values === undefined ? undefined : JSON.stringify(values);
+  app.ask = async (method, path) => {
     let answer;
     try {
-      answer = await fetch(path, { method, body, headers: body ? { "Content-Type": "application/json" } : {} });
+      answer = await fetch(path, { method });
     } catch {
       throw new Error("The app does not answer: it may have been stopped.");
     }

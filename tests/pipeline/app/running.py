@@ -20,13 +20,16 @@ from skelact.pipeline.app.uploads import UploadLimits
 # Stands for the process that labels: it tells its steps and puts a report there that was made
 # before. The name of a clip says what it does.
 WORKER = """
-import json, os, shutil, sys, time
+import json, os, shutil, subprocess, sys, time
 report, folder = sys.argv[1:]
 job = json.load(open(os.path.join(folder, "job.json")))
 def tell(**values):
     print(json.dumps(values), flush=True)
 tell(frames_done=16, frames_total=60)
 if "slow" in job["name"]:
+    helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(os.path.join(folder, "helper.txt"), "w") as file:
+        file.write(str(helper.pid))
     time.sleep(600)
 if "crash" in job["name"]:
     os._exit(3)
@@ -87,17 +90,16 @@ class App:
         folder: Where its jobs are.
         worker: The command that labels.
         limits: What uploads may be.
+        max_hours: How long a job may take.
         access: Gives who may ask, of a port; without it all of this machine may.
     """
 
-    def __init__(
-        self, folder, worker, limits=LIMITS, access=lambda port: Access("127.0.0.1", port)
-    ):
+    def __init__(self, folder, worker, limits=LIMITS, max_hours=1.0, access=None):
         self.folder = folder
         self.store = JobStore(folder)
         self.listener = listening("127.0.0.1", 0)
         port = self.listener.getsockname()[1]
-        self.queue = JobQueue(self.store, worker)
+        self.queue = JobQueue(self.store, worker, max_hours)
         self.access = access(port) if access else Access("127.0.0.1", port)
         self.server = uvicorn.Server(server_config(make_app(self.queue, self.access, limits)))
         self.client = Client("127.0.0.1", port)

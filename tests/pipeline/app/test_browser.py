@@ -180,7 +180,7 @@ def test_it_looks_right_on_a_phone_and_in_the_dark(start, app, video, tmp_path, 
 @pytest.mark.slow
 def test_a_raw_dive_is_named_stepped_through_and_measured(driver, shared, tmp_path):
     """The whole way: a file of the field, labelled by the networks in a process of their own."""
-    with App(tmp_path / "app", NETWORKS, UploadLimits()) as app:
+    with App(tmp_path / "app", NETWORKS, UploadLimits(max_bytes=10**8)) as app:
         start = Start(driver, app.client.address)
         start.upload(shared / "videos" / "aerial" / "dive_207C.avi")
         start.wait_for_jobs(1, "done", 150)
@@ -209,7 +209,7 @@ def test_a_raw_dive_is_named_stepped_through_and_measured(driver, shared, tmp_pa
 def test_another_person_of_a_raw_clip_becomes_the_athlete(driver, shared, tmp_path):
     clip = tmp_path / "two.mp4"
     cut(shared / "videos" / "people" / "mmaction2_demo_skeleton.mp4", clip, range(20, 32))
-    with App(tmp_path / "app", NETWORKS, UploadLimits()) as app:
+    with App(tmp_path / "app", NETWORKS, UploadLimits(max_bytes=10**8)) as app:
         start = Start(driver, app.client.address)
         start.upload(clip)
         start.wait_for_jobs(1, "done", 150)

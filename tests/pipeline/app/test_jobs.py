@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_nothing_but_a_report_is_served_of_a_job(app, video):
     for name in (
         "../job.json", "..%2fjob.json", "data/..%2f..%2fjob.json", "report-files.json", "log.txt",
         "/etc/passwd", "%2fetc%2fpasswd", "data/", "page", "data/none.js", "video.mp4%00.js",
+        "clip", "../clip",
     ):  # fmt: skip
         assert app.client.ask("GET", f"/jobs/{job['id']}/{name}")[0] == 404, name
 
@@ -58,10 +60,8 @@ def test_jobs_run_one_at_a_time_in_order_and_say_how_far_they_are(app, video):
     first = app.client.upload("slow.mp4", video.read_bytes())["id"]
     second = app.client.upload("b.mp4", video.read_bytes())["id"]
     app.client.wait(first, "running")
-    end = time.monotonic() + 10
-    while not (progress := app.client.jobs()[first]["progress"]):
-        assert time.monotonic() < end
-    assert progress == {"frames_done": 16, "frames_total": 60}
+    wait_until(lambda: app.client.jobs()[first]["progress"])
+    assert app.client.jobs()[first]["progress"] == {"frames_done": 16, "frames_total": 60}
     assert app.client.jobs()[second]["state"] == "queued"
     assert app.client.ask("GET", f"/jobs/{first}/")[0] == 404  # there is no report yet
     assert app.client.ask("POST", f"/api/jobs/{first}/cancel")[0] == 200
@@ -95,7 +95,7 @@ def test_all_of_a_job_can_be_deleted_also_while_it_runs(app, video, name):
     job = app.client.upload(name, video.read_bytes())["id"]
     app.client.wait(job, "running" if name == "slow.mp4" else "done")
     assert app.client.ask("DELETE", f"/api/jobs/{job}")[0] == 204
-    assert files(app.folder) == ["in-use"]
+    assert files(app.folder) == ["skelact-app.lock"]
     assert app.client.jobs() == {}
     assert app.client.ask("DELETE", f"/api/jobs/{job}")[0] == 404
     assert app.client.ask("GET", f"/jobs/{job}/")[0] == 404
@@ -104,7 +104,7 @@ def test_all_of_a_job_can_be_deleted_also_while_it_runs(app, video, name):
 def test_another_person_becomes_the_athlete_of_a_new_job(app, video):
     job = app.client.upload("a.mp4", video.read_bytes())["id"]
     app.client.wait(job, "done")
-    status, _, answer = app.client.ask("POST", f"/api/jobs/{job}/again", b'{"person": 1}')
+    status, _, answer = app.client.ask("POST", f"/api/jobs/{job}/people/1/again")
     assert status == 201, answer
     again = json.loads(answer)["id"]
     assert app.client.wait(again, "done")["person"] == 2
@@ -118,18 +118,15 @@ def test_another_person_becomes_the_athlete_of_a_new_job(app, video):
     assert box[1] < box[3]
     # The clip of each is deleted by itself.
     app.client.ask("DELETE", f"/api/jobs/{job}")
-    assert (app.folder / "jobs" / again / "clip.mp4").read_bytes() == video.read_bytes()
+    assert (app.folder / "jobs" / again / "clip").read_bytes() == video.read_bytes()
 
 
 def test_a_person_who_is_not_there_is_refused(app, video):
     job = app.client.upload("a.mp4", video.read_bytes())["id"]
     app.client.wait(job, "done")
-    for body in (
-        b"", b"{}", b"[]", b'{"person": 2}', b'{"person": -1}', b'{"person": true}', b"x" * 2000,
-        b'{"person": "1"}', b"\xff\xfe",
-    ):  # fmt: skip
-        status, _, answer = app.client.ask("POST", f"/api/jobs/{job}/again", body)
-        assert status in (400, 422), body
+    for person in ("2", "-1", "1.0", "01", "x", "%00", "%2e%2e", "9" * 5000):
+        status, _, answer = app.client.ask("POST", f"/api/jobs/{job}/people/{person}/again")
+        assert status == 404, person
         assert "person" in json.loads(answer)["error"]
     assert len(app.client.jobs()) == 1
 
@@ -154,7 +151,7 @@ def test_jobs_survive_a_restart(tmp_path, worker, video):
 def test_a_job_that_brings_the_app_down_again_and_again_is_given_up(tmp_path, worker, video):
     """Nothing is written when an app is killed: the job is left running."""
     store = JobStore(tmp_path)
-    jobs = [Job.new(name, ".mp4") for name in ("slow twice.mp4", "slow thrice.mp4")]
+    jobs = [Job.new(name) for name in ("slow twice.mp4", "slow thrice.mp4")]
     for job, num_starts in zip(jobs, (2, 3)):
         with store.new_file() as path:
             path.write_bytes(video.read_bytes())
@@ -176,6 +173,52 @@ def test_a_folder_has_one_app(app):
         JobStore(app.folder)
 
 
+def test_a_folder_with_other_files_stays_as_it_is(tmp_path):
+    """A folder named scratch may be anybody's."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "thesis.txt").write_text("ten years of work")
+    with pytest.raises(SkelactError, match="holds other files"):
+        JobStore(tmp_path)
+    assert files(tmp_path) == ["scratch/thesis.txt"]
+    (tmp_path / "file").touch()
+    with pytest.raises(SkelactError, match="cannot be used"):
+        JobStore(tmp_path / "file")
+
+
+def test_a_job_that_takes_too_long_fails_and_the_next_one_begins(tmp_path, worker, video):
+    with App(tmp_path / "app", worker, max_hours=1 / 3600) as app:
+        slow = app.client.upload("slow.mp4", video.read_bytes())["id"]
+        good = app.client.upload("b.mp4", video.read_bytes())["id"]
+        app.client.wait(good, "done")
+        assert "--max-hours" in app.client.jobs()[slow]["error"]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_all_processes_of_a_job_end_with_it(app, video, method):
+    job = app.client.upload("slow.mp4", video.read_bytes())["id"]
+    started = app.store.folder_of(job) / "helper.txt"
+    wait_until(lambda: started.exists() and started.read_text())
+    helper = int(started.read_text())
+    assert is_alive(helper)
+    cancel = "/cancel" if method == "POST" else ""
+    assert app.client.ask(method, f"/api/jobs/{job}{cancel}")[0] < 300
+    wait_until(lambda: not is_alive(helper))
+
+
+def test_what_one_tab_deletes_no_other_one_begins_anew(app, video):
+    job = app.client.upload("slow.mp4", video.read_bytes())["id"]
+    app.client.wait(job, "running")
+    with ThreadPoolExecutor(3) as tabs:
+        asked = [
+            tabs.submit(app.client.ask, method, f"/api/jobs/{job}{path}")
+            for method, path in (("DELETE", ""), ("POST", "/retry"), ("DELETE", ""))
+        ]
+        statuses = [answer.result()[0] for answer in asked]
+    assert statuses.count(204) == 1
+    assert set(statuses) <= {204, 404, 409}
+    assert files(app.folder) == ["skelact-app.lock"]
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_what_labels_ends_with_an_app_that_is_killed(tmp_path, video):
     """The process that labels waits for the end of its input, which the app holds."""
@@ -195,8 +238,12 @@ def test_what_labels_ends_with_an_app_that_is_killed(tmp_path, video):
     child.stdin.close()
     assert child.wait(20) != 0
     child.stdout.close()
+    wait_until(lambda: not is_alive(helper))
+
+
+def wait_until(condition):
     end = time.monotonic() + 10
-    while is_alive(helper):
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
