@@ -47,7 +47,7 @@ _DEFAULT_PORT = 8765
     type=click.FloatRange(0, min_open=True),
     default=12.0,
     show_default=True,
-    help="How long the labelling of a clip may take.",
+    help="How long the labelling of a clip may take: others wait for it.",
 )
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
 @click.option(
