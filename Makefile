@@ -25,7 +25,8 @@ DEMO_LIST = import iscc_samples as i; print("path,start_seconds,end_seconds"); \
 demo: $(STAMP)
 	mkdir -p demo_out
 	$(BIN)/python -c '$(DEMO_LIST)' > demo_out/clip.csv
-	$(BIN)/skelact predict demo_out/clip.csv --json demo_out/prediction.json --overlay demo_out/overlay.mp4
+	$(BIN)/skelact predict demo_out/clip.csv --json demo_out/prediction.json \
+		--overlay demo_out/overlay.mp4 --html demo_out/report
 	cat demo_out/prediction.json
 
 # A process per core, each with one thread: with more they wait for each other.

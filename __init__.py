@@ -17,14 +17,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .pipeline.elements.element import Element
     from .pipeline.elements.recognise import RecognisedElement
+    from .pipeline.inference.clip_skeletons import ClipSkeletons
     from .pipeline.inference.pipeline import Pipeline, extract, predict
-    from .pipeline.inference.results import (
-        ActionPrediction,
-        ClipSkeletons,
-        LabelScore,
-        PersonPrediction,
-    )
+    from .pipeline.inference.results import ActionPrediction, LabelScore, PersonPrediction
     from .pipeline.inference.segments import Segment
+    from .pipeline.report.write import write_report
     from .pose_extract.extract import ExtractConfig
     from .pose_extract.skeleton import SkeletonSequence
     from .pose_extract.sources import ClipSource
@@ -47,12 +44,13 @@ __all__ = [
     "__version__",
     "extract",
     "predict",
+    "write_report",
 ]
 
 # name: the module that defines it; a test holds that these are the names of the imports above.
 _LAZY = {
     "ActionPrediction": ".pipeline.inference.results",
-    "ClipSkeletons": ".pipeline.inference.results",
+    "ClipSkeletons": ".pipeline.inference.clip_skeletons",
     "ClipSource": ".pose_extract.sources",
     "Element": ".pipeline.elements.element",
     "ExtractConfig": ".pose_extract.extract",
@@ -64,6 +62,7 @@ _LAZY = {
     "SkeletonSequence": ".pose_extract.skeleton",
     "extract": ".pipeline.inference.pipeline",
     "predict": ".pipeline.inference.pipeline",
+    "write_report": ".pipeline.report.write",
 }
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
-from .tube import TubeEncoder, TubeMAE
+from .tube import TubeEncoder
 
 # The factors of a flight and how many values each has: half somersaults and half twists from 0 on;
 # straight, pike, tuck, free; yes or no: rotates towards the chest, with the head first to where it
@@ -54,22 +53,8 @@ class FlightFactorNet(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(hidden, count) for count in FACTORS.values())
 
     def load_pretrained(self, mae: nn.Module) -> None:
-        """Copy the encoder.
-
-        Raises:
-            SkelactError: if it is no TubeMAE of the same channels, widths and heads.
-        """
-        if not isinstance(mae, TubeMAE):
-            raise SkelactError(
-                f"expected a network pre-trained as model 'tube', got {type(mae).__name__}"
-            )
-        try:
-            self.encoder.load_state_dict(mae.encoder.state_dict())
-        except RuntimeError as error:
-            raise SkelactError(
-                "the pre-trained encoder does not fit the network of flights: expected the same "
-                f"channels, widths and heads; {error}"
-            ) from None
+        """Copy the encoder; see :meth:`TubeEncoder.load_pretrained`."""
+        self.encoder.load_pretrained(mae, "the network of flights")
 
     def forward(self, joints: Tensor, facts: Tensor) -> dict[str, Tensor]:
         """Read flights.

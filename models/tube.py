@@ -165,6 +165,28 @@ class TubeEncoder(nn.Module):
         self.out_dim = widths[-1]
         self.time_step = prod(strides)
 
+    def load_pretrained(self, mae: nn.Module, network: str) -> None:
+        """Copy the weights of a masked autoencoder's encoder.
+
+        Args:
+            mae: The masked autoencoder.
+            network: What this is the encoder of, for the message.
+
+        Raises:
+            SkelactError: if it is no TubeMAE of the same channels, widths and heads.
+        """
+        if not isinstance(mae, TubeMAE):
+            raise SkelactError(
+                f"expected a network pre-trained as model 'tube', got {type(mae).__name__}"
+            )
+        try:
+            self.load_state_dict(mae.encoder.state_dict())
+        except RuntimeError as error:
+            raise SkelactError(
+                f"the pre-trained encoder does not fit {network}: expected the same channels, "
+                f"widths and heads in both configs; {error}"
+            ) from None
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, V, C) to (B, T / time_step, V, D)."""
         points = x[..., :2]
@@ -255,22 +277,8 @@ class TubeClassifier(SkeletonClassifier):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
 
     def load_pretrained(self, mae: nn.Module) -> None:
-        """Copy the encoder.
-
-        Raises:
-            SkelactError: if it is no TubeMAE of the same widths and heads.
-        """
-        if not isinstance(mae, TubeMAE):
-            raise SkelactError(
-                f"expected a network pre-trained as model 'tube', got {type(mae).__name__}"
-            )
-        try:
-            self.encoder.load_state_dict(mae.encoder.state_dict())
-        except RuntimeError as error:
-            raise SkelactError(
-                "the pre-trained encoder does not fit this classifier: expected the same "
-                f"in_channels, widths and num_heads in both configs; {error}"
-            ) from None
+        """Copy the encoder; see :meth:`TubeEncoder.load_pretrained`."""
+        self.encoder.load_pretrained(mae, "this classifier")
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""

@@ -15,7 +15,7 @@ POSE_EXTRACT = [
 ]  # fmt: skip
 PIPELINE = [
     "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
-    "inference", "export", "evaluation", "training", "synth", "distill", "pose_training",
+    "inference", "export", "report", "evaluation", "training", "synth", "distill", "pose_training",
     "flight_training", "cli",
 ]  # fmt: skip
 # They make weights and data; no prediction and no training imports them, and the commands pass on

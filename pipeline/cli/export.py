@@ -125,7 +125,7 @@ def _report(summary: ExportSummary, found: Skeletons, out: Path) -> None:
         click.echo(f"{printable(out)}: {len(summary.paths)} files or folders")
     click.echo(f"{clips}: {rows}" if rows else clips)
     for name in summary.empty:
-        click.echo(f"  nobody in it, no file: {printable(name)}")
+        click.echo(f"  no people in it, no file: {printable(name)}")
     if found.num_without:
         click.echo(
             f"  {found.num_without} more clips have no skeletons: `skelact inspect` says why",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .extract import find_clips, make_extractor, pose_options
 from .outputs import check_folder, check_outputs, check_place, files_of
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
+    from ..report.write import ReportWriter
+
+# What does not shape the labels, and who is the athlete.
+_NO_LABEL_OPTIONS = ("subject", "html", "json_path", "overlay", "timelines")
 
 
 @click.command()
@@ -40,6 +46,12 @@ if TYPE_CHECKING:
     "or a folder for an .srt per clip. May be given several times.",
 )
 @click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    help="Write a page for browsers: the video with skeletons, a timeline, curves and numbers. A "
+    "folder, whose index.html opens from the disk; of several clips it lists their pages.",
+)
+@click.option(
     "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels to give."
 )
 @pose_options
@@ -49,15 +61,17 @@ def predict(
     json_path: Path | None,
     overlay: Path | None,
     timelines: tuple[Path, ...],
+    html: Path | None,
     top_k: int,
     **options: Any,
 ) -> None:
     """Label the action in video CLIPS.
 
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
-    cannot be read, or whose overlay or .srt cannot be written, stops no other; it makes the exit
-    code 1. A file that --json, --overlay or --timeline names is replaced; one of CLIPS never is. A
-    run that is interrupted writes the entries of the clips that are done.
+    cannot be read, or whose overlay, .srt or page cannot be written, stops no other; it makes the
+    exit code 1. A file that --json, --overlay or --timeline names is replaced, and a report that
+    --html names; one of CLIPS never is. A run that is interrupted writes the entries of the clips
+    that are done.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -70,39 +84,88 @@ def predict(
     clip_ids = [source.clip_id for source in sources]
     overlays = _overlay_paths(overlay, clip_ids)
     tables, subtitles = _timeline_paths(timelines, clip_ids)
-    check_outputs(
-        [("--json", json_path), *(("--timeline", path) for path in tables)],
-        [*clips, *(source.path for source in sources), checkpoint, *files_of(options)],
-        [
-            *(("--overlay", path) for path in overlays.values()),
-            *(("--timeline", path) for paths in subtitles.values() for path in paths),
-        ],
-    )
+    inputs = [*clips, *(source.path for source in sources), checkpoint, *files_of(options)]
+    outputs = [("--json", json_path), *(("--timeline", path) for path in tables)]
+    per_clip = [
+        *(("--overlay", path) for path in overlays.values()),
+        *(("--timeline", path) for paths in subtitles.values() for path in paths),
+    ]
+    check_outputs(outputs, inputs, per_clip)
+    _check_html(html, [*inputs, *(path for _, path in [*outputs, *per_clip])])
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     entries: list[dict[str, Any]] = []
     timeline: dict[str, list[Any]] = {name: [] for name in TIMELINE_COLUMNS}
     is_whole = True
-    try:
-        for prediction in model.stream(sources):
-            _print(prediction)
-            entries.append(prediction.to_dict())
-            for name, values in prediction.timeline().items():
-                timeline[name] += values
-            is_whole &= prediction.error is None
-            if prediction.skeletons.error is not None:
-                continue
-            if prediction.video in overlays:
-                is_whole &= _save("overlay", prediction, overlays[prediction.video])
-            for path in subtitles.get(prediction.video, ()):
-                is_whole &= _save("subtitles", prediction, path)
-    finally:
-        # A run that is interrupted keeps what it has done.
-        if json_path and entries:
-            write_json(json_path, entries)
-        for path in tables if entries else ():
-            write_csv(path, timeline)
+    with ExitStack() as stack:
+        report = _open_report(stack, html, is_one=len(clip_ids) == 1)
+        try:
+            for prediction in model.stream(sources):
+                _print(prediction)
+                entries.append(prediction.to_dict())
+                for name, values in prediction.timeline().items():
+                    timeline[name] += values
+                is_whole &= prediction.error is None
+                if report is not None:
+                    is_whole &= _add_page(report, prediction)
+                if prediction.skeletons.error is not None:
+                    continue
+                if prediction.video in overlays:
+                    is_whole &= _save("overlay", prediction, overlays[prediction.video])
+                for path in subtitles.get(prediction.video, ()):
+                    is_whole &= _save("subtitles", prediction, path)
+        finally:
+            # A run that is interrupted keeps what it has done.
+            if json_path and entries:
+                write_json(json_path, entries)
+            for path in tables if entries else ():
+                write_csv(path, timeline)
     if not is_whole:
         raise click.exceptions.Exit(1)
+
+
+def _check_html(html: Path | None, others: Iterable[str | Path | None]) -> None:
+    """Check, before any work, that a report can be in a folder; see ``check_report_folder``."""
+    from ..report.folder import check_report_folder
+
+    if html is not None:
+        check_folder("--html", html.absolute().parent, html)
+        check_report_folder(html, [other for other in others if other is not None])
+
+
+def _open_report(stack: ExitStack, html: Path | None, *, is_one: bool) -> ReportWriter | None:
+    from ..report.write import report_writer
+
+    if html is None:
+        return None
+    return stack.enter_context(report_writer(html, is_one=is_one, options=_options_given()))
+
+
+def _options_given() -> list[str]:
+    """Return the options that shape the labels, with which another athlete is labelled, too."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for option in context.command.params:
+        is_given = context.get_parameter_source(option.name or "") == ParameterSource.COMMANDLINE
+        if is_given and isinstance(option, click.Option) and option.name not in _NO_LABEL_OPTIONS:
+            words.append(option.opts[0])
+            words += [] if option.is_flag else [str(context.params[option.name or ""])]
+    return words
+
+
+def _add_page(report: ReportWriter, prediction: ActionPrediction) -> bool:
+    """Write a clip's page, and return whether that went well; the other clips go on without it."""
+    from ... import SkelactError
+    from ...pose_extract.common.text import printable
+
+    try:
+        page = report.add(prediction)
+    except (SkelactError, OSError) as error:
+        # Why a clip has no skeletons is said already.
+        if prediction.skeletons.error is None:
+            click.echo(f"  no page: {printable(error)}", err=True)
+        return False
+    click.echo(f"  page: {printable(page)}")
+    return True
 
 
 def _overlay_paths(overlay: Path | None, clip_ids: Sequence[str]) -> dict[str, Path]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, check_is_no_source
-from ...pose_extract.common.own_output import OVERLAY_COMMENT
 from ...pose_extract.decode.video import open_video
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
+from .h264 import H264Writer, copy_clock
 
 # RGB; told apart by people who do not see red and green (Okabe and Ito).
 _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 240, 240)
@@ -27,15 +24,6 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FRAMES_PER_BATCH = 16
 # Text cannot be read on a smaller frame: it is enlarged by a whole number.
 _LEAST_SIDE = 320
-# A browser starts to play when the head of the file is there. x264's quality of 20 hides its
-# artefacts; its own default is 23.
-_MUXER_OPTIONS, _ENCODER_OPTIONS = {"movflags": "+faststart"}, {"crf": "20"}
-# Matroska stores times in whole milliseconds: at a constant rate they are off by up to half of one.
-_LEAST_STEP_SECONDS = 1e-3
-# FFmpeg keeps rates as two numbers of 32 bits; for any other rate the encoder plans with this one.
-_FALLBACK_FPS = Fraction(25)
-# The clock in which MPEG counts times.
-_MPEG_CLOCK_HZ = 90_000
 
 
 def draw_people(
@@ -199,11 +187,12 @@ def write_overlay(
     check_is_no_source(out, [source.path])
     steps = {int(frame): step for step, frame in enumerate(sequence.frame_inds)}
     enlarged = _enlarged(sequence)
-    fps = sequence.fps if max(sequence.fps.as_integer_ratio()) < 1 << 31 else _FALLBACK_FPS
     with open_video(source.path) as reader, atomic_write(out) as temporary:
         start, stop = source.frame_range(reader.info)
-        time_base, ticks = overlay_clock(reader.info.pts_seconds[start:stop], fps)
-        with _Encoder(temporary, enlarged.img_shape, fps, time_base, out) as encoder:
+        time_base, ticks = copy_clock(reader.info.pts_seconds[start:stop], sequence.fps)
+        with H264Writer(
+            temporary, enlarged.img_shape, sequence.fps, time_base, f"{out}: the overlay"
+        ) as encoder:
             for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
                 _check_size(batch.frames, sequence, source)
                 for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
@@ -213,74 +202,6 @@ def write_overlay(
                             canvas, enlarged, steps[index], person_labels=person_labels
                         )
                     encoder.add(draw_panel(canvas, lines), int(ticks[index - start]))
-
-
-def overlay_clock(pts_seconds: np.ndarray, fps: Fraction) -> tuple[Fraction, np.ndarray]:
-    """Return the time base in seconds, and the frames' times in it, of a copy of a clip.
-
-    A clip at a constant rate, maybe with frames left out, gets the length of a frame as its time
-    base, so that players tell its exact rate; any other one gets the clock of MPEG.
-
-    Args:
-        pts_seconds: (T,) float64, presentation times of the clip's frames, increasing.
-        fps: The clip's nominal frame rate.
-
-    Returns:
-        The time base, and (T,) int64 times from the first frame, increasing.
-    """
-    seconds = pts_seconds - pts_seconds[:1]
-    on_grid = np.rint(seconds * float(fps))
-    is_even = np.abs(on_grid / float(fps) - seconds) < _LEAST_STEP_SECONDS
-    if is_even.all() and (np.diff(on_grid) > 0).all():
-        return 1 / fps, on_grid.astype(np.int64)
-    order = np.arange(len(seconds))
-    # Two times that fall on one tick are one tick apart.
-    ticks = np.maximum.accumulate(np.rint(seconds * _MPEG_CLOCK_HZ) - order) + order
-    return Fraction(1, _MPEG_CLOCK_HZ), ticks.astype(np.int64)
-
-
-class _Encoder:
-    """Writes RGB frames as H.264 in MP4; use it in a ``with`` block."""
-
-    def __init__(
-        self,
-        path: Path,
-        img_shape: tuple[int, int],
-        fps: Fraction,
-        time_base: Fraction,
-        target: Path,
-    ) -> None:
-        self._target, self._time_base = target, time_base
-        with self._errors():
-            self._file = av.open(str(path), "w", format="mp4", options=_MUXER_OPTIONS)
-            self._file.metadata["comment"] = OVERLAY_COMMENT
-            self._stream = self._file.add_stream("libx264", rate=fps, options=_ENCODER_OPTIONS)
-        self._stream.height, self._stream.width = (side // 2 * 2 for side in img_shape)
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = time_base
-
-    def __enter__(self) -> _Encoder:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._errors(), self._file:
-            if kind is None:
-                self._file.mux(self._stream.encode())
-
-    def add(self, rgb: np.ndarray, ticks: int) -> None:
-        """Write a frame (H, W, 3) uint8 RGB, which loses an odd last row or column."""
-        cut = np.ascontiguousarray(rgb[: self._stream.height, : self._stream.width])
-        frame = av.VideoFrame.from_ndarray(cut, "rgb24")
-        frame.pts, frame.time_base = ticks, self._time_base
-        with self._errors():
-            self._file.mux(self._stream.encode(frame))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except av.FFmpegError as error:
-            raise SkelactError(f"{self._target}: the overlay cannot be written: {error}") from None
 
 
 def _check_size(frames: np.ndarray, sequence: SkeletonSequence, source: ClipSource) -> None:

@@ -10,6 +10,7 @@ A giant is a turn about hands that stay where they are, from a handstand by way 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,7 +23,10 @@ from .turn_calibration import forward_chance, held_chance, kind_chances
 from .turn_features import TurnFeatures, measure_turn
 from .turns import BodyTurn, find_turns
 
-__all__ = ["find_supported"]
+__all__ = ["Supported", "find_supported"]
+
+# First and last frame, the element, and the chance that it is right; see ``find_supported``.
+Supported: TypeAlias = tuple[int, int, "Element | None", float]
 
 _KINDS: tuple[Kind, ...] = ("flic_flac", "walkover", "cartwheel", "roll")
 # A turn without a name, such as a round-off, is as probably held up as this, or may be a flight.
@@ -35,7 +39,7 @@ def find_supported(
     seconds: np.ndarray,
     camera_maps: np.ndarray,
     scene_ids: np.ndarray,
-) -> list[tuple[int, int, Element | None, float]]:
+) -> list[Supported]:
     """Return first and last frame, element and confidence, 0 to 1, of each, in the order of time.
 
     The confidence is the chance that kind and direction are right. The element is None where the
@@ -49,7 +53,7 @@ def find_supported(
         scene_ids: (T,) int64, number of each frame's scene; nothing goes on over a cut.
     """
     bounds = [0, *(np.flatnonzero(np.diff(scene_ids)) + 1).tolist(), len(seconds)]
-    found: list[tuple[int, int, Element | None, float]] = []
+    found: list[Supported] = []
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
         scene = _find_in_scene(keypoints[part], scores[part], seconds[part], camera_maps[part])

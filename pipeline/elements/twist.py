@@ -13,6 +13,7 @@ sides on which the front can be at the take-off.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,8 @@ _IMPOSSIBLE = -1e6
 # Half twists that are told apart: none to nine, see ``Element``.
 MAX_HALF_TWISTS = 9
 _HALF = _NUM_BINS // 2
+# A path ends turning slowly: speeds below this, in bins per frame.
+_ENDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,7 @@ def count_twists(
         seconds: (T,) seconds.
     """
     cost, hypotheses = _costs(body, path[start:end], start, end)
-    step = float(np.median(np.diff(seconds)))
-    fastest = int(np.clip(np.ceil(_FASTEST * step / (360 / _NUM_BINS)), 2, _MAX_STEP))
-    values = _search(cost, fastest)
+    values = _search(cost, _fastest(seconds))
     best = float(values.max())
     hypothesis = int(values.max(axis=1).argmax())
     fronts = hypotheses[:, 2]
@@ -81,6 +82,47 @@ def count_twists(
         front_margin=best - float(values[fronts != fronts[hypothesis]].max()),
         cost=float(np.minimum(-best / max(len(cost), 1), _MAX_COST)),
     )
+
+
+def twist_path(
+    body: BodySignals,
+    path: np.ndarray,
+    start: int,
+    end: int,
+    seconds: np.ndarray,
+    half_twists: int,
+) -> np.ndarray:
+    """Return how far a body has twisted in each frame of a flight, given how far it does in all.
+
+    That is the best of the ways that ``count_twists`` compares.
+
+    Args:
+        body, path, start, end, seconds: See ``count_twists``.
+        half_twists: Half twists of the flight, 0 to 9.
+
+    Returns:
+        (end - start,) float64 radians from the take-off, never falling, in steps of 15 degrees.
+    """
+    cost, _ = _costs(body, path[start:end], start, end)
+    fastest = _fastest(seconds)
+    best = int(_search(cost, fastest)[:, half_twists].argmax())
+    values = [value[0] for value in _values(cost[:, best : best + 1], fastest)]
+    before, penalty = _steps(fastest)
+    place = half_twists * _HALF
+    speed = int(values[-1][:_ENDS, place].argmax())
+    places = [place]
+    for value in values[-2::-1]:
+        place -= speed
+        options = value[before[speed].clip(0, fastest), max(place, 0)] - penalty[speed]
+        speed = int(before[speed][options.argmax()])
+        places.append(place)
+    return np.array(places[::-1], np.float64) * (2 * np.pi / _NUM_BINS)
+
+
+def _fastest(seconds: np.ndarray) -> int:
+    """Return the fastest twist in bins per frame."""
+    step = float(np.median(np.diff(seconds)))
+    return int(np.clip(np.ceil(_FASTEST * step / (360 / _NUM_BINS)), 2, _MAX_STEP))
 
 
 def _costs(
@@ -126,29 +168,43 @@ def _noise(across: np.ndarray, weight: np.ndarray) -> float:
 
 
 def _search(cost: np.ndarray, fastest: int) -> np.ndarray:
-    """Return the values (H, 10) of the best paths of each hypothesis to 0 to 9 half twists.
+    """Return the values (H, 10) of the best paths of each hypothesis to 0 to 9 half twists."""
+    value = np.empty(0)
+    for value in _values(cost, fastest):  # noqa: B007 - the last one is what is asked for
+        pass
+    ends: np.ndarray = value[:, :_ENDS, ::_HALF].max(axis=1)
+    return ends
+
+
+def _values(cost: np.ndarray, fastest: int) -> Iterator[np.ndarray]:
+    """Yield the values (H, speeds, bins) of the best paths to each state, frame by frame.
 
     The state is the unwrapped phi and its speed, in bins; phi never falls.
     """
     frames, hypotheses, _ = cost.shape
-    speeds = np.arange(fastest + 1)
     bins = np.arange(MAX_HALF_TWISTS * _HALF + 1)
+    speeds = np.arange(fastest + 1)
     value = np.full((hypotheses, len(speeds), len(bins)), _IMPOSSIBLE)
     value[:, :2, 0] = 0.0
     value -= cost[0][:, None, bins % _NUM_BINS]
-    # A path at speed v comes from v - 2 to v + 2, and lies v bins before.
-    before = speeds[:, None] + np.arange(-2, 3)[None, :]
-    allowed = (before >= 0) & (before < len(speeds))
-    change = _ACCELERATION_COST * np.maximum(np.abs(np.arange(-2, 3)) - 0.5, 0)
-    starts = _START_COST * ((before == 0) & (speeds[:, None] > 0))
-    penalty = np.where(allowed, change + starts, -_IMPOSSIBLE)
-    clipped = before.clip(0, len(speeds) - 1)
+    yield value
+    before, penalty = _steps(fastest)
+    clipped = before.clip(0, fastest)
     for t in range(1, frames):
         arrived = np.full_like(value, _IMPOSSIBLE)
         for speed in speeds:
             options = value[:, clipped[speed]] - penalty[speed][None, :, None]
             arrived[:, speed, speed:] = options.max(axis=1)[:, : len(bins) - speed]
         value = arrived - _SPEED_COST * speeds[:, None] - cost[t][:, None, bins % _NUM_BINS]
-    # It ends turning slowly.
-    ends: np.ndarray = value[:, :3, ::_HALF].max(axis=1)
-    return ends
+        yield value
+
+
+def _steps(fastest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the speeds (speeds, 5) that each speed may come from, and what each change costs."""
+    # A path at speed v comes from v - 2 to v + 2, and lies v bins before.
+    speeds = np.arange(fastest + 1)
+    before = speeds[:, None] + np.arange(-2, 3)[None, :]
+    allowed = (before >= 0) & (before <= fastest)
+    change = _ACCELERATION_COST * np.maximum(np.abs(np.arange(-2, 3)) - 0.5, 0)
+    starts = _START_COST * ((before == 0) & (speeds[:, None] > 0))
+    return before, np.where(allowed, change + starts, -_IMPOSSIBLE)

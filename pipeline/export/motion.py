@@ -71,7 +71,7 @@ def every_frame(sequence: SkeletonSequence) -> SkeletonSequence:
     """Return the sequence with all frames from its first to its last one.
 
     Formats without a time per row count rows. In frames that were missing, lost ones or those left
-    out by a slice, nobody is seen; they divide the time between their neighbours evenly.
+    out by a slice, no person is seen; they divide the time between their neighbours evenly.
 
     Raises:
         SkelactError: if that would be more than two million frames, counted per person.

@@ -20,7 +20,7 @@ from ..synth.clips import ClipConfig, SynthClip, draw_clips
 NAMES = tuple(FACTORS)
 # Clips that are simulated at once; the draws of a clip depend on it.
 CHUNK = 96
-# Label of a factor that nobody can tell.
+# Label of a factor that cannot be told.
 UNKNOWN = -1
 # Of the classes of Diving48, dives of real competitions and saltos.
 _KINDS = (0.5, 0.3, 0.2)
@@ -35,7 +35,7 @@ _CAMERA_NOISES = (0.1, 1.0)
 _CUT_SHARE, _LEAST_SECONDS = 1 / 3, 0.5
 # Least intersection over union of a flight and the window that shows it.
 _MIN_OVERLAP = 0.4
-# Shoulders and hips, and the share of a flight in which they have to be in the picture.
+# Shoulders and hips, and the share of a flight in which they have to be in the image.
 _TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
 
 
@@ -82,7 +82,7 @@ def saltos() -> tuple[Element, ...]:
 def simulated_clips(chunk: int, seed: int) -> list[SimulatedClip]:
     """Simulate a chunk of clips of dives and saltos, some of them cut anywhere.
 
-    There are fewer than ``CHUNK`` where no body could do what was drawn.
+    There are fewer than ``CHUNK`` where no body can do what was drawn.
     """
     rng = np.random.default_rng([seed, chunk])
     noise = float(rng.choice(_NOISES, p=_NOISE_SHARES))
@@ -198,7 +198,7 @@ def _is_shown(clip: SimulatedClip, start: int, end: int) -> bool:
 
 
 def _factors(element: Element, is_shown: bool) -> tuple[int, ...]:
-    """Return the labels of all factors but the last; counts of what is not shown nobody knows."""
+    """Return the labels of all factors but the last; counts of what is not shown are unknown."""
     counts = [element.half_somersaults, element.half_twists] if is_shown else [UNKNOWN] * 2
     forward, takeoff = element.rotates_forward, element.takeoff or ""
     # With the head, or in an armstand the feet, to where it flies: the group of dives says so.

@@ -15,9 +15,10 @@ from ...pose_extract.extract import ExtractConfig, Extractor, Progress, config_o
 from ...pose_extract.lists import LIST_SUFFIXES
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource, find_sources
+from .clip_skeletons import ClipSkeletons
 from .frame_spool import parse_fps, spool_frames
 from .predict import Predictor, extract_skeletons
-from .results import ActionPrediction, ClipSkeletons
+from .results import ActionPrediction
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,7 +23,8 @@ from ..data.annotations import Annotation
 from ..data.clip_store import ClipStore
 from ..elements.recognise import RecognisedElement, recognise_elements
 from .classify import TestProtocol, score_clips
-from .results import ActionPrediction, ClipSkeletons, Family, LabelScore, PersonPrediction
+from .clip_skeletons import ClipSkeletons
+from .results import ActionPrediction, Family, LabelScore, PersonPrediction
 from .segments import Segment, merge_windows
 
 __all__ = ["Predictor", "extract_skeletons", "usual_frames", "window_frames"]
@@ -160,6 +161,7 @@ class Predictor:
             family="unknown" if unknown else _family(main),
             elements=elements,
             segments=self._segments(sequence, parts, named),
+            label_names=tuple(self.meta.label_names),
             skeletons=ClipSkeletons(sequence.video_id, sequence),
         )
 
@@ -253,7 +255,8 @@ class Predictor:
         )
 
     def _empty(self, video: str, error: str) -> ActionPrediction:
-        return ActionPrediction(video, None, None, (), (), self._name, error)
+        names = tuple(self.meta.label_names)
+        return ActionPrediction(video, None, None, (), (), self._name, error, label_names=names)
 
 
 def extract_skeletons(

@@ -31,7 +31,7 @@ _MADE_STEP = 4
 _BATCH_SIZE = 64
 # Beyond those of any training, whose draws are not met again.
 _FIRST_EPOCH = 1 << 30
-# Temperatures that are looked at; those found in benchmarks/unknown.py are 0.4 to 0.6.
+# Temperatures that are looked at; those found in benchmarks/unknown.py are 0.4 to 0.8.
 _TEMPERATURES = (0.05, 20.0)
 
 

@@ -13,8 +13,9 @@ from touch import touch
 from skelact.pipeline.cli.main import main
 from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.recognise import RecognisedElement
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.inference.pipeline import Pipeline
-from skelact.pipeline.inference.results import ActionPrediction, ClipSkeletons, LabelScore
+from skelact.pipeline.inference.results import ActionPrediction, LabelScore
 from skelact.pipeline.inference.segments import Segment
 
 BEST = (LabelScore("bowl", 0.9),)

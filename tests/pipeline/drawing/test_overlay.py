@@ -13,12 +13,8 @@ from clips import FPS, write_clip
 from scenes import make_sequence
 
 from skelact import SkelactError
-from skelact.pipeline.drawing.overlay import (
-    draw_panel,
-    draw_people,
-    overlay_clock,
-    write_overlay,
-)
+from skelact.pipeline.drawing.h264 import copy_clock
+from skelact.pipeline.drawing.overlay import draw_panel, draw_people, write_overlay
 from skelact.pose_extract.common.own_output import is_own_output
 from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.sources import ClipSource
@@ -143,11 +139,11 @@ def test_a_cut_of_varied_times_starts_at_zero(tmp_path):
 
 def test_times_that_no_clock_tells_apart_still_follow_each_other():
     fps = Fraction(25)
-    base, ticks = overlay_clock(np.arange(40) * 1e-7, fps)
+    base, ticks = copy_clock(np.arange(40) * 1e-7, fps)
     assert (base, ticks.tolist()) == (Fraction(1, 90_000), list(range(40)))
-    base, ticks = overlay_clock(np.round(3.5 + np.arange(40) / 25, 3), fps)
+    base, ticks = copy_clock(np.round(3.5 + np.arange(40) / 25, 3), fps)
     assert (base, ticks.tolist()) == (Fraction(1, 25), list(range(40)))
-    assert len(overlay_clock(np.zeros(0), fps)[1]) == 0
+    assert len(copy_clock(np.zeros(0), fps)[1]) == 0
 
 
 @pytest.mark.parametrize(
@@ -197,7 +193,7 @@ def test_a_full_disk_is_an_error_with_the_file(tmp_path, monkeypatch):
     clip = write_clip(tmp_path / "a.mp4", 5)
     real = av.open
     monkeypatch.setattr(
-        "skelact.pipeline.drawing.overlay.av.open",
+        "skelact.pipeline.drawing.h264.av.open",
         lambda path, *more, **options: real("/dev/full", *more, **options),
     )
     with pytest.raises(SkelactError, match=r"out.mp4: the overlay cannot be written: .*space left"):

@@ -11,8 +11,8 @@ import pytest
 from scenes import make_sequence
 
 from skelact import SkelactError
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.inference.convert import from_supervision, from_table, to_supervision
-from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.inference.tables import keypoint_table
 
 AS_SCENE = {"fps": Fraction(30000, 1001), "img_shape": (240, 320)}

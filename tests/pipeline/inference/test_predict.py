@@ -21,9 +21,9 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import FinetuneConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.inference.classify import classify
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
 from skelact.pipeline.inference.pipeline import Pipeline
 from skelact.pipeline.inference.predict import Predictor, usual_frames, window_frames
-from skelact.pipeline.inference.results import ClipSkeletons
 from skelact.pipeline.training.train import finetune
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource

@@ -10,7 +10,8 @@ import pytest
 from skelact import SkelactError
 from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.recognise import RecognisedElement
-from skelact.pipeline.inference.results import ActionPrediction, ClipSkeletons, LabelScore
+from skelact.pipeline.inference.clip_skeletons import ClipSkeletons
+from skelact.pipeline.inference.results import ActionPrediction, LabelScore
 from skelact.pipeline.inference.segments import Segment
 from skelact.pipeline.inference.timeline import TIMELINE_COLUMNS, subtitles
 

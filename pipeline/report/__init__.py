@@ -1,0 +1,1 @@
+"""A page for browsers: the clip with its skeletons, a timeline, curves and numbers."""
