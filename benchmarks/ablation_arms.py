@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # Config of each data set; the splits to learn from and to measure on.
 DATA = {
@@ -20,7 +21,11 @@ WORSE = {
     "25 % of frames lost": (0.0, 0.25),
     "75 % of frames lost": (0.0, 0.75),
 }
-SEEDS = range(20)  # that are looked for; a table shows those that were run
+# Of the labels, the same for every arm; with all labels a draw is a seed of the weights alone.
+DRAWS = range(20)
+# Seeds of pre-training, which take turns over the draws: 20 pre-trainings would cost more than all
+# fine-tunings.
+_PRETRAIN_SEEDS = 5
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 # The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
 SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
@@ -35,6 +40,11 @@ _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 # Steps of fine-tuning with a share of the labels, and with all. Of all labels ST-GCN++ sees batches
 # of 128 for 32: as many clips as ours.
 _FINETUNE_STEPS = {"ssl": (240, 480), "tube": (450, 1250), "stgcn": (320, 313)}
+
+
+# Rate and batch of each arm, from ablation_tuning.py; without an entry the config's.
+TUNED_FILE = Path(__file__).with_name("ablation_tuned.json")
+_TUNED: dict[str, dict] = json.loads(TUNED_FILE.read_text()) if TUNED_FILE.exists() else {}
 
 
 def _epochs(num_clips: float, batch_size: int, steps: int) -> int:
@@ -152,11 +162,16 @@ def arms() -> list[Arm]:
 
 @dataclass(frozen=True)
 class Run:
-    """One arm on one data set with one seed."""
+    """One arm on one data set with one draw of the labels, which seeds the weights, too."""
 
     data: str
     arm: Arm
     seed: int
+
+    @property
+    def pretrain_seed(self) -> int:
+        """Seed of the pre-training."""
+        return self.seed % _PRETRAIN_SEEDS
 
     @property
     def pretrain_data(self) -> str:
@@ -178,20 +193,27 @@ class Run:
         """Return the config's name and all settings of the fine-tuning."""
         model, share = self.arm.model, self.arm.fraction
         suffix = "" if model == "ssl" else f"_{model}"
-        batch_size = 32 if share < 1 or model == "tube" else 128
+        start = "random" if self.arm.pretrain is None else "pretrained"
+        tuned = _TUNED.get(f"{self.data} {model} {start} {share:g}", {})
+        batch_size = tuned.get("batch_size", 32 if share < 1 or model == "tube" else 128)
         num_clips = share * _TRAINING_CLIPS[self.data]
         epochs = _epochs(num_clips, batch_size, _FINETUNE_STEPS[model][share == 1])
         settings = [*_FINETUNE[model], f"optim.epochs={epochs}", f"optim.batch_size={batch_size}"]
         if model == "stgcn":  # PYSKL's rate is for 128 clips
             settings.append(f"optim.lr={0.1 * batch_size / 128}")
+        if "lr" in tuned:
+            settings.append(f"optim.lr={tuned['lr']}")
         if model == "ssl":  # the paper divides at 90 and 100 of 110
             milestones = f"[{round(epochs * 90 / 110)},{round(epochs * 100 / 110)}]"
             settings.append(f"optim.milestones={milestones}")
+        labels = [f"data.label_fraction={share}"]
+        if share < 1:
+            labels.append(f"data.label_draw={self.seed}")
         # Nothing is chosen by what is measured on the way.
         settings += ["runtime.val_every=100000", "runtime.save_every=100000"]
         return (
             DATA[self.data][0] + suffix,
-            (*settings, f"data.label_fraction={share}", *self.arm.finetune),
+            (*settings, *labels, *self.arm.finetune),
         )
 
     @property
@@ -199,20 +221,26 @@ class Run:
         """Name of the pre-training's folder; "random" where there is none."""
         if self.arm.pretrain is None:
             return "random"
-        return _key("pretrain", self.pretrain_data, *self.pretrain_settings(), self.seed)
+        return _key("pretrain", self.pretrain_data, *self.pretrain_settings(), self.pretrain_seed)
 
     @property
     def key(self) -> str:
         """Name of the run's result; rows that are the same in two tables share it."""
         if self.arm.fraction == 0:
             return _key("probe", self.data, self.pretrain_key, self.seed)
-        return _key("finetune", self.data, self.pretrain_key, *self.finetune_settings(), self.seed)
+        # Before there was a draw of its own, the seed was the draw: such results are the same.
+        name, settings = self.finetune_settings()
+        settings = tuple(text for text in settings if not text.startswith("data.label_draw="))
+        return _key("finetune", self.data, self.pretrain_key, name, settings, self.seed)
 
     @property
     def is_probed(self) -> bool:
-        """Whether the features that fine-tuning starts from are measured, too."""
+        """Whether the features that fine-tuning starts from are measured, too.
+
+        Each pre-training once: the same features again would be no further sample.
+        """
         arm = self.arm
-        if arm.pretrain is None or self.pretrain_data != self.data:
+        if arm.pretrain is None or self.pretrain_data != self.data or self.seed >= _PRETRAIN_SEEDS:
             return False
         return bool(arm.pretrain) or not arm.finetune
 
@@ -231,6 +259,8 @@ def all_runs(data: Sequence[str], studies: Sequence[str], seeds: Sequence[int]) 
                     if name != "penn" and arm.study.startswith("tube"):
                         continue  # what our network is made of: on real skeletons alone
                     run = Run(name, arm, seed)
+                    if arm.fraction == 0 and not run.is_probed:
+                        continue
                     if run.key not in seen:
                         seen.add(run.key)
                         yield run

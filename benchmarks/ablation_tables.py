@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from ablation_arms import FRACTIONS, SEEDS, SHARES, WORSE, Arm, Run, arms
-from scipy import stats
+from ablation_arms import DRAWS, FRACTIONS, SHARES, WORSE, Arm, Run, arms
+from paired import corrected, paired
 
 # What stands above this line of docs/ablations.md is written by hand.
 _MARK = "<!-- From here on made by benchmarks/ablations.py. -->"
 
 
 def collect(known: dict[str, dict], data: str, arm: Arm, field: str) -> dict[int, float]:
-    """Return a figure of an arm by seed; nothing until three seeds are done."""
+    """Return a figure of an arm by draw; nothing until three draws are done."""
     out = {}
-    for seed in SEEDS:
+    for seed in DRAWS:
         result = known.get(Run(data, arm, seed).key)
         if result is not None and field in result:
             out[seed] = result[field]
@@ -25,23 +25,17 @@ def collect(known: dict[str, dict], data: str, arm: Arm, field: str) -> dict[int
 
 
 def spread(values: dict[int, float]) -> str:
-    """Return mean and standard deviation, and the number of seeds if it is not three."""
+    """Return mean and standard deviation, and the number of draws."""
     if not values:
         return ""
     text = f"{mean(values.values()):.2f} ± {stdev(values.values()):.2f}"
-    return text if len(values) == 3 else f"{text} ({len(values)} seeds)"
+    return f"{text} ({len(values)})"
 
 
 def difference(one: dict[int, float], two: dict[int, float]) -> str:
-    """Return the mean of two - one over the seeds they share, with its 95 % interval (paired t)."""
-    shared = sorted(set(one) & set(two))
-    if len(shared) < 2:
-        return ""
-    gaps = [two[seed] - one[seed] for seed in shared]
-    half = stats.t.ppf(0.975, len(gaps) - 1) * stdev(gaps) / len(gaps) ** 0.5
-    middle = mean(gaps)
-    verdict = " **" if abs(middle) > half else ""
-    return f"{middle:+.2f} [{middle - half:+.2f}, {middle + half:+.2f}]{verdict}"
+    """Return the mean of two - one over the draws they share, with its 95 % interval."""
+    found = paired(one, two)
+    return found.text() if found else ""
 
 
 TITLES = {"penn": "Penn Action, dev_val (253 clips)", "diving": "Simulated dives, val (960 clips)"}
@@ -167,7 +161,7 @@ def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
         ):
             found = {
                 seed: known[key]["worse"]
-                for seed in SEEDS
+                for seed in DRAWS
                 if "worse" in known.get(key := Run(data, arm, seed).key, {})
             }
             if len(found) >= 3:
@@ -181,7 +175,7 @@ def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
+    return corrected("\n".join(lines))
 
 
 def plot(known: dict[str, dict], path: Path) -> None:

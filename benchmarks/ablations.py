@@ -3,9 +3,9 @@
     python benchmarks/ablations.py run --data penn --data diving     # resumes; several may run
     python benchmarks/ablations.py page                              # tables and plots
 
-Each run is one fine-tuning with one seed. What it needs pre-trained is pre-trained once, and its
-features are probed. A run that has its result is not repeated, and a killed one goes on. Several
-processes may work on one folder: they take runs in turn.
+Each run is one fine-tuning with one draw of the labels; arms share the draws. What it needs
+pre-trained is pre-trained once, and its features are probed. A run that has its result is not
+repeated, and a killed one goes on. Several processes may work on one folder, run by run.
 The figures are kept in docs/ablations.json, from which the page is made.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-from ablation_arms import DATA, DIVING_CLIPS, SEEDS, WORSE, Run, all_runs, arms
+from ablation_arms import DATA, DIVING_CLIPS, DRAWS, WORSE, Run, all_runs, arms
 from ablation_tables import plot, render
 
 from skelact.pipeline.checkpoints.checkpoint import load_meta
@@ -111,7 +111,9 @@ class Bench:
         config = load_config(
             PretrainConfig, name, "pretrain", [*settings, *self.ann_file(run.pretrain_data)]
         )
-        pretrain(config, folder, seed=run.seed, device=self.device, quiet=True, resume=True)
+        pretrain(
+            config, folder, seed=run.pretrain_seed, device=self.device, quiet=True, resume=True
+        )
 
     def run(self, run: Run) -> None:
         """Do what of a run has not been done, and keep its result."""
@@ -154,6 +156,7 @@ class Bench:
         figures = {
             "top1": load_meta(info).figures["top1"],
             "mean_class_accuracy": load_meta(info).figures["mean_class_accuracy"],
+            "num_clips": load_meta(info).data["num_clips"],
             "seconds": round(time.time() - start),
         }
         if run.arm.study.startswith(("labels", "tube,")):
@@ -198,7 +201,7 @@ _FOLDER = click.option(
 @main.command(name="run")
 @click.option("--data", multiple=True, type=click.Choice(list(DATA)), default=list(DATA))
 @click.option("--study", "studies", multiple=True, help="Tables whose name begins so [all].")
-@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2), show_default=True)
+@click.option("--draw", "seeds", multiple=True, type=int, default=tuple(DRAWS), show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @_FOLDER
 def run_all(
@@ -215,7 +218,7 @@ def run_all(
             if not mine or bench.is_done(run):
                 continue
             bench.run(run)
-        click.echo(f"{run.data} | {run.arm.study} | {run.arm.name} | seed {run.seed}")
+        click.echo(f"{run.data} | {run.arm.study} | {run.arm.name} | draw {run.seed}")
 
 
 @main.command()
@@ -227,7 +230,7 @@ def page(work_dir: Path) -> None:
         result = json.loads(path.read_text())
         known[result["key"]] = result
     # What was run with settings since changed is on no table.
-    current = {Run(data, arm, seed).key for data in DATA for arm in arms() for seed in SEEDS}
+    current = {Run(data, arm, seed).key for data in DATA for arm in arms() for seed in DRAWS}
     known = {key: result for key, result in known.items() if key in current}
     lines = ",\n".join(json.dumps(known[key]) for key in sorted(known))
     with atomic_write(_DOCS / "ablations.json") as temporary:

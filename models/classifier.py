@@ -91,6 +91,15 @@ class SkeletonClassifier(nn.Module):
         logits: Tensor = self.head(self.pool_clip(x))
         return logits
 
+    def logits_of_present(self, x: Tensor) -> Tensor:
+        """Return what :meth:`forward` gives for clips (N, M, T, V, C) in which nobody is absent.
+
+        What it does depends on no value of ``x``, as ``torch.func.vmap`` needs.
+        """
+        people = [self.pool_person(x[:, p], p) for p in range(x.shape[1])]
+        logits: Tensor = self.head(torch.stack(people, dim=1).mean(dim=1))
+        return logits
+
     def with_novelty(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return what :meth:`forward` gives, and the novelty (N,) of each clip if it is measured.
 

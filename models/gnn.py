@@ -1,4 +1,4 @@
-"""Graph layers over the joints of one skeleton, with a dense adjacency.
+"""Graph layers over the joints of skeletons, with a dense adjacency; channels come first.
 
 GIN is the layer of SkeletonMAE (Yan et al. 2023); GCN and attention (GAT) of the same width are
 its comparison (docs/ablations.md, "Graph layer").
@@ -14,16 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pose_extract.layout import KeypointLayout
+from .channels_first import ChannelLinear, ChannelNorm, mix_joints
 
 GNNName = Literal["gin", "gcn", "gat"]
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch norm over all axes but the last: (..., D)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (..., D)."""
-        return super().forward(x.reshape(-1, x.shape[-1])).reshape_as(x)
 
 
 class _SharedSlopePReLU(torch.autograd.Function):
@@ -39,8 +32,12 @@ class _SharedSlopePReLU(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
         grad = grads[0]
+        below = x.clamp_max(0)
         # torch accumulates the sum in float32 for bfloat16 too; dtype=float32 would cost a copy.
-        slope_grad = (grad * x.clamp_max(0)).sum().float().reshape(1)
+        if grad.dtype == torch.bfloat16:
+            slope_grad = (grad * below).sum().float().reshape(1)
+        else:
+            slope_grad = torch.dot(grad.flatten(), below.flatten()).reshape(1)
         return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), slope_grad
 
 
@@ -48,7 +45,8 @@ class _PReLU(nn.PReLU):
     """PReLU with another backward pass on CPUs, where torch's own is slow in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        is_plain = not (torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(x))
+        if self.training and x.device.type == "cpu" and is_plain:
             out: Tensor = _SharedSlopePReLU.apply(x, self.weight)
             return out
         return super().forward(x)
@@ -70,22 +68,18 @@ class GINLayer(nn.Module):
         self.register_buffer("adjacency", torch.from_numpy(layout.adjacency()), persistent=False)
         self.eps = nn.Parameter(torch.zeros(()))
         self.mlp = nn.Sequential(
-            nn.Linear(in_dim, out_dim),
-            BatchNorm(out_dim),
+            ChannelLinear(in_dim, out_dim),
+            ChannelNorm(out_dim),
             _PReLU(),
-            nn.Linear(out_dim, out_dim),
+            ChannelLinear(out_dim, out_dim),
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (..., V, D_in) to (..., V, D_out)."""
+        """Map (D_in, ..., V) to (D_out, ..., V)."""
         # (1 + eps) h + A h as one product with A + (1 + eps) I over the joints.
         identity = torch.eye(len(self.adjacency), dtype=h.dtype, device=h.device)
         mix = self.adjacency.to(h.dtype) + (1 + self.eps) * identity
-        # One product per skeleton while training: its backward pass needs no transposed copy.
-        if self.training:
-            mix = mix.expand(*h.shape[:-2], -1, -1)
-        mixed = torch.matmul(mix, h)
-        out: Tensor = self.mlp(mixed)
+        out: Tensor = self.mlp(mix_joints(h, mix.unsqueeze(0)))
         return out
 
 
@@ -100,11 +94,12 @@ class GCNLayer(nn.Module):
         scale = with_self.sum(dim=1).rsqrt()
         normalised = scale[:, None] * with_self * scale
         self.register_buffer("adjacency", normalised, persistent=False)
-        self.linear = nn.Linear(in_dim, out_dim)
+        self.linear = ChannelLinear(in_dim, out_dim)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (..., V, D_in) to (..., V, D_out)."""
-        return torch.matmul(self.adjacency.to(h.dtype), self.linear(h))
+        """Map (D_in, ..., V) to (D_out, ..., V)."""
+        value: Tensor = self.linear(h)
+        return mix_joints(value, self.adjacency.to(value.dtype).unsqueeze(0))
 
 
 class GATLayer(nn.Module):
@@ -121,20 +116,22 @@ class GATLayer(nn.Module):
         joined = torch.from_numpy(layout.adjacency()) + torch.eye(layout.num_keypoints)
         self.register_buffer("blocked", joined == 0, persistent=False)
         self.num_heads = num_heads
-        self.linear = nn.Linear(in_dim, out_dim)
+        self.linear = ChannelLinear(in_dim, out_dim)
         self.source = nn.Parameter(torch.randn(num_heads, out_dim // num_heads) * 0.1)
         self.target = nn.Parameter(torch.randn(num_heads, out_dim // num_heads) * 0.1)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (..., V, D_in) to (..., V, D_out)."""
-        value = self.linear(h).unflatten(-1, (self.num_heads, -1))  # (..., V, K, D/K)
+        """Map (D_in, ..., V) to (D_out, ..., V)."""
+        value = (
+            self.linear(h).movedim(0, -1).unflatten(-1, (self.num_heads, -1))
+        )  # (..., V, K, D/K)
         target = (value * self.target).sum(-1).transpose(-1, -2)  # (..., K, V)
         source = (value * self.source).sum(-1).transpose(-1, -2)
         # 0.2 is the slope of the paper, Sec. 2.1.
         score = F.leaky_relu(target.unsqueeze(-1) + source.unsqueeze(-2), 0.2)  # (..., K, V, V)
         weight = score.masked_fill(self.blocked, float("-inf")).softmax(dim=-1)
         mixed = torch.matmul(weight, value.transpose(-2, -3))  # (..., K, V, D/K)
-        return mixed.transpose(-2, -3).flatten(-2)
+        return mixed.transpose(-2, -3).flatten(-2).movedim(-1, 0)
 
 
 _LAYERS: dict[str, type[nn.Module]] = {"gin": GINLayer, "gcn": GCNLayer, "gat": GATLayer}
@@ -178,10 +175,10 @@ class GraphStack(nn.Module):
         for i, (width_in, width_out) in enumerate(pairwise(widths)):
             layers.append(_LAYERS[gnn](layout, width_in, width_out))
             if last_activation or i < depth - 1:
-                layers += [BatchNorm(width_out), _PReLU()]
+                layers += [ChannelNorm(width_out), _PReLU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (..., V, D_in) to (..., V, D_out)."""
+        """Map (D_in, ..., V) to (D_out, ..., V)."""
         out: Tensor = self.layers(h)
         return out

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pose_extract.layout import KeypointLayout
+from .channels_first import ChannelLinear
 from .gnn import GNNName, GraphStack
 
 
@@ -44,7 +45,7 @@ class SkeletonMAE(nn.Module):
         self.layout = layout
         self.detach_target = detach_target
         self.remask = remask
-        self.embed = nn.Linear(in_channels, embed_dim)
+        self.embed = ChannelLinear(in_channels, embed_dim)
         self.mask_token = nn.Parameter(torch.zeros(embed_dim))
         nn.init.normal_(self.mask_token, std=0.02)
         self.encoder = GraphStack(layout, embed_dim, hidden_dim, embed_dim, encoder_depth, gnn)
@@ -52,18 +53,23 @@ class SkeletonMAE(nn.Module):
             layout, embed_dim, hidden_dim, embed_dim, decoder_depth, gnn, last_activation=False
         )
 
+    def embedded(self, x: Tensor) -> Tensor:
+        """Embed the joints: coordinates (B, V, C) to features (D, B, V), channels first."""
+        out: Tensor = self.embed(x.movedim(-1, 0))
+        return out
+
     def encode(self, features: Tensor, mask: Tensor) -> Tensor:
         """H = G_E(A, Xbar): replace hidden features by [MASK], then encode.
 
         Args:
-            features: (B, V, D) embedded joints X.
+            features: (D, B, V) embedded joints X.
             mask: (B, V) bool, True where hidden.
 
         Returns:
-            (B, V, D) encoding H.
+            (D, B, V) encoding H.
         """
-        masked = torch.where(mask.unsqueeze(-1), self.mask_token.to(features.dtype), features)
-        out: Tensor = self.encoder(masked)
+        token = self.mask_token.to(features.dtype).view(-1, 1, 1)
+        out: Tensor = self.encoder(torch.where(mask, token, features))
         return out
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,9 +82,10 @@ class SkeletonMAE(nn.Module):
         Returns:
             Reconstruction Y = G_D(A, H) and target X, each (B, V, D).
         """
-        features = self.embed(x)
+        features = self.embedded(x)
         encoded = self.encode(features, mask)
         if self.remask:
-            encoded = encoded.masked_fill(mask.unsqueeze(-1), 0.0)
+            encoded = encoded.masked_fill(mask, 0.0)
         reconstruction: Tensor = self.decoder(encoded)
-        return reconstruction, features.detach() if self.detach_target else features
+        target = features.detach() if self.detach_target else features
+        return reconstruction.movedim(0, -1), target.movedim(0, -1)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
+from .channels_first import ChannelLinear, ChannelNorm
 from .classifier import SkeletonClassifier, bones_and_motion
-from .gnn import BatchNorm, GNNName, GraphStack
+from .gnn import GNNName, GraphStack
 from .skeleton_mae import SkeletonMAE
 from .temporal import MultiScaleTemporalConv
 
@@ -53,13 +54,13 @@ class STRLLayer(nn.Module):
         self.encoders = nn.ModuleList(
             GraphStack(layout, dim, hidden_dim, dim, encoder_depth, gnn) for _ in range(num_person)
         )
-        # A linear layer over the last axis is a 1x1 convolution over time and joints.
-        self.input_weight = nn.Linear(dim, dim, bias=False)
-        self.pooled_weight = nn.Linear(dim, dim, bias=False)
-        self.norm = BatchNorm(dim)
+        # A linear layer over the channels is a 1x1 convolution over time and joints.
+        self.input_weight = ChannelLinear(dim, dim, bias=False)
+        self.pooled_weight = ChannelLinear(dim, dim, bias=False)
+        self.norm = ChannelNorm(dim)
 
     def forward(self, h: Tensor, person: int) -> Tensor:
-        """Map (B, V, D), frames of one person, to (B, V, D).
+        """Map (D, ..., V), frames of one person, to (D, ..., V).
 
         Args:
             h: Features of the joints.
@@ -67,13 +68,14 @@ class STRLLayer(nn.Module):
         """
         # A mean in place of the paper's sum: the same up to the constant 1/V, which W can absorb,
         # and of the scale of the input that it is joined to.
-        pooled = self.encoders[person](h).mean(dim=-2, keepdim=True)  # (B, 1, D)
+        pooled = self.encoders[person](h).mean(dim=-1, keepdim=True)  # (D, ..., 1)
         if self.combine == "concat":
             # [H, Repeat(S)] W, without writing the repetition out: H W_1 + S W_2.
             mixed = self.input_weight(h) + self.pooled_weight(pooled)
         else:
             mixed = self.pooled_weight(self.input_weight(h) + pooled)
-        return torch.relu(self.norm(mixed) + h)
+        out: Tensor = self.norm(mixed, h, relu=True)
+        return out
 
 
 class SSLClassifier(SkeletonClassifier):
@@ -97,6 +99,8 @@ class SSLClassifier(SkeletonClassifier):
         dropout: Share of pooled features dropped while training.
         streams: Further inputs, embedded and added to the coordinates, the paper's only input:
             "bone", the vector from the parent joint, and "motion", the one from the frame before.
+        missing: What a joint at (0, 0), which was not seen, is: "embedded" as that point, or "mask"
+            as the vector [MASK], which is what pre-training shows there. The paper does not say.
 
     Raises:
         ValueError: for an unknown stream.
@@ -122,16 +126,22 @@ class SSLClassifier(SkeletonClassifier):
         temporal_dim: int = 128,
         dropout: float = 0.0,
         streams: Sequence[Literal["bone", "motion"]] = (),
+        missing: Literal["embedded", "mask"] = "embedded",
     ) -> None:
         shape = (num_person, clip_len, layout.num_keypoints, in_channels)
         super().__init__(layout, shape, temporal_dim)
         if not set(streams) <= {"bone", "motion"}:
             raise ValueError(f"streams: expected 'bone' and 'motion', got {tuple(streams)}")
+        if missing not in ("embedded", "mask"):
+            raise ValueError(f"missing: expected 'embedded' or 'mask', got {missing!r}")
         if temporal not in ("last", "every"):
             raise ValueError(f"temporal: expected 'last' or 'every', got {temporal!r}")
-        self.embed = nn.Linear(in_channels, embed_dim)
+        self.embed = ChannelLinear(in_channels, embed_dim)
+        self.mask_token: nn.Parameter | None = None
+        if missing == "mask":
+            self.mask_token = nn.Parameter(0.02 * torch.randn(embed_dim))
         self.stream_embeds = nn.ModuleDict(
-            {name: nn.Linear(2, embed_dim, bias=False) for name in streams}
+            {name: ChannelLinear(2, embed_dim, bias=False) for name in streams}
         )
         parents = torch.from_numpy(layout.parents())
         self.register_buffer("parents", parents, persistent=False)
@@ -176,17 +186,27 @@ class SSLClassifier(SkeletonClassifier):
                     "in_channels, embed_dim, hidden_dim, encoder_depth and gnn in both configs; "
                     f"{error}"
                 ) from None
+        if self.mask_token is not None:
+            with torch.no_grad():
+                self.mask_token.copy_(mae.mask_token)
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
-        h = self.embed(x) + self.position.to(x.dtype)  # (B, T, V, D)
+        position = self.position.permute(2, 0, 1).unsqueeze(2)  # (D, T, 1, 1)
+        h = self.embed(_channels_first(x))  # (D, T, B, V)
+        if self.mask_token is not None:
+            missing = (x[..., :2] == 0).all(dim=-1).transpose(0, 1)  # (T, B, V)
+            h = torch.where(missing, self.mask_token.view(-1, 1, 1, 1).to(h.dtype), h)
+        h = h + position.to(x.dtype)
         if self.stream_embeds:
             bone, motion = bones_and_motion(x[..., :2], self.parents)
             for name, embed in self.stream_embeds.items():
-                h = h + embed(bone if name == "bone" else motion)
+                h = h + embed(_channels_first(bone if name == "bone" else motion))
         for layer, temporal in zip(self.layers, self.temporal):
-            h = layer(h.flatten(0, 1), person).unflatten(0, (-1, h.shape[1]))
-            if not isinstance(temporal, nn.Identity):
-                # (B, T, V, D) -> (B, D, T, V) and back; channels-last memory, so no copy is made.
-                h = temporal(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return h.mean(dim=(1, 2))
+            h = temporal(layer(h, person))
+        return h.mean(dim=(1, 3)).T
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """Return (B, T, V, C) as (C, T, B, V)."""
+    return x.permute(3, 1, 0, 2)

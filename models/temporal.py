@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .channels_first import ChannelNorm, TimeConv, TimeMax
+
 
 def _reduce(in_dim: int, out_dim: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(TimeConv(in_dim, out_dim), ChannelNorm(out_dim), nn.ReLU())
 
 
 class MultiScaleTemporalConv(nn.Module):
@@ -46,22 +46,18 @@ class MultiScaleTemporalConv(nn.Module):
         width = out_dim // num_branches
         branches: list[nn.Module] = []
         for dilation in dilations:
-            padding = (kernel_size - 1) * dilation // 2
-            conv = nn.Conv2d(
-                width, width, (kernel_size, 1), padding=(padding, 0), dilation=(dilation, 1)
-            )
-            branches.append(nn.Sequential(_reduce(in_dim, width), conv, nn.BatchNorm2d(width)))
-        pool = nn.MaxPool2d((3, 1), stride=1, padding=(1, 0))
-        branches.append(nn.Sequential(_reduce(in_dim, width), pool, nn.BatchNorm2d(width)))
-        branches.append(nn.Sequential(nn.Conv2d(in_dim, width, 1), nn.BatchNorm2d(width)))
+            conv = TimeConv(width, width, kernel_size, dilation=dilation)
+            branches.append(nn.Sequential(_reduce(in_dim, width), conv, ChannelNorm(width)))
+        branches.append(nn.Sequential(_reduce(in_dim, width), TimeMax(), ChannelNorm(width)))
+        branches.append(nn.Sequential(TimeConv(in_dim, width), ChannelNorm(width)))
         self.branches = nn.ModuleList(branches)
         self.residual: nn.Module = (
             nn.Identity()
             if in_dim == out_dim
-            else nn.Sequential(nn.Conv2d(in_dim, out_dim, 1), nn.BatchNorm2d(out_dim))
+            else nn.Sequential(TimeConv(in_dim, out_dim), ChannelNorm(out_dim))
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, D_in, T, V) to (B, D_out, T, V)."""
-        joined = torch.cat([branch(x) for branch in self.branches], dim=1)
-        return torch.relu(joined + self.residual(x))
+    def forward(self, h: Tensor) -> Tensor:
+        """Map (D_in, T, B, V) to (D_out, T, B, V)."""
+        joined = torch.cat([branch(h) for branch in self.branches])
+        return torch.relu(joined + self.residual(h))

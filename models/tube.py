@@ -12,13 +12,20 @@ from collections.abc import Sequence
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
+from .channels_first import (
+    ChannelLinear,
+    ChannelNorm,
+    TimeConv,
+    every_frame,
+    linear,
+    mix_joints,
+    time_max,
+)
 from .classifier import SkeletonClassifier, bones_and_motion
-from .gnn import BatchNorm
 
 # Motion from frame to frame is about a tenth of the positions in size; this scale brings the two
 # closer. Set when the network was designed; no measurement of it is recorded.
@@ -56,24 +63,22 @@ class GraphMixing(nn.Module):
         kinds = [torch.eye(count), parent, parent.T, neighbours]
         start = torch.stack([kinds[k % len(kinds)] for k in range(num_heads)])
         self.weight = nn.Parameter(start + 0.02 * torch.randn(start.shape))
-        self.value = nn.Linear(in_dim, out_dim, bias=False)
-        self.value_norm = BatchNorm(out_dim)
-        self.out = nn.Linear(out_dim, out_dim, bias=False)
-        self.norm = BatchNorm(out_dim)
+        self.value = ChannelLinear(in_dim, out_dim, bias=False)
+        self.value_norm = ChannelNorm(out_dim)
+        self.out = ChannelLinear(out_dim, out_dim, bias=False)
+        self.norm = ChannelNorm(out_dim)
         self.residual: nn.Module = (
             nn.Identity()
             if in_dim == out_dim
-            else nn.Sequential(nn.Linear(in_dim, out_dim, bias=False), BatchNorm(out_dim))
+            else nn.Sequential(ChannelLinear(in_dim, out_dim, bias=False), ChannelNorm(out_dim))
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (B, T, V, D_in) to (B, T, V, D_out)."""
-        value = F.relu(self.value_norm(self.value(h)))
-        heads = value.flatten(0, 1).unflatten(-1, (self.num_heads, -1))  # (BT, V, K, D/K)
-        # (K, V, V) @ (BT, K, V, D/K): one small product per frame and head.
-        mixed = torch.matmul(self.weight.to(heads.dtype), heads.transpose(1, 2))
-        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, (-1, h.shape[1]))
-        return F.relu(self.norm(self.out(mixed)) + self.residual(h))
+        """Map (D_in, T, B, V) to (D_out, T, B, V)."""
+        value = self.value_norm(self.value(h), relu=True)
+        mixed = self.out(mix_joints(value, self.weight))
+        out: Tensor = self.norm(mixed, self.residual(h), relu=True)
+        return out
 
 
 class TemporalMixing(nn.Module):
@@ -91,35 +96,26 @@ class TemporalMixing(nn.Module):
         if dim % 4:
             raise ValueError(f"widths: expected multiples of 4, got {dim}")
         self.stride = stride
-        self.value = nn.Linear(dim, dim, bias=False)
-        self.value_norm = BatchNorm(dim)
+        self.value = ChannelLinear(dim, dim, bias=False)
+        self.value_norm = ChannelNorm(dim)
         self.convs = nn.ModuleList(
-            nn.Conv2d(
-                dim // 4,
-                dim // 4,
-                (5, 1),
-                stride=(stride, 1),
-                padding=(2 * dilation, 0),
-                dilation=(dilation, 1),
-                bias=False,
-            )
+            TimeConv(dim // 4, dim // 4, 5, stride=stride, dilation=dilation, bias=False)
             for dilation in (1, 2)
         )
-        self.norm = BatchNorm(dim)
+        self.norm = ChannelNorm(dim)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map (B, T, V, D) to (B, ceil(T / stride), V, D)."""
-        # (B, D, T, V); channels-last memory, so no copy is made.
-        value = F.relu(self.value_norm(self.value(h))).permute(0, 3, 1, 2)
-        near, far, peak, same = value.chunk(4, dim=1)
+        """Map (D, T, B, V) to (D, ceil(T / stride), B, V)."""
+        value = self.value_norm(self.value(h), relu=True)
+        near, far, peak, same = value.chunk(4)
         parts = [
             self.convs[0](near),
             self.convs[1](far),
-            F.max_pool2d(peak, (3, 1), (self.stride, 1), (1, 0)),
-            same[:, :, :: self.stride],
+            time_max(peak, self.stride),
+            every_frame(same, self.stride),
         ]
-        joined = torch.cat(parts, dim=1).permute(0, 2, 3, 1)
-        return F.relu(self.norm(joined) + h[:, :: self.stride])
+        out: Tensor = self.norm(torch.cat(parts), every_frame(h, self.stride), relu=True)
+        return out
 
 
 class TubeEncoder(nn.Module):
@@ -189,14 +185,27 @@ class TubeEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, V, C) to (B, T / time_step, V, D)."""
-        points = x[..., :2]
-        present = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
-        bone, motion = bones_and_motion(points, self.parents)
-        inputs = torch.cat([points, bone, _MOTION_SCALE * motion, present, x[..., 2:]], dim=-1)
-        h = self.embed(inputs) + self.joint_token + (1 - present) * self.mask_token
+        return self.channels_first(x).permute(2, 1, 3, 0)
+
+    def channels_first(self, x: Tensor) -> Tensor:
+        """Map (B, T, V, C) to (D, T / time_step, B, V)."""
+        h = self._embedded(x)
         for layer in self.layers:
             h = layer(h)
         return h
+
+    def _embedded(self, x: Tensor) -> Tensor:
+        """Map (B, T, V, C) to (D, T, B, V): a linear map, a vector per joint, and [MASK]."""
+        points = x[..., :2]
+        present = (points != 0).any(dim=-1, keepdim=True).to(x.dtype)
+        bone, motion = bones_and_motion(points, self.parents)
+        # Which joint it is and whether it is missing are inputs of the same product.
+        joints = torch.eye(x.shape[2], dtype=x.dtype, device=x.device).expand(*x.shape[:2], -1, -1)
+        inputs = [points, bone, _MOTION_SCALE * motion, present, x[..., 2:], 1 - present, joints]
+        rows = torch.cat([part.permute(3, 1, 0, 2) for part in inputs])
+        token = self.joint_token + self.embed.bias
+        weight = torch.cat([self.embed.weight, self.mask_token[:, None], token.T], dim=1)
+        return linear(rows, weight)
 
 
 class TubeMAE(nn.Module):
@@ -224,7 +233,7 @@ class TubeMAE(nn.Module):
         self.encoder = TubeEncoder(layout, in_channels, widths, strides, num_heads)
         dim = self.encoder.out_dim
         self.decoder = nn.Sequential(
-            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4 * self.encoder.time_step)
+            ChannelLinear(dim, dim), nn.ReLU(), ChannelLinear(dim, 4 * self.encoder.time_step)
         )
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -237,9 +246,9 @@ class TubeMAE(nn.Module):
         Returns:
             Positions and motion from the frame before, each (B, T, V, 2).
         """
-        out = self.decoder(self.encoder(x * ~hidden.unsqueeze(-1)))
-        # (B, T/r, V, 4r): each output frame holds r frames of positions and motion.
-        frames = out.unflatten(-1, (self.encoder.time_step, 4)).transpose(2, 3).flatten(1, 2)
+        h = self.decoder(self.encoder.channels_first(x * ~hidden.unsqueeze(-1)))
+        # (4r, T/r, B, V): each output frame holds r frames of positions and motion.
+        frames = h.unflatten(0, (self.encoder.time_step, 4)).permute(3, 2, 0, 4, 1).flatten(1, 2)
         return frames[..., :2], frames[..., 2:]
 
 
@@ -282,5 +291,4 @@ class TubeClassifier(SkeletonClassifier):
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
-        pooled: Tensor = self.encoder(x).mean(dim=(1, 2))
-        return pooled
+        return self.encoder.channels_first(x).mean(dim=(1, 3)).T

@@ -94,6 +94,8 @@ class DataConfig:
         labels: Name of a shipped list of class names (configs/labels); empty numbers the classes.
         num_classes: Number of classes; 0 takes it from the labels list or the file.
         label_fraction: Share of the training clips whose labels are used, at least one per class.
+        label_draw: Which of the clips of each class these are: a seed of this draw alone, so that
+            several seeds can learn from the same labels. None takes the seed of the run.
         metric: The figure that the data set is judged by.
         fps: Frames per second of the clips, if all have about the same: what a long video is cut
             into when it is predicted then lasts as long as they do. 0 where it is not known, and
@@ -109,6 +111,7 @@ class DataConfig:
     labels: str = ""
     num_classes: int = 0
     label_fraction: float = 1.0
+    label_draw: int | None = None
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
     fps: float = 0.0
     unknown_file: str = ""
@@ -123,6 +126,8 @@ class DataConfig:
         )
         expect(self, "num_classes", 0 <= self.num_classes <= MAX_CLASSES, f"0 to {MAX_CLASSES}")
         expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
+        if self.label_draw is not None:
+            check_seed(self.label_draw, "label_draw")
         expect(self, "fps", 0 <= self.fps <= 1000, "0 to 1000")
 
 
@@ -280,15 +285,15 @@ def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
 ConfigKind = Literal["pretrain", "finetune", "distill", "train_pose", "train_flight"]
 
 
-def check_seed(seed: int) -> None:
-    """Check a seed of random numbers.
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Check a seed of random numbers, which an error calls ``name``.
 
     Raises:
         SkelactError: if it is no whole number from 0 to 2^32 - 1, which NumPy and PyTorch both
             take.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise SkelactError(f"seed: expected a whole number from 0 to {2**32 - 1}, got {seed!r}")
+        raise SkelactError(f"{name}: expected a whole number from 0 to {2**32 - 1}, got {seed!r}")
 
 
 def shipped_configs(kind: ConfigKind) -> dict[str, Path]:

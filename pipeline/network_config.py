@@ -159,7 +159,9 @@ class MaskConfig:
 class ClassifierConfig:
     """What the classifier adds to the encoder; see ``SSLClassifier``.
 
-    Model "tube" takes ``dropout`` of it, "stgcn" nothing.
+    ``missing`` says what a joint that was not seen is: "embedded" as the point (0, 0), or "mask" as
+    the vector [MASK] that hid it in pre-training. Model "tube" takes ``dropout`` of it, "stgcn"
+    nothing.
     """
 
     num_layers: int = 3
@@ -168,6 +170,7 @@ class ClassifierConfig:
     temporal_dim: int = 128
     dropout: float = 0.0
     streams: tuple[Literal["bone", "motion"], ...] = ()
+    missing: Literal["embedded", "mask"] = "embedded"
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "num_layers", "temporal_dim")

@@ -369,13 +369,13 @@ def check_disjoint(
         )
 
 
-def label_fraction(clips: list[Annotation], share: float, seed: int) -> list[Annotation]:
-    """Return a share of the clips of each class, at least one, drawn by ``seed``."""
+def label_fraction(clips: list[Annotation], share: float, draw: int) -> list[Annotation]:
+    """Return a share of the clips of each class, at least one; ``draw`` seeds which."""
     if not 0 < share <= 1:
         raise SkelactError(f"data.label_fraction: expected above 0 to 1, got {share}")
     if share == 1:
         return clips
-    order = np.random.default_rng(seed).permutation(len(clips))
+    order = np.random.default_rng(draw).permutation(len(clips))
     kept: list[int] = []
     for label in sorted({clip.label for clip in clips}):
         members = [i for i in order.tolist() if clips[i].label == label]

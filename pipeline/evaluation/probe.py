@@ -199,8 +199,8 @@ class _MaeFeatures(nn.Module):
         else:
             frames = people.flatten(0, 1)
             missing = (frames == 0).all(dim=-1)
-            encoded = self.mae.encode(self.mae.embed(frames), missing)
-            steps = encoded.mean(dim=1).unflatten(0, (-1, people.shape[1]))
+            encoded = self.mae.encode(self.mae.embedded(frames), missing)  # (D, B T, V)
+            steps = encoded.mean(dim=2).T.unflatten(0, (-1, people.shape[1]))
         pooled = torch.cat([steps.mean(dim=1), steps.std(dim=1)], dim=-1)
         weight = present.to(pooled.dtype).unflatten(0, x.shape[:2]).unsqueeze(-1)
         total = (pooled.unflatten(0, x.shape[:2]) * weight).sum(dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,15 @@ def usable_precision(precision: str, device: torch.device) -> str:
             f"runtime.precision: fp16 needs CUDA, got device {device}; take bf16 or fp32"
         )
     return "fp32" if precision == "bf16" and device.type == "cpu" and not has_bf16() else precision
+
+
+@runtime_checkable
+class ClipsGradients(Protocol):
+    """A module that limits the norm of its gradients in a way of its own."""
+
+    def clip_gradients(self, limit: float) -> None:
+        """Limit the norm, or norms, to ``limit``."""
+        ...
 
 
 class MovingAverage:
@@ -144,13 +153,19 @@ class TrainingState:
         self._scaler.scale(loss).backward()
         if self._limit:
             self._scaler.unscale_(self.optimizer)
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self._limit)
+            self._limit_gradients()
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update(self.module)
+
+    def _limit_gradients(self) -> None:
+        if isinstance(self.module, ClipsGradients):
+            self.module.clip_gradients(self._limit)
+        else:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self._limit)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Return a context in which the module has its averaged weights, if there are any."""

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from ... import SkelactError
-from ...models.classifier import SkeletonClassifier
 from ...pose_extract.common.files import atomic_write, discard_leftovers
-from ..checkpoints.checkpoint import CheckpointMeta, load_classifier, load_mae, save_checkpoint
+from ..checkpoints.checkpoint import CheckpointMeta, load_classifier, save_checkpoint
 from ..checkpoints.gate import Gate
-from ..checkpoints.networks import build_classifier, build_mae
+from ..checkpoints.networks import build_mae
 from ..checkpoints.onnx_classifier import OnnxClassifier
-from ..config import FinetuneConfig, PretrainConfig, build_config, check_seed, load_label_names
-from ..data.annotations import (
-    Annotation,
-    AnnotationFile,
-    annotation_path,
-    check_disjoint,
-    label_fraction,
-    load_annotations,
-)
+from ..config import FinetuneConfig, PretrainConfig, build_config, check_seed
+from ..data.annotations import annotation_path, load_annotations
 from ..data.clip_store import ClipStore
-from ..data.labels import check_labelled, match_labels
-from ..evaluation.trained_on import training_record
-from ..inference.classify import TestProtocol
 from .gate import fit_gate
+from .log import LOG, console_log
 from .objectives import FinetuneModule, PretrainModule
+from .prepare import (
+    data_record,
+    drawn_clips,
+    finetune_module,
+    labelled_clips,
+    prepare_finetune,
+    training_store,
+    unknown_store,
+)
 from .processes import barrier, is_main_process
 from .runner import train_module
 
@@ -65,8 +62,8 @@ def pretrain(
     check_seed(seed)
     work_dir = Path(work_dir)
     data = load_annotations(annotation_path(config.data.ann_file))
-    store = _training_store(data, data.select(config.data.train_split), config)
-    record = _data_record(config, data, store)
+    store = training_store(data, data.select(config.data.train_split), config)
+    record = data_record(config, data, store)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
     module = PretrainModule(mae, config.mask, store, config.augment)
@@ -127,20 +124,11 @@ def finetune(
     """
     check_seed(seed)
     work_dir = Path(work_dir)
-    data = load_annotations(annotation_path(config.data.ann_file))
-    names, train_clips, val_clips = _labelled_clips(config, data)
-    train_clips = label_fraction(train_clips, config.data.label_fraction, seed)
-    store = _training_store(data, train_clips, config)
-    record = _data_record(config, data, store)
-    unknown = _unknown_store(config)
-    torch.manual_seed(seed)
-    classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
-    origin: dict[str, Any] | None = None
-    if pretrained is not None:
-        mae, pretrain_meta = load_mae(Path(pretrained))
-        classifier.load_pretrained(mae)
-        origin = pretrain_meta.data | {"seed": pretrain_meta.seed, "mask": pretrain_meta.head}
-    module = _finetune_module(config, classifier, store, val_clips)
+    unknown = unknown_store(config)
+    prepared = prepare_finetune(config, seed, pretrained)
+    module = prepared.module
+    with console_log(quiet):
+        LOG.info("%s", prepared.said)
     best = train_module(
         module,
         config.optim,
@@ -159,9 +147,9 @@ def finetune(
         model=config.model,
         encoder=dataclasses.asdict(config.network),
         head=dataclasses.asdict(config.classifier),
-        label_names=names,
+        label_names=prepared.label_names,
         config=dataclasses.asdict(config),
-        data=record | {"pretrained_on": origin},
+        data=prepared.record,
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
         gate=gate,
@@ -206,31 +194,20 @@ def add_gate(
             config, data=dataclasses.replace(config.data, unknown_file=unknown_file)
         )
     data = load_annotations(annotation_path(ann_file or config.data.ann_file))
-    names, train_clips, val_clips = _labelled_clips(config, data)
-    train_clips = label_fraction(train_clips, config.data.label_fraction, meta.seed)
+    names, train_clips, val_clips = labelled_clips(config, data)
+    train_clips = drawn_clips(config, train_clips, meta.seed)
     expected = meta.label_names, meta.data.get("num_clips")
     if (names, len(train_clips)) != expected:
         raise SkelactError(
             f"{data.path}: expected the {expected[1]} clips of {len(expected[0])} classes that the "
             f"checkpoint was trained on, got {len(train_clips)} of {len(names)}"
         )
-    store = _training_store(data, train_clips, config)
+    store = training_store(data, train_clips, config)
     classifier.novelty = None  # of a gate that is replaced
-    module = _finetune_module(config, classifier, store, val_clips)
-    gate = _gate(config, module, _unknown_store(config), meta.seed)
+    module = finetune_module(config, classifier, store, val_clips)
+    gate = _gate(config, module, unknown_store(config), meta.seed)
     meta = dataclasses.replace(meta, gate=gate, config=dataclasses.asdict(config))
     return _save_once(Path(work_dir) / "classifier", classifier, meta, half)
-
-
-def _unknown_store(config: FinetuneConfig) -> ClipStore | None:
-    """Return the clips of other actions; read before a long run, so that a fault is told early."""
-    if not config.data.unknown_file:
-        return None
-    data = load_annotations(annotation_path(config.data.unknown_file))
-    store = ClipStore(list(data.annotations.values()), config.preprocess)
-    if store.num_empty == len(store):
-        raise SkelactError(f"{data.path}: none of its {len(store)} clips has a joint to learn from")
-    return store
 
 
 def _gate(
@@ -238,95 +215,7 @@ def _gate(
 ) -> Gate | None:
     if unknown is None:
         return fit_gate(module, seed)
-    return fit_gate(module, seed, _finetune_module(config, module.classifier, unknown, ()))
-
-
-def _finetune_module(
-    config: FinetuneConfig,
-    classifier: SkeletonClassifier,
-    store: ClipStore,
-    val_clips: Sequence[Annotation],
-) -> FinetuneModule:
-    return FinetuneModule(
-        classifier,
-        store,
-        config.augment,
-        ClipStore(val_clips, config.preprocess) if val_clips else None,
-        config.optim.label_smoothing,
-        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
-    )
-
-
-def _labelled_clips(
-    config: FinetuneConfig, data: AnnotationFile
-) -> tuple[tuple[str, ...], list[Annotation], list[Annotation]]:
-    """Return the class names, and the clips to learn from and to measure on with their indices."""
-    train = data.select(config.data.train_split)
-    val = data.select(config.data.val_split) if config.data.val_split else []
-    check_disjoint(data.path, (config.data.train_split, train), (config.data.val_split, val))
-    check_labelled(data.path, [*train, *val])
-    names = _label_names(config, data, [*train, *val])
-    if config.data.labels and data.label_names:
-        clips, _ = match_labels(
-            data,
-            [*train, *val],
-            names,
-            whose=f"the list data.labels={config.data.labels}",
-            advice="leave data.labels empty to take the names of the file",
-        )
-        train, val = clips[: len(train)], clips[len(train) :]
-    _check_labels([*train, *val], len(names), data.path)
-    return names, train, val
-
-
-def _label_names(
-    config: FinetuneConfig, data: AnnotationFile, clips: Sequence[Annotation]
-) -> tuple[str, ...]:
-    count = config.data.num_classes
-    names = load_label_names(config.data.labels) if config.data.labels else data.label_names
-    if not names:
-        return tuple(str(i) for i in range(count or 1 + max(clip.label for clip in clips)))
-    if count not in (0, len(names)):
-        raise SkelactError(f"data.num_classes: there are {len(names)} class names, got {count}")
-    return tuple(names)
-
-
-def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> None:
-    for clip in clips:
-        if not 0 <= clip.label < num_classes:
-            raise SkelactError(
-                f"{path}: {clip.frame_dir}: expected a label from 0 to {num_classes - 1}, "
-                f"got {clip.label}"
-            )
-
-
-def _training_store(
-    data: AnnotationFile, clips: Sequence[Annotation], config: PretrainConfig | FinetuneConfig
-) -> ClipStore:
-    """Return the clips to learn from; a set without a single joint is an error, not a training."""
-    store = ClipStore(clips, config.preprocess)
-    if store.num_empty == len(store):
-        raise SkelactError(
-            f"{data.path}: none of the {len(store)} clips of split {config.data.train_split!r} has "
-            "a joint to learn from: all keypoints are nan or zero, or their scores are at or below "
-            f"preprocess.score_thr={config.preprocess.score_thr}"
-        )
-    return store
-
-
-def _data_record(
-    config: PretrainConfig | FinetuneConfig, data: AnnotationFile, store: ClipStore
-) -> dict[str, Any]:
-    """Return what the checkpoint says of its data; made before a long run, as the file is read."""
-    return {
-        "dataset": config.data.dataset,
-        **training_record(data, config.data.train_split),
-        "num_clips": len(store),
-        # What a long video is cut into when its action is predicted, and what is not long.
-        "median_frames": store.median_frames,
-        "max_frames": store.max_frames,
-        "fps": config.data.fps,
-    }
+    return fit_gate(module, seed, finetune_module(config, module.classifier, unknown, ()))
 
 
 def _save_once(path: Path, module: nn.Module, meta: CheckpointMeta, half: bool = False) -> Path:

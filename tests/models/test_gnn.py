@@ -17,11 +17,11 @@ def test_gin_adds_the_neighbours_to_itself():
     layer.mlp = torch.nn.Identity()
     with torch.no_grad():
         layer.eps.fill_(0.5)
-    h = torch.arange(17.0).view(1, 17, 1)
+    h = torch.arange(17.0).view(1, 1, 17)
     out = layer(h)
     # The wrist hangs on the elbow alone; the elbow on shoulder and wrist.
-    assert out[0, LEFT_WRIST, 0] == 1.5 * 9 + 7
-    assert out[0, LEFT_ELBOW, 0] == 1.5 * 7 + 5 + 9
+    assert out[0, 0, LEFT_WRIST] == 1.5 * 9 + 7
+    assert out[0, 0, LEFT_ELBOW] == 1.5 * 7 + 5 + 9
 
 
 def test_gcn_divides_by_the_degrees():
@@ -29,10 +29,10 @@ def test_gcn_divides_by_the_degrees():
     with torch.no_grad():
         layer.linear.weight.fill_(1)
         layer.linear.bias.fill_(0)
-    h = torch.zeros(1, 17, 1)
-    h[0, LEFT_ELBOW] = 1
+    h = torch.zeros(1, 1, 17)
+    h[..., LEFT_ELBOW] = 1
     # Degrees with the joint itself: wrist 2, elbow 3.
-    assert layer(h)[0, LEFT_WRIST, 0].item() == pytest.approx((2 * 3) ** -0.5)
+    assert layer(h)[0, 0, LEFT_WRIST].item() == pytest.approx((2 * 3) ** -0.5)
 
 
 def test_attention_weights_sum_to_one_over_bones():
@@ -40,7 +40,7 @@ def test_attention_weights_sum_to_one_over_bones():
     with torch.no_grad():
         layer.linear.weight.fill_(0)
         layer.linear.bias.fill_(3)
-    assert torch.allclose(layer(torch.randn(2, 17, 1)), torch.tensor(3.0))
+    assert torch.allclose(layer(torch.randn(1, 2, 17)), torch.tensor(3.0))
 
 
 @pytest.mark.parametrize("gnn", ["gin", "gcn", "gat"])
@@ -48,10 +48,10 @@ def test_attention_weights_sum_to_one_over_bones():
 def test_what_is_further_away_than_the_depth_is_not_seen(gnn, depth):
     torch.manual_seed(0)
     stack = GraphStack(COCO_17, 3, 8, 8, depth, gnn).eval()
-    x = torch.randn(1, 17, 3)
+    x = torch.randn(3, 1, 17)
     moved = x.clone()
-    moved[0, LEFT_WRIST] += 1
-    changed = (stack(x) - stack(moved)).abs().sum(dim=-1)[0] > 1e-6
+    moved[..., LEFT_WRIST] += 1
+    changed = (stack(x) - stack(moved)).abs().sum(dim=0)[0] > 1e-6
     expected = {LEFT_WRIST, LEFT_ELBOW} | ({LEFT_SHOULDER} if depth == 2 else set())
     assert set(changed.nonzero().flatten().tolist()) == expected
 

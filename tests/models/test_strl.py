@@ -31,10 +31,10 @@ def test_a_logit_per_class(combine, temporal, gnn):
 def test_the_pooled_encoding_reaches_every_joint():
     torch.manual_seed(0)
     layer = STRLLayer(COCO_17, 8, 8, 1, 1, "gin", "concat").eval()
-    h = torch.randn(1, 17, 8)
+    h = torch.randn(8, 1, 17)
     moved = h.clone()
-    moved[0, 9] += 1  # one bone away is the elbow alone, so the others change by the pooling
-    changed = (layer(h, 0) - layer(moved, 0)).abs().sum(dim=-1)[0] > 1e-7
+    moved[..., 9] += 1  # one bone away is the elbow alone, so the others change by the pooling
+    changed = (layer(h, 0) - layer(moved, 0)).abs().sum(dim=0)[0] > 1e-7
     assert changed.all()
 
 
@@ -118,10 +118,10 @@ def test_overfits_eight_clips():
 def test_temporal_branches_reach_as_far_as_their_dilation():
     torch.manual_seed(0)
     conv = MultiScaleTemporalConv(8, 8).eval()
-    x = torch.randn(1, 8, 21, 1)
+    x = torch.randn(8, 21, 1, 1)
     moved = x.clone()
-    moved[:, :, 10] += 1
-    changed = (conv(x) - conv(moved)).abs().amax(dim=(0, 1, 3)) > 1e-6
+    moved[:, 10] += 1
+    changed = (conv(x) - conv(moved)).abs().amax(dim=(0, 2, 3)) > 1e-6
     # Five frames, two apart: four to either side. At dilation 2 the odd ones are reached by
     # dilation 1 and the pooling only up to two frames away.
     assert changed.nonzero().flatten().tolist() == [6, 8, 9, 10, 11, 12, 14]
@@ -132,7 +132,26 @@ def test_widths_that_branches_cannot_share_are_refused():
         MultiScaleTemporalConv(8, 10)
 
 
-@pytest.mark.parametrize("option", [{"combine": "mix"}, {"temporal": "never"}])
+def test_a_joint_that_was_not_seen_is_the_mask_of_pre_training():
+    torch.manual_seed(0)
+    mae = SkeletonMAE(COCO_17, embed_dim=16, hidden_dim=16)
+    model = SSLClassifier(COCO_17, 5, missing="mask", **SMALL).eval()
+    model.load_pretrained(mae)
+    assert torch.equal(model.mask_token, mae.mask_token)
+    x = clips()
+    x[:, :, :, [1, 2, 3, 4]] = 0
+    before = model(x)
+    with torch.no_grad():
+        model.mask_token += 1
+    assert not torch.allclose(before, model(x))
+    seen = clips()
+    with torch.no_grad():
+        whole = model(seen)
+        model.mask_token += 1
+    assert torch.equal(whole, model(seen))
+
+
+@pytest.mark.parametrize("option", [{"combine": "mix"}, {"temporal": "never"}, {"missing": "lost"}])
 def test_unknown_options_list_the_known_ones(option):
     with pytest.raises(ValueError, match="expected '"):
         SSLClassifier(COCO_17, 5, **option)

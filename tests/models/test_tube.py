@@ -24,10 +24,10 @@ def test_a_joint_depends_on_its_neighbours_alone_at_first():
     mixing = GraphMixing(COCO_17, 8, 8, 4).eval()
     with torch.no_grad():
         mixing.weight.copy_(mixing.weight.round())  # the start without its noise
-    h = torch.rand(1, 1, 17, 8)
+    h = torch.rand(8, 1, 1, 17)
     moved = h.clone()
-    moved[0, 0, 9] += 1  # the left wrist: its one bone leads to the left elbow
-    changed = (mixing(h) - mixing(moved)).abs().sum(dim=-1)[0, 0] > 1e-6
+    moved[..., 9] += 1  # the left wrist: its one bone leads to the left elbow
+    changed = (mixing(h) - mixing(moved)).abs().sum(dim=0)[0, 0] > 1e-6
     assert changed.nonzero().flatten().tolist() == [7, 9]
 
 

@@ -156,3 +156,15 @@ def test_a_checkpoint_of_the_first_version_loads_as_the_present_one(tmp_path):
     loaded, meta = load_classifier(info)
     assert meta == present
     assert all(map(torch.equal, shipped.parameters(), loaded.parameters()))
+
+
+def test_the_shipped_classifier_gives_the_logits_it_was_published_with():
+    """Networks are written anew for speed; weights that are out there mean the same."""
+    model, _ = load_classifier()
+    generator = torch.Generator().manual_seed(0)
+    x = 0.1 * torch.randn(2, *model.input_shape, generator=generator).cumsum(dim=2)
+    with torch.no_grad():
+        logits = model(x)
+    expected = [-2.0856, 0.1715, -0.6971, -1.0272, -0.8090, 0.2206, -0.8564, -0.5755, -0.4437,
+                1.3024, 2.1318, -0.6076, -1.6832, 0.0369, -0.5712]  # fmt: skip
+    torch.testing.assert_close(logits[0], torch.tensor(expected), atol=1e-3, rtol=0)

@@ -13,6 +13,8 @@ from training_configs import make_config
 from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_meta
 from skelact.pipeline.config import FinetuneConfig, OptimConfig
 from skelact.pipeline.training.optim import MovingAverage, TrainingState
+from skelact.pipeline.training.prepare import prepare_finetune
+from skelact.pipeline.training.side_by_side import train_side_by_side
 from skelact.pipeline.training.train import finetune
 
 pytestmark = pytest.mark.cuda
@@ -122,3 +124,21 @@ def test_a_state_moves_from_cuda_to_the_processor():
         one.step(one.module(torch.ones(1, 1, device=one.module.weight.device)).sum())
         one.keep_average()
     torch.testing.assert_close(other.module.weight.cpu(), state.module.weight.cpu())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_side_by_side_as_in_turn(ann_file, precision):
+    optim = {"kind": "sgd", "lr": 0.02, "epochs": 1}
+    config = make_config(FinetuneConfig, ann_file, **TUBE, classifier={"dropout": 0.0}, optim=optim)
+    modules = [prepare_finetune(config, seed).module.to(DEVICE) for seed in (0, 1)]
+    alone = copy.deepcopy(modules)
+    train_side_by_side(modules, (0, 1), config.optim, precision)
+    for seed, (module, ours) in enumerate(zip(alone, modules)):
+        start = copy.deepcopy(module.classifier.state_dict())
+        train_side_by_side([module], [seed], config.optim, precision)
+        theirs = module.classifier.state_dict()
+        tolerance = 1e-3 if precision == "fp32" else 0.05
+        torch.testing.assert_close(
+            ours.classifier.state_dict(), theirs, atol=tolerance, rtol=tolerance
+        )
+        assert any(not torch.equal(start[name], value) for name, value in theirs.items())

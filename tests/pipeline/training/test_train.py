@@ -23,6 +23,7 @@ from skelact.pipeline.config import FinetuneConfig, PretrainConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.data.annotations import write_annotations as write_file
 from skelact.pipeline.training.objectives import FinetuneModule
+from skelact.pipeline.training.prepare import prepare_finetune
 from skelact.pipeline.training.runner import SeededModule, epoch_batches
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.device import default_threads
@@ -322,6 +323,33 @@ def test_a_share_of_the_labels(ann_file, tmp_path):
     )
     meta = load_meta(finetune(config, tmp_path, quiet=True))
     assert meta.data["num_clips"] == 6
+
+
+def test_the_labels_are_drawn_apart_from_the_seed(ann_file):
+    """The seed gives the weights; the draw says which clips have labels, as many of each class."""
+
+    def prepared(seed, draw):
+        data = {"val_split": "val", "label_fraction": 0.25, "label_draw": draw}
+        return prepare_finetune(make_config(FinetuneConfig, ann_file, data=data), seed)
+
+    one, other_seed, other_draw = prepared(0, 5), prepared(1, 5), prepared(0, 6)
+    assert one.module.store.names == other_seed.module.store.names
+    assert one.module.store.names != other_draw.module.store.names
+    assert one.module.store.labels.bincount().tolist() == [2, 2, 2]
+    first, second = (next(p.module.classifier.parameters()) for p in (one, other_seed))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, next(other_draw.module.classifier.parameters()))
+    assert one.record["label_draw"] == 5
+    assert (one.record["num_clips"], one.record["of_clips"]) == (6, 24)
+    assert one.said == "learns from the labels of 6 of 24 clips (25.0%, draw 5)"
+
+
+def test_without_a_draw_the_seed_says_which(ann_file):
+    data = {"label_fraction": 0.25}
+    config = make_config(FinetuneConfig, ann_file, data=data)
+    drawn = make_config(FinetuneConfig, ann_file, data=data | {"label_draw": 3})
+    names = prepare_finetune(config, 3).module.store.names
+    assert names == prepare_finetune(drawn, 0).module.store.names
 
 
 def test_tensorboard_events(ann_file, tmp_path):

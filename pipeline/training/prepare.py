@@ -1,0 +1,188 @@
+"""What a training begins with: its clips and their labels, its network, and a record of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import SkelactError
+from ...models.classifier import SkeletonClassifier
+from ..checkpoints.checkpoint import load_mae
+from ..checkpoints.networks import build_classifier
+from ..config import FinetuneConfig, PretrainConfig, load_label_names
+from ..data.annotations import (
+    Annotation,
+    AnnotationFile,
+    annotation_path,
+    check_disjoint,
+    label_fraction,
+    load_annotations,
+)
+from ..data.clip_store import ClipStore
+from ..data.labels import check_labelled, match_labels
+from ..evaluation.trained_on import training_record
+from ..inference.classify import TestProtocol
+from .objectives import FinetuneModule
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fine-tuning before its first step.
+
+    Attributes:
+        module: The classifier, with its clips.
+        label_names: Class names in order.
+        record: What the checkpoint says of the data.
+        said: A sentence on how many labels are used.
+    """
+
+    module: FinetuneModule
+    label_names: tuple[str, ...]
+    record: dict[str, Any]
+    said: str
+
+
+def prepare_finetune(
+    config: FinetuneConfig, seed: int, pretrained: str | Path | None = None
+) -> Prepared:
+    """Read the clips of a fine-tuning and build its classifier.
+
+    Args:
+        config: What to do.
+        seed: Seed of the random weights, and of the labels that are used if ``data.label_draw`` is
+            None.
+        pretrained: A checkpoint of pre-training; None starts from random weights.
+
+    Raises:
+        SkelactError: if the config, the data or ``pretrained`` cannot be used.
+    """
+    data = load_annotations(annotation_path(config.data.ann_file))
+    names, all_clips, val_clips = labelled_clips(config, data)
+    clips = drawn_clips(config, all_clips, seed)
+    store = training_store(data, clips, config)
+    record = data_record(config, data, store) | {
+        "of_clips": len(all_clips),
+        "label_draw": seed if config.data.label_draw is None else config.data.label_draw,
+    }
+    torch.manual_seed(seed)
+    classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
+    origin: dict[str, Any] | None = None
+    if pretrained is not None:
+        mae, meta = load_mae(Path(pretrained))
+        classifier.load_pretrained(mae)
+        origin = meta.data | {"seed": meta.seed, "mask": meta.head}
+    said = f"learns from the labels of {len(clips)} of {len(all_clips)} clips"
+    if len(clips) < len(all_clips):
+        said += f" ({len(clips) / len(all_clips):.1%}, draw {record['label_draw']})"
+    module = finetune_module(config, classifier, store, val_clips)
+    return Prepared(module, names, record | {"pretrained_on": origin}, said)
+
+
+def drawn_clips(config: FinetuneConfig, clips: list[Annotation], seed: int) -> list[Annotation]:
+    """Return the training clips whose labels are used, as ``data.label_fraction`` says."""
+    draw = config.data.label_draw
+    return label_fraction(clips, config.data.label_fraction, seed if draw is None else draw)
+
+
+def unknown_store(config: FinetuneConfig) -> ClipStore | None:
+    """Return the clips of other actions; read before a long run, so that a fault is told early."""
+    if not config.data.unknown_file:
+        return None
+    data = load_annotations(annotation_path(config.data.unknown_file))
+    store = ClipStore(list(data.annotations.values()), config.preprocess)
+    if store.num_empty == len(store):
+        raise SkelactError(f"{data.path}: none of its {len(store)} clips has a joint to learn from")
+    return store
+
+
+def finetune_module(
+    config: FinetuneConfig,
+    classifier: SkeletonClassifier,
+    store: ClipStore,
+    val_clips: Sequence[Annotation],
+) -> FinetuneModule:
+    """Return what a step of fine-tuning runs; no ``val_clips`` measures nothing."""
+    return FinetuneModule(
+        classifier,
+        store,
+        config.augment,
+        ClipStore(val_clips, config.preprocess) if val_clips else None,
+        config.optim.label_smoothing,
+        TestProtocol(config.runtime.num_test_clips, config.runtime.flip_test),
+    )
+
+
+def labelled_clips(
+    config: FinetuneConfig, data: AnnotationFile
+) -> tuple[tuple[str, ...], list[Annotation], list[Annotation]]:
+    """Return the class names, and the clips to learn from and to measure on with their indices."""
+    train = data.select(config.data.train_split)
+    val = data.select(config.data.val_split) if config.data.val_split else []
+    check_disjoint(data.path, (config.data.train_split, train), (config.data.val_split, val))
+    check_labelled(data.path, [*train, *val])
+    names = _label_names(config, data, [*train, *val])
+    if config.data.labels and data.label_names:
+        clips, _ = match_labels(
+            data,
+            [*train, *val],
+            names,
+            whose=f"the list data.labels={config.data.labels}",
+            advice="leave data.labels empty to take the names of the file",
+        )
+        train, val = clips[: len(train)], clips[len(train) :]
+    _check_labels([*train, *val], len(names), data.path)
+    return names, train, val
+
+
+def _label_names(
+    config: FinetuneConfig, data: AnnotationFile, clips: Sequence[Annotation]
+) -> tuple[str, ...]:
+    count = config.data.num_classes
+    names = load_label_names(config.data.labels) if config.data.labels else data.label_names
+    if not names:
+        return tuple(str(i) for i in range(count or 1 + max(clip.label for clip in clips)))
+    if count not in (0, len(names)):
+        raise SkelactError(f"data.num_classes: there are {len(names)} class names, got {count}")
+    return tuple(names)
+
+
+def _check_labels(clips: Sequence[Annotation], num_classes: int, path: Path) -> None:
+    for clip in clips:
+        if not 0 <= clip.label < num_classes:
+            raise SkelactError(
+                f"{path}: {clip.frame_dir}: expected a label from 0 to {num_classes - 1}, "
+                f"got {clip.label}"
+            )
+
+
+def training_store(
+    data: AnnotationFile, clips: Sequence[Annotation], config: PretrainConfig | FinetuneConfig
+) -> ClipStore:
+    """Return the clips to learn from; a set without a single joint is an error, not a training."""
+    store = ClipStore(clips, config.preprocess)
+    if store.num_empty == len(store):
+        raise SkelactError(
+            f"{data.path}: none of the {len(store)} clips of split {config.data.train_split!r} has "
+            "a joint to learn from: all keypoints are nan or zero, or their scores are at or below "
+            f"preprocess.score_thr={config.preprocess.score_thr}"
+        )
+    return store
+
+
+def data_record(
+    config: PretrainConfig | FinetuneConfig, data: AnnotationFile, store: ClipStore
+) -> dict[str, Any]:
+    """Return what the checkpoint says of its data; made before a long run, as the file is read."""
+    return {
+        "dataset": config.data.dataset,
+        **training_record(data, config.data.train_split),
+        "num_clips": len(store),
+        # What a long video is cut into when its action is predicted, and what is not long.
+        "median_frames": store.median_frames,
+        "max_frames": store.max_frames,
+        "fps": config.data.fps,
+    }
