@@ -3,7 +3,7 @@
     python benchmarks/turns.py fit
     python benchmarks/turns.py simulated
     python benchmarks/turns.py captures ../shared
-    python benchmarks/turns.py inverted ../shared
+    python benchmarks/turns.py limits ../shared
 
 `fit` prints the coefficients of `pipeline/elements/turn_calibration.py`, fitted on simulated clips
 of seed 303; `simulated` names the elements of clips of seed 404 under the measured errors of our
@@ -26,9 +26,9 @@ from counter import fit_softmax
 from rich.console import Console
 from rich.table import Table
 
-from skelact.pipeline.elements.counter import count_flights
+from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.element import Element, diving48_elements
-from skelact.pipeline.elements.recognise import RecognisedElement, recognise_elements
+from skelact.pipeline.elements.recognise import RecognisedElement, count_person, recognise_elements
 from skelact.pipeline.elements.signals import measure_body
 from skelact.pipeline.elements.supported import in_scene
 from skelact.pipeline.elements.trunk_angle import trunk_path
@@ -283,32 +283,36 @@ def _captured(shared: Path, name: str, cameras: int, noise: float) -> Iterator[S
 @click.option("--clips", default=96, show_default=True, help="Simulated saltos, and dives.")
 @click.option("--cameras", default=24, show_default=True)
 @click.option("--noise", default=2.0, show_default=True, help="Of simulated clips.")
-def inverted(shared: Path, clips: int, cameras: int, noise: float) -> None:
-    """Show how far shoulders are below hips in flights that turn once or more."""
+def limits(shared: Path, clips: int, cameras: int, noise: float) -> None:
+    """Show what tells flights that turn once or more from what is none.
+
+    Torso lengths by which the shoulders are below the hips, and how sure the network is that it is
+    one whole flight.
+    """
     rng = np.random.default_rng(FIT_SEED)
-    table = Table("is", "flights", "least", "5 %", "median", "95 %", "most", title="Torso lengths")
-
-    def add(name: str, sequences: Iterator[SkeletonSequence]) -> None:
-        values = [value for sequence in sequences for value in _inverted(sequence)]
-        figures = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]) if values else []
-        table.add_row(name, str(len(values)), *(f"{figure:.2f}" for figure in figures))
-
+    sources: list[tuple[str, Iterator[SkeletonSequence]]] = []
     for name, elements in (("salto", SALTOS), ("dive", diving48_elements()[1])):
         chosen = [elements[i] for i in rng.integers(len(elements), size=clips)]
         films = film_elements(chosen, noise=noise, seed=FIT_SEED)
-        add(f"simulated {name}", (filmed.sequence for filmed in films))
-    for name in CAPTURES:
-        add(f"captured {name}", _captured(shared, name, cameras, 1.0))
-    Console(width=110).print(table)
+        sources.append((f"simulated {name}", (filmed.sequence for filmed in films)))
+    sources += [(f"captured {name}", _captured(shared, name, cameras, 1.0)) for name in CAPTURES]
+    counted = [(name, [f for one in each for f in _turning(one)]) for name, each in sources]
+    for title, read in (
+        ("Shoulders below hips", lambda flight: flight.inverted),
+        ("One whole flight", lambda flight: flight.whole),
+    ):
+        table = Table("is", "flights", "least", "5 %", "median", "95 %", "most", title=title)
+        for name, flights in counted:
+            values = [read(flight) for flight in flights]
+            figures = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]) if values else []
+            table.add_row(name, str(len(values)), *(f"{figure:.2f}" for figure in figures))
+        Console(width=110).print(table)
 
 
-def _inverted(sequence: SkeletonSequence) -> list[float]:
-    counted = count_flights(
-        sequence.keypoints[0], sequence.keypoint_scores[0], sequence.pts_seconds,
-        sequence.camera_maps, sequence.scene_ids,
-    )  # fmt: skip
+def _turning(sequence: SkeletonSequence) -> list[CountedFlight]:
+    _, _, counted = count_person(sequence, 0)
     return [
-        flight.inverted
+        flight
         for flight in counted.flights
         if flight.inverted is not None and int(flight.half_somersaults.value) >= 2
     ]

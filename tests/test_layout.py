@@ -15,9 +15,11 @@ POSE_EXTRACT = [
 ]  # fmt: skip
 PIPELINE = [
     "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
-    "inference", "export", "report", "evaluation", "training", "synth", "distill", "pose_training",
-    "flight_training", "cli",
+    "inference", "export", "report", "app", "evaluation", "training", "synth", "distill",
+    "pose_training", "flight_training", "cli",
 ]  # fmt: skip
+# What reads a video with a library of its own.
+OPENERS = ("av.open", "decord.VideoReader", "cv2.VideoCapture")
 # They make weights and data; no prediction and no training imports them, and the commands pass on
 # what they make.
 WORKSHOP = {("pipeline", name) for name in ("synth", "distill", "pose_training", "flight_training")}
@@ -207,3 +209,17 @@ def test_other_arrows_that_are_not_allowed(house, name, text, line):
     root, write = house
     write(name, text + "\n")
     assert backward(root) == [line]
+
+
+def test_videos_are_opened_in_one_place(repository):
+    """There only formats that name no other files are; ``av.open`` elsewhere writes."""
+    door = repository / "pose_extract" / "decode" / "formats.py"
+    found = []
+    for path in files(repository):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS and path != door:
+                modes = [ast.unparse(argument) for argument in node.args[1:]]
+                if modes != ["'w'"]:
+                    found.append(f"{path.relative_to(repository)}:{node.lineno}")
+    # The one line of decord's adapter: files that PyAV took first.
+    assert [place.split(":")[0] for place in found] == ["pose_extract/decode/decord_adapter.py"]

@@ -62,8 +62,9 @@ def test_the_wheel_holds_the_package_alone(repository, wheel):
             assert f"skelact/{path.relative_to(repository).as_posix()}" in inside
     for path in (repository / "configs").rglob("*.yaml"):
         assert f"skelact/{path.relative_to(repository).as_posix()}" in inside
-    for path in (repository / "pipeline" / "report" / "page").iterdir():
-        assert f"skelact/pipeline/report/page/{path.name}" in inside
+    for package in ("app", "report"):
+        for path in (repository / "pipeline" / package / "page").iterdir():
+            assert f"skelact/pipeline/{package}/page/{path.name}" in inside
     for path in (repository / "models" / "pretrained").iterdir():
         assert f"skelact/models/pretrained/{path.name}" in inside
     assert not [name for name in inside if "tests" in name or "benchmarks" in name]

@@ -31,6 +31,7 @@ _COMMANDS = {
     "export": (".export", "export", "Write skeletons as tables and files of other tools."),
     "export-onnx": (".export_onnx", "export_onnx", "Write a classifier as ONNX."),
     "predict": (".predict", "predict", "Label the action in video clips."),
+    "app": (".app", "app", "Label clips in a browser."),
     "synth": (".synth", "synth", "Make synthetic data sets: simulated dives."),
     "distill": (".distill", "distill", "Label people, and train a small detector on them."),
     "train-pose": (".train_pose", "train_pose", "Train a pose model on annotated people."),

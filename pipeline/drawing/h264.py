@@ -12,6 +12,7 @@ import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.common.own_output import OVERLAY_COMMENT
+from ...pose_extract.decode.formats import open_input
 
 # A browser starts to play when the head of the file is there. x264's quality of 20 hides its
 # artefacts; its own default is 23.
@@ -113,7 +114,7 @@ class H264Writer:
             self._mux_sound(float(ticks * self._time_base))
 
     def _packets(self, sound: Path) -> Iterator[av.Packet]:
-        source = self._open.enter_context(av.open(str(sound)))
+        source = self._open.enter_context(open_input(sound))
         stream = self._file.add_stream_from_template(source.streams.audio[0])
         # The packet without a time flushes a decoder.
         for packet in source.demux(source.streams.audio[0]):

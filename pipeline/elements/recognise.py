@@ -32,12 +32,12 @@ __all__ = ["RecognisedElement", "recognise_elements"]
 # Below these a flight is no element. Chosen on `../shared/videos/aerial` and Penn Action's dev_val
 # (`benchmarks/dives.py`).
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
-# What the network takes for no flight: four of Penn Action's clips have some, at .09 at most; that
-# of captured saltos (`benchmarks/turns.py`) is .17 at least.
+# What the network takes for no flight. 95 % of captured saltos have .62 and more
+# (`benchmarks/turns.py limits`), a crawling child who is taken for upside down has .07.
 _MIN_WHOLE = 0.13
 # Who somersaults is upside down on the way: with twice the measured errors 95 % of simulated saltos
-# and dives have .64 and more, 95 % of captured spins with the trunk level .16 and less
-# (`benchmarks/turns.py inverted`).
+# and dives have .63 and more, 95 % of captured spins with the trunk level .16 and less
+# (`benchmarks/turns.py limits`).
 _MIN_INVERTED = 0.3
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.

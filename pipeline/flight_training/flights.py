@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ... import SkelactError
 from ...models.flight import FACTORS
 from ..elements.calibration import POSITIONS
-from ..elements.element import Element, diving48_elements
+from ..elements.element import Element, Position, diving48_elements
 from ..elements.flight_window import FlightWindow, flight_window
 from ..elements.flights import FlightSpan
 from ..elements.followed import FollowedBody, follow_body, spans_to_read
 from ..synth.camera import camera_maps
 from ..synth.choices import dive_shares
-from ..synth.clips import ClipConfig, SynthClip, make_clips
+from ..synth.clips import ClipConfig, SynthClip, draw_clips
 
 NAMES = tuple(FACTORS)
 # Clips that are simulated at once; the draws of a clip depend on it.
 CHUNK = 96
-# Draws of a chunk: now and then none of the bodies drawn can do an element.
-_MAX_ATTEMPTS = 4
 # Label of a factor that cannot be told.
 UNKNOWN = -1
 # Of the classes of Diving48, dives of real competitions and saltos.
 _KINDS = (0.5, 0.3, 0.2)
+# Share of them with counts and shapes that are drawn anew, and these shapes.
+_VARIED_SHARE = 0.35
+_SHAPES: tuple[Position, ...] = ("straight", "pike", "tuck")
 # Sizes of the errors of poses, see ``ClipConfig``.
 _NOISES, _NOISE_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0), (0.08, 0.12, 0.5, 0.15, 0.15)
 # Errors of an estimate of the camera's motion, pixels per frame.
@@ -80,20 +80,15 @@ def saltos() -> tuple[Element, ...]:
 
 
 def simulated_clips(chunk: int, seed: int) -> list[SimulatedClip]:
-    """Simulate a chunk of clips of dives and saltos, some of them cut anywhere."""
-    for attempt in range(_MAX_ATTEMPTS):
-        try:
-            return _draw_clips(np.random.default_rng([seed, chunk, *[attempt] * (attempt > 0)]))
-        except SkelactError as error:  # an element that no draw of a body could do
-            failed = error
-    raise failed
+    """Simulate a chunk of clips of dives and saltos, some of them cut anywhere.
 
-
-def _draw_clips(rng: np.random.Generator) -> list[SimulatedClip]:
+    There are fewer than ``CHUNK`` where no body can do what was drawn.
+    """
+    rng = np.random.default_rng([seed, chunk])
     noise = float(rng.choice(_NOISES, p=_NOISE_SHARES))
     config = ClipConfig(noise, lead_seconds=(0.1, 2.5), tail_seconds=(0.1, 1.5), cut_chance=0)
-    clips = make_clips(_draw_elements(CHUNK, rng), rng, config)
-    return [_cut(_simulated(clip, rng), rng) for clip in clips]
+    clips = draw_clips(_draw_elements(CHUNK, rng), rng, config)
+    return [_cut(_simulated(clip, rng), rng) for clip in clips if clip is not None]
 
 
 def labelled_windows(chunk: int, seed: int) -> list[LabelledWindow]:
@@ -114,7 +109,28 @@ def _draw_elements(count: int, rng: np.random.Generator) -> list[Element]:
         (diving48_elements()[1], None), (dives, shares), (skills, None)
     )  # fmt: skip
     kinds = rng.choice(len(pools), count, p=_KINDS)
-    return [pools[k][0][int(rng.choice(len(pools[k][0]), p=pools[k][1]))] for k in kinds]
+    drawn = [pools[k][0][int(rng.choice(len(pools[k][0]), p=pools[k][1]))] for k in kinds]
+    return [varied(element, rng) if rng.random() < _VARIED_SHARE else element for element in drawn]
+
+
+def varied(element: Element, rng: np.random.Generator) -> Element:
+    """Return an element with other counts, or another shape, than those that are done.
+
+    The network is not to take one factor from what is usual with the others.
+    """
+    # Who does a salto lands on the feet.
+    step = 2 if element.kind == "salto" else 1
+    halves = int(element.half_somersaults or step) + step * int(rng.integers(-1, 2))
+    twists = int(element.half_twists or 0) + int(rng.integers(-2, 3))
+    halves = min(max(halves, step), FACTORS["half_somersaults"] - 1)
+    twists = min(max(twists, 0), FACTORS["half_twists"] - 1)
+    position = element.position
+    if not twists:
+        position = _SHAPES[int(rng.integers(len(_SHAPES)))]
+    elif not element.half_twists:
+        # Where bodies that twist have no other shape.
+        position = "free" if element.kind == "dive" else "straight"
+    return replace(element, half_somersaults=halves, half_twists=twists, position=position)
 
 
 def _simulated(clip: SynthClip, rng: np.random.Generator) -> SimulatedClip:

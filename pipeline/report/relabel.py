@@ -38,9 +38,9 @@ def relabel_command(
         options: Further options of the command.
 
     Returns:
-        ``command``; ``list_name`` and ``list_text``, None where no list is needed; and
-        ``first_frame``, the source frame at which the clip then begins, None where it begins as it
-        did. None for a person who is in no frame.
+        ``command``; ``subject``, the person's box; ``list_name`` and ``list_text``, None where no
+        list is needed; and ``first_frame``, the source frame at which the clip then begins, None
+        where it begins as it did. None for a person who is in no frame.
     """
     steps = np.flatnonzero(sequence.is_present()[person])
     if not len(steps):
@@ -55,6 +55,7 @@ def relabel_command(
     words = ["skelact", "predict", clip, "--subject", box, *options, "--html", os.fspath(folder)]
     return {
         "command": printable(shlex.join(words)),
+        "subject": box,
         "list_name": None if text is None else _LIST_NAME,
         "list_text": text,
         "first_frame": int(sequence.frame_inds[first]) if is_later else None,

@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from ...pose_extract.common.own_output import OVERLAY_COMMENT
+from ...pose_extract.decode.formats import open_input
 
 # What each browser plays in MP4: H.264 with 8 bits and 4:2:0, within level 5.1 (4096 x 2304).
 _VIDEO_CODECS, _PIX_FMTS, _LONGEST_SIDE = ("h264",), ("yuv420p", "yuvj420p"), 4096
@@ -70,19 +71,19 @@ def main() -> None:
 
 
 def _copy(source: str, target: str, video: bool, start: float, end: float | None) -> bool:
-    with av.open(source) as file:
+    with open_input(source) as file:
         if not file.streams.video or not (video or file.streams.audio):
             return False
         if video and not _is_playable(file):
             return False
-    with av.open(source) as file:
+    with open_input(source) as file:
         times = [packet.pts for packet in _shown_packets(file)]
         time_base = file.streams.video[0].time_base
     if not times or None in times:
         return False
     origin = min(times) * time_base
     options = {"movflags": "+faststart"}
-    with av.open(source) as file, av.open(target, "w", format="mp4", options=options) as out:
+    with open_input(source) as file, av.open(target, "w", format="mp4", options=options) as out:
         out.metadata["comment"] = OVERLAY_COMMENT
         copies: dict[int, Any] = {}
         if video:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write
+from ...pose_extract.decode.formats import open_input
 from ...pose_extract.decode.frames import VideoError, VideoInfo
 from ...pose_extract.decode.video import VideoReader, open_video
 from ...pose_extract.sources import ClipSource
@@ -132,7 +133,5 @@ def _even(side: float) -> int:
 
 
 def _has_sound(path: Path) -> bool:
-    import av
-
-    with av.open(str(path)) as file:
+    with open_input(path) as file:
         return bool(file.streams.audio)

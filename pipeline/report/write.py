@@ -26,9 +26,9 @@ from .words import in_words
 __all__ = ["ReportWriter", "check_report_folder", "write_report"]
 
 PAGE_NAME = "index.html"
-_PAGE_FOLDER = Path(__file__).parent / "page"
+PAGE_FOLDER = Path(__file__).parent / "page"
 _CLIP_PAGE, _LIST_PAGE = "report.html", "list.html"
-_VIDEO_NAME = "video.mp4"
+VIDEO_NAME = "video.mp4"
 # Characters of a clip's name in that of its folder; others could mean something in an address.
 _NO_PLAIN_LETTERS, _MAX_SLUG = re.compile(r"[^A-Za-z0-9._-]+"), 60
 
@@ -142,9 +142,9 @@ class ReportWriter:
             body_course(sequence, person, prediction.elements)
             for person in range(sequence.num_person)
         ]
-        copy = write_video_copy(prediction.skeletons, target / _VIDEO_NAME)
+        copy = write_video_copy(prediction.skeletons, target / VIDEO_NAME)
         relabel = self._relabel(sequence, prediction.skeletons.source, target.name)
-        index = clip_index(prediction, copy, courses, relabel, _VIDEO_NAME)
+        index = clip_index(prediction, copy, courses, relabel, VIDEO_NAME)
         _write_data(target / "data" / "index.js", "index", index)
         for number, chunk in enumerate(clip_chunks(sequence, courses)):
             name = f"frames-{number:04}"
@@ -202,10 +202,27 @@ def _write_data(path: Path, name: str, values: Any) -> None:
     path.write_text(f"skelactData({json.dumps(name)},{text});\n", encoding="ascii")
 
 
+def read_index(folder: str | Path) -> dict[str, Any]:
+    """Return what the report of a clip says of all but its frames; see ``clip_index``.
+
+    Raises:
+        SkelactError: if there is no such report in ``folder``.
+    """
+    path = Path(folder) / "data" / "index.js"
+    try:
+        text = path.read_text(encoding="ascii")
+        values = json.loads(text[text.index(",") + 1 : text.rindex(")")])
+    except (OSError, ValueError) as error:
+        raise SkelactError(f"{path}: expected the index of a report: {error}") from None
+    if not isinstance(values, dict):
+        raise SkelactError(f"{path}: expected the index of a report")
+    return values
+
+
 def _copy_page(target: Path, page: str) -> None:
     # The page last: where it is, all else is.
     (target / "page").mkdir(exist_ok=True)
-    for file in sorted(_PAGE_FOLDER.iterdir()):
+    for file in sorted(PAGE_FOLDER.iterdir()):
         if file.suffix in (".js", ".css"):
             shutil.copyfile(file, target / "page" / file.name)
-    shutil.copyfile(_PAGE_FOLDER / page, target / PAGE_NAME)
+    shutil.copyfile(PAGE_FOLDER / page, target / PAGE_NAME)

@@ -141,6 +141,24 @@ def make_clips(
         SkelactError: for a dive or salto of which a factor is not known, or one that no draw of a
             body and a board could do.
     """
+    clips = draw_clips(elements, rng, config)
+    for element, clip in zip(elements, clips):
+        if clip is None:
+            raise SkelactError(f"no body can do: {element.words}; expected fewer twists")
+    return [clip for clip in clips if clip is not None]
+
+
+def draw_clips(
+    elements: Sequence[Element], rng: np.random.Generator, config: ClipConfig | None = None
+) -> list[SynthClip | None]:
+    """Simulate and film elements as :func:`make_clips` does; None for what no body can do.
+
+    Args:
+        elements, rng, config: See :func:`make_clips`.
+
+    Raises:
+        SkelactError: for a dive or salto of which a factor is not known.
+    """
     config = config or ClipConfig()
     if not elements:
         return []
@@ -154,8 +172,8 @@ def make_clips(
         clips |= {int(i): clip for i, clip in zip(left, made) if clip is not None}
         left = np.array([i for i in left if int(i) not in clips], int)
         if not len(left):
-            return [clips[i] for i in range(len(elements))]
-    raise SkelactError(f"no body can do: {elements[left[0]].words}; expected fewer twists")
+            break
+    return [clips.get(i) for i in range(len(elements))]
 
 
 def draw_script(element: Element, rng: np.random.Generator) -> Script:

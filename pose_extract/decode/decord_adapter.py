@@ -10,6 +10,7 @@ import decord
 import numpy as np
 
 from ..common.device import free_cores
+from .formats import absolute, is_unmistakable
 from .frames import Frame, do_nothing
 from .packets import PacketTable
 from .pyav_adapter import Geometry
@@ -49,6 +50,8 @@ def why_inexact(table: PacketTable, geometry: Geometry) -> str | None:
         return "its first frames cannot be decoded"
     if table.pixel_aspect != 1 or not geometry.is_stored:
         return "the frames are not stored as they are shown"
+    if not is_unmistakable(table.path, table.container):
+        return "its first bytes are not those of that container alone"
     try:
         str(table.path).encode()
     except UnicodeEncodeError:
@@ -89,7 +92,7 @@ def read_frames(
     seconds = table.pts_seconds
     num_logged = _num_logged()
     try:
-        reader = decord.VideoReader(str(table.path), ctx=decord.cpu(0), num_threads=threads)
+        reader = decord.VideoReader(absolute(table.path), ctx=decord.cpu(0), num_threads=threads)
         _check_times(reader, table, seconds)
         before: np.ndarray | None = None
         for index in range(table.num_frames if stop is None else min(stop, table.num_frames)):

@@ -7,6 +7,7 @@ frames in skelact goes by this table.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import numpy as np
 from av.stream import Disposition
 
 from .containers import is_broken
+from .formats import open_input
 from .frames import VideoError, do_nothing
 from .times import trusted_times, with_holes
 
@@ -33,8 +35,6 @@ _ASPECT_RANGE = Fraction(1, 4), Fraction(4)
 _ASPECT_TOLERANCE = Fraction(1, 100)
 # Containers without an index, in which a recording may begin anywhere.
 _STREAMS = ("mpegts", "mpeg")
-# Formats that name other files, which are read in their place.
-_REFERRING = ("concat", "hls", "dash", "image2", "imf")
 # No announced length beyond this is believed (a day).
 _MAX_ANNOUNCED_SECONDS = 86_400
 # Of fewer packets FFmpeg has no frame rate that is sure.
@@ -108,12 +108,8 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
         VideoError: if it is no video, or holds no key frame.
     """
     path = Path(path)
-    if _is_ffconcat(path):
-        raise VideoError("expected a video, got a list of other files")
     try:
-        with _errors_logged() as messages, av.open(str(path)) as container:
-            if _name(container) in _REFERRING:
-                raise VideoError("expected a video, got a list of other files")
+        with _errors_logged() as messages, open_input(path) as container:
             stream = video_stream(container)
             packets, is_whole = _packets(container, stream, on_progress)
             num_indexed = _num_indexed(container, stream)
@@ -129,13 +125,9 @@ def read_packets(path: str | Path, on_progress: Callable[[], None] = do_nothing)
             return _table(path, container, stream, packets, num_indexed, is_damaged)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) == errno.EINVAL:
+            reason = "its format is none of a video (what names other files is not followed)"
         raise VideoError(f"expected a video file, FFmpeg cannot read it: {reason}") from None
-
-
-def _is_ffconcat(path: Path) -> bool:
-    # FFmpeg opens the files that it names before one can ask what it is.
-    with path.open("rb") as file:
-        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"ffconcat")
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:

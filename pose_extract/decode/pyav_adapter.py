@@ -12,6 +12,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
+from .formats import open_input
 from .frames import Frame, VideoError, do_nothing
 from .packets import PacketTable, video_stream
 
@@ -58,7 +59,7 @@ def read_geometry(table: PacketTable) -> Geometry:
     Raises:
         VideoError: if no frame can be decoded.
     """
-    with av.open(str(table.path)) as container:
+    with open_input(table.path) as container:
         frame = next(_decode(container, video_stream(container), _pass_over), None)
         if frame is None:
             raise VideoError("not one frame can be decoded")
@@ -160,7 +161,7 @@ def _decoded(
     # to a key frame leads behind it, and one to a second before does not.
     second = round(1 / table.time_base)
     for target in (int(keys[-1]), int(keys[-1]) - second) if len(keys) > 1 else ():
-        with av.open(str(table.path)) as container:
+        with open_input(table.path) as container:
             stream = _video_stream(container, num_threads)
             with suppress(av.FFmpegError):
                 container.seek(target, stream=stream, backward=True)
@@ -170,7 +171,7 @@ def _decoded(
                 yield first
                 yield from frames
                 return
-    with av.open(str(table.path)) as container:
+    with open_input(table.path) as container:
         yield from _decode(container, _video_stream(container, num_threads), on_error)
 
 

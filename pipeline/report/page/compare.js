@@ -13,7 +13,9 @@
       this.curves = curves;
       this.second = null;
       this.offset = null;
-      byId("second-folder").addEventListener("change", (event) => this.choose([...event.target.files]));
+      byId("second-folder").addEventListener("change", ({ target }) => {
+        if (target.files.length) this.choose(app.chosenFiles([...target.files]));
+      });
       byId("second-back").addEventListener("click", () => this.step(-1));
       byId("second-forward").addEventListener("click", () => this.step(1));
       byId("align").addEventListener("click", () => this.setAligned(this.offset === null));
@@ -21,7 +23,6 @@
     }
 
     async choose(files) {
-      if (!files.length) return;
       try {
         const report = await app.openReport(files);
         this.close();

@@ -1,8 +1,9 @@
 // The data of reports: an index first, then chunks of frames as they are needed.
 //
 // A report is read from where this page lies, by script tags, which work from the disk and from a
-// server alike; or from files that the user has chosen. Both give the text of
-// `skelactData(name, values);`.
+// server alike; or from files that the user has chosen. Both are the text
+// `skelactData(name, values);`. What reads one has `read(name)`, which gives the values, and
+// `video(name)`, which gives an address.
 "use strict";
 
 (() => {
@@ -49,11 +50,7 @@
     async read(name) {
       const file = this.files.get(`data/${name}.js`);
       if (!file) throw new Error("this is not the folder of a report of one clip: it has no data/index.js");
-      const text = await file.text();
-      const start = `skelactData(${JSON.stringify(name)},`;
-      if (!text.startsWith(start)) throw new Error(`${file.name} is not of a report`);
-      // Read as JSON and never run.
-      return JSON.parse(text.slice(start.length, text.lastIndexOf(")")));
+      return app.parseData(name, await file.text());
     }
 
     async video(name) {
@@ -62,6 +59,13 @@
       return URL.createObjectURL(file);
     }
   }
+
+  // The values of a text, which is read as JSON and never run.
+  app.parseData = (name, text) => {
+    const start = `skelactData(${JSON.stringify(name)},`;
+    if (!text.startsWith(start)) throw new Error(`data/${name}.js is not of a report`);
+    return JSON.parse(text.slice(start.length, text.lastIndexOf(")")));
+  };
 
   function decoded(base64, ArrayType) {
     const text = atob(base64);
@@ -176,9 +180,7 @@
     }
   }
 
-  app.openReport = async (chosen) => {
-    const files = chosen ? new ChosenFiles(chosen) : new ScriptFiles();
-    return new Report(files, await files.read("index"));
-  };
+  app.openReport = async (files = new ScriptFiles()) => new Report(files, await files.read("index"));
+  app.chosenFiles = (chosen) => new ChosenFiles(chosen);
   app.readClips = () => new ScriptFiles().read("clips");
 })();

@@ -104,6 +104,11 @@
     const relabel = report.index.people[number]?.relabel;
     box.hidden = number === 0 || !relabel;
     if (box.hidden) return;
+    // On a server a button does it; see pipeline/app/page/job.js.
+    box.replaceChildren(...(app.labelAgain ?? relabelByCommand)(number, relabel));
+  }
+
+  function relabelByCommand(number, relabel) {
     const parts = [element("p", {}, `To label the clip with person ${number + 1} as the athlete, run`)];
     parts.push(element("p", {}, element("code", {}, relabel.command)));
     if (relabel.first_frame !== null) {
@@ -122,7 +127,7 @@
       });
       parts.push(copy);
     }
-    box.replaceChildren(...parts);
+    return parts;
   }
 
   // Notes on frames, kept by the browser.

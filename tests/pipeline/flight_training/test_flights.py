@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from skelact.pipeline.flight_training.flights import (
     labelled_spans,
     labelled_windows,
     simulated_clips,
+    varied,
 )
 from skelact.pipeline.flight_training.module import FlightWindows, augmented, without
 
@@ -42,6 +44,32 @@ def test_equal_seeds_give_equal_flights(small, clips):
         one.keypoints.shape != two.keypoints.shape or (one.keypoints != two.keypoints).any()
         for one, two in zip(clips, other)
     )
+
+
+def test_counts_and_shapes_vary_within_what_can_be_said():
+    """Saltos keep landing on the feet, and a body that does not twist has no free position."""
+    rng = np.random.default_rng(0)
+    dive, salto = (
+        Element("dive", "back", 5, 0, "pike"),
+        Element("salto", "forward", 2, 3, "straight"),
+    )
+    dives, saltos = ([varied(one, rng) for _ in range(100)] for one in (dive, salto))
+    assert {one.half_somersaults for one in dives} == {4, 5, 6}
+    assert {one.half_somersaults for one in saltos} == {2, 4}
+    assert {one.half_twists for one in dives} == {0, 1, 2}
+    assert {one.half_twists for one in saltos} == {1, 2, 3, 4, 5}
+    assert {one.position for one in dives if not one.half_twists} == {"straight", "pike", "tuck"}
+    assert {one.position for one in dives if one.half_twists} == {"free"}
+    assert {one.position for one in saltos} == {"straight"}
+    assert {one.takeoff for one in dives} == {"back"}
+
+
+def test_what_no_body_can_do_is_left_out(small, monkeypatch):
+    impossible = Element("salto", "back", 2, 9, "tuck")
+    monkeypatch.setattr(flights, "varied", lambda element, rng: impossible)
+    clips = simulated_clips(0, 5)
+    assert 0 < len(clips) < 12
+    assert not any(one == impossible for clip in clips for one, _, _ in clip.flights)
 
 
 def test_labels_are_those_of_the_flight_that_is_shown(clips):

@@ -213,13 +213,6 @@ def test_frames_of_another_size_are_scaled_to_the_first_one(shared):
     assert reader.first_scaled is None
 
 
-def test_a_list_of_other_files_is_no_video(tmp_path):
-    write_clip(tmp_path / "inner.mp4")
-    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile inner.mp4\n")
-    with pytest.raises(VideoError, match="got a list of other files"):
-        open_video(tmp_path / "a.mp4")
-
-
 def write_packets(path, num_frames, change, codec="libx264", options=None):
     """Encode a clip of growing brightness; ``change`` yields what becomes of its packets."""
     packets = []

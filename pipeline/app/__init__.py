@@ -1,0 +1,1 @@
+"""A server on this machine: upload clips in a browser, watch them being labelled, see reports."""
