@@ -1,8 +1,8 @@
 """Contrast of clips, without labels: two views of a clip are alike, those of other clips are not.
 
-At first the positive of a view is the other view of its clip (SimCLR, Chen et al., ICML 2020); later
-also a near neighbour of it in a memory of all training clips (NNCLR, Dwibedi et al., ICCV 2021),
-so that clips of one action, which nobody has labelled, come together.
+At first the positive of a view is the other view of its clip (SimCLR, Chen et al., ICML 2020),
+later also a near neighbour of it in a memory of all training clips (NNCLR, Dwibedi et al., ICCV
+2021), so that clips of one action come together.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Widths of the projection head of NNCLR are 2048 and 256 for images; clips of our data sets are a
-# thousandth as many. Set before the first measurement and not compared.
+# NNCLR's projection head for a million images is 2048 and 256 wide. Set for a thousand clips before
+# the first measurement, and not compared.
 _HIDDEN, _EMBEDDED = 256, 128
 
 
@@ -40,7 +40,7 @@ class ClipContrast(nn.Module):
             nn.ReLU(),
             nn.Linear(_HIDDEN, _EMBEDDED),
         )
-        # Zeros, which are like nothing, until a clip is seen. Of several processes each has its own.
+        # Zeros, which are like nothing, until a clip is seen. Each process has a memory of its own.
         self.register_buffer("memory", torch.zeros(num_clips, _EMBEDDED))
 
     def forward(
