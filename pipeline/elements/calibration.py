@@ -2,9 +2,10 @@
 
 They hold for a flight that is whole and in the picture: of what is not shown nobody can know.
 
-The coefficients are what `benchmarks/counter.py fit` prints; `benchmarks/counter.py
-simulated` reports their reliability on others. The first of a row is the constant; the others are
-of the features of ``flight_answers.flight_features`` in their order.
+The coefficients are what `benchmarks/counter.py fit` prints, with L2 penalties that
+cross-validation chooses; `benchmarks/counter.py simulated` reports their reliability on others. The
+first of a row is the constant; the others are of the features of
+``flight_answers.flight_features`` in their order.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (-5.52, -8.97, 9.53, 3.12),
-    "forward": (-2.61, 1.05, 2.69, -0.20),
-    "travel": (4.17, 1.94, -1.23),
+    "half_somersaults": (-6.02, -7.42, 9.97, 2.22),
+    "forward": (-2.82, 0.98, 3.03, -0.20),
+    "travel": (5.81, 0.13, -0.35),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (5.01, -1.36, -3.18, 0.77, -3.85, -3.62, -0.70),
-    "pike": (-0.09, 2.48, 0.88, -5.25, 0.19, 3.30, 4.33),
-    "tuck": (-5.22, 0.56, 4.29, 5.00, 1.05, -5.26, 1.85),
-    "free": (0.31, -1.67, -1.99, -0.51, 2.61, 5.59, -5.49),
+    "straight": (5.42, -1.29, -3.47, 0.80, -3.11, -4.38, -0.79),
+    "pike": (-0.12, 2.25, 0.90, -4.88, 0.05, 3.32, 4.03),
+    "tuck": (-5.58, 0.81, 4.10, 4.79, 0.70, -4.56, 1.69),
+    "free": (0.28, -1.77, -1.53, -0.70, 2.36, 5.62, -4.93),
 }
 POSITIONS = tuple(_POSITIONS)
 # Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
