@@ -1,6 +1,6 @@
 """How well the kinematic counter counts: on simulated dives, and on a real dive's joints.
 
-    python benchmarks/counter.py priors ../shared
+    python benchmarks/counter.py priors
     python benchmarks/counter.py fit
     python benchmarks/counter.py simulated [--by counter|network|both] [--net flight_factors.json]
     python benchmarks/counter.py divers ../shared
@@ -16,7 +16,6 @@ opposite sense are joined was added after a look at dive_207C, which is not held
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from scipy.optimize import minimize
 from skelact.pipeline.elements.calibration import POSITIONS, twist_chances, twist_priors
 from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.counter import count_flights
+from skelact.pipeline.elements.dive_counts import dive_counts
 from skelact.pipeline.elements.element import Element, diving48_elements
 from skelact.pipeline.elements.flight_answers import (
     flight_features,
@@ -196,21 +196,12 @@ def fit(clips: int) -> None:
 
 
 @main.command()
-@click.argument("shared", type=click.Path(exists=True, path_type=Path))
-def priors(shared: Path) -> None:
-    """Count half twists by half somersaults in the numbers of real dives, and their positions."""
-    counts: dict[int, Counter[int]] = {}
-    positions: Counter[tuple[bool, str]] = Counter()
-    for name in ("finediving_dives", "mtl_aqa_dives"):
-        text = (shared / "data" / "labels" / f"{name}.json").read_text(encoding="utf-8")
-        for dive in json.loads(text)["dives"]:
-            element = Element.from_dive_number(dive["dive_number"])
-            row = counts.setdefault(element.half_somersaults, Counter())
-            row[element.half_twists] += 1
-            if element.half_twists:
-                positions[element.half_somersaults >= 5, element.position] += 1
-    for halves, row in sorted(counts.items()):
-        click.echo(f"    {halves}: ({', '.join(str(row[twists]) for twists in range(8))}),")
+def priors() -> None:
+    """Count the positions of real dives with twists."""
+    positions: Counter[tuple[bool, str | None]] = Counter()
+    for dive, count in dive_counts().items():
+        if dive.half_twists:
+            positions[(dive.half_somersaults or 0) >= 5, dive.position] += count
     for (is_many, position), count in sorted(positions.items()):
         least = "2 1/2 somersaults and more" if is_many else "fewer"
         click.echo(f"with twists, {least}: {count} x {position}")

@@ -11,8 +11,11 @@ first of a row is the constant; the others are of the features of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+
+from .dive_counts import dive_counts
 
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
     "half_somersaults": (-6.02, -7.42, 9.97, 2.22),
@@ -26,19 +29,6 @@ _POSITIONS: dict[str, tuple[float, ...]] = {
     "free": (0.28, -1.77, -1.53, -0.70, 2.36, 5.62, -4.93),
 }
 POSITIONS = tuple(_POSITIONS)
-# Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
-# (`benchmarks/counter.py priors`).
-_DIVES = {
-    0: (27, 0, 0, 0, 0, 0, 0, 0),
-    1: (216, 0, 0, 0, 0, 0, 0, 0),
-    2: (11, 0, 0, 0, 0, 0, 0, 0),
-    3: (102, 23, 15, 6, 0, 17, 0, 30),
-    4: (6, 11, 20, 172, 0, 56, 0, 0),
-    5: (738, 15, 120, 372, 152, 137, 49, 0),
-    6: (135, 0, 0, 0, 0, 0, 0, 0),
-    7: (1748, 0, 3, 0, 0, 0, 0, 0),
-    9: (231, 0, 0, 0, 0, 0, 0, 0),
-}
 # A number that no dive has is as rare as this share of its row, and one dive more.
 _UNSEEN = 0.02
 # Weights of what is seen and of how common it is.
@@ -57,13 +47,18 @@ def twist_chances(values: np.ndarray, half_somersaults: int) -> np.ndarray:
     return chances / chances.sum()
 
 
+@lru_cache(maxsize=16)
 def twist_priors(half_somersaults: int) -> np.ndarray:
-    """Return the log of how common each number of half twists is, (10,)."""
+    """Return the log of how common each number of half twists is in real dives, (10,)."""
     counts = np.zeros(10)
-    row = _DIVES.get(half_somersaults, (1,))
-    counts[: len(row)] = row
+    for dive, count in dive_counts().items():
+        if dive.half_somersaults == half_somersaults:
+            counts[dive.half_twists or 0] += count
+    if not counts.any():
+        counts[0] = 1  # somersaults that no dive has
     shares = counts + _UNSEEN * counts.sum() + 1
     logs: np.ndarray = np.log(shares / shares.sum())
+    logs.setflags(write=False)  # it is kept
     return logs
 
 
