@@ -151,6 +151,16 @@ def test_how_far_a_flight_turns_that_the_clip_cuts_is_not_known(part):
         assert element.element.code is None
 
 
+@pytest.mark.parametrize(("seen_seconds", "kind"), [(0.4, "salto"), (0.13, "dive")])
+def test_who_sinks_after_an_upright_entry_has_dived(seen_seconds, kind):
+    """Two somersaults to a place far below: who stands there stays in sight."""
+    keypoints, scores, seconds = somersault(4, hip=100, knee=100, fall=1.0)
+    scores[seconds > seconds[-1] - 0.4 + seen_seconds] = 0
+    (found,) = recognise_elements(sequence_of((keypoints, scores), seconds=seconds))
+    assert found.element.kind == kind
+    assert found.element.half_somersaults == 4
+
+
 def test_a_turn_too_fast_for_the_frame_rate_is_not_known():
     keypoints, scores, seconds = somersault(5, hip=100, fall=1.0, sense=-1.0, fps=5.0)
     for element in recognise_elements(sequence_of((keypoints, scores), seconds=seconds)):
