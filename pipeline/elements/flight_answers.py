@@ -16,9 +16,10 @@ _HELD = (0.2, 0.8)
 # Seconds before a flight over which an athlete is seen to stand on the hands, and after it over
 # which one is seen to stand; and the cosine of the trunk's angle from upright, 60 degrees.
 _BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
-# Who lands upright stays so: share of all frames over those seconds. Of simulated saltos 95 % have
-# .94 and more, of dives that enter feet first, and sink, nearly all .4 and less (clips of another
-# seed than those of `benchmarks/turns.py`).
+# Who lands upright stays so: share of all frames over those seconds. Set by hand after a look at
+# simulated clips of seed 505: saltos have .77 and more; of 13 dives with the trunk upright at the
+# entry, after which they sink, 11 have .4 and less. `benchmarks/turns.py simulated` shows what it
+# does in others.
 _STAYS = 0.5
 # Mean score of shoulders and hips from which they show how the trunk lies.
 _TRUNK_SCORE = 0.3

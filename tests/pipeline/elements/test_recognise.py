@@ -16,6 +16,7 @@ from skelact.pipeline.elements import recognise
 from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.flight_reader import FlightReading
 from skelact.pipeline.elements.recognise import recognise_elements
+from skelact.pipeline.inference.predict import Predictor
 from skelact.pose_extract.skeleton import SkeletonSequence
 
 
@@ -258,6 +259,19 @@ def test_sports_on_the_ground_have_no_elements(shared):
     ]
     assert len(clips) == 253
     assert named == []
+
+
+def test_an_element_names_a_long_clip():
+    """A salto of 1.2 s after standing for 30 s: 4 % of the clip are what it shows."""
+    keypoints, scores, _ = somersault(2, hip=100, knee=100)
+    before = np.repeat(keypoints[:1], round(30 * FPS), axis=0)
+    scores = np.concatenate([np.full(before.shape[:2], 0.9), scores])
+    prediction = Predictor().predict_sequence(
+        sequence_of((np.concatenate([before, keypoints]), scores))
+    )
+    (element,) = prediction.elements
+    assert element.end_seconds - element.start_seconds < 0.1 * 30
+    assert (prediction.family, prediction.label) == ("gymnastics", element.element.words)
 
 
 @pytest.fixture(scope="module")
