@@ -1,6 +1,6 @@
 """How well the kinematic counter counts: on simulated dives, and on a real dive's joints.
 
-    python benchmarks/counter.py priors ../shared
+    python benchmarks/counter.py priors
     python benchmarks/counter.py fit
     python benchmarks/counter.py simulated [--by counter|network|both] [--net flight_factors.json]
     python benchmarks/counter.py divers ../shared
@@ -16,7 +16,6 @@ opposite sense are joined was added after a look at dive_207C, which is not held
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,11 +23,13 @@ from pathlib import Path
 
 import click
 import numpy as np
+from logistic import fit_logistic
 from scipy.optimize import minimize
 
 from skelact.pipeline.elements.calibration import POSITIONS, twist_chances, twist_priors
 from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.counter import count_flights
+from skelact.pipeline.elements.dive_counts import dive_counts
 from skelact.pipeline.elements.element import Element, diving48_elements
 from skelact.pipeline.elements.flight_answers import (
     flight_features,
@@ -58,8 +59,6 @@ _CAMERA_NOISE = 0.3
 # that stands may lose a diver, whom nobody can count then.
 _TORSO, _MIN_SHOWN = [5, 6, 11, 12], 0.9
 _SHOWN = ("half_somersaults", "half_twists", "position", "forward", "takeoff", "all")
-# Weight decay of the fits: a penalty of so many squared coefficients over all clips.
-_DECAY = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +174,10 @@ def fit(clips: int) -> None:
     for noise in NOISES:
         for number, scene in enumerate(make_scenes(clips, noise=noise, seed=FIT_SEED)):
             shown = cut(scene, rng) if number % 3 == 0 else scene
-            found = _evidence(shown) if shown.is_whole else None
-            if found is None:
+            evidence = _evidence(shown) if shown.is_whole else None
+            if evidence is None:
                 continue
-            features, is_right, twist = found
+            features, is_right, twist = evidence
             for name, row in features.items():
                 rows.setdefault(name, []).append((row, is_right[name]))
             twists.append((*twist, int(scene.element.half_twists or 0)))
@@ -186,9 +185,10 @@ def fit(clips: int) -> None:
         features = np.array([row for row, _ in pairs])
         labels = np.array([label for _, label in pairs])
         classes = len(POSITIONS) if name == "position" else 2
-        fitted = fit_softmax(features, labels, classes)
-        fitted = fitted if classes > 2 else (fitted[1] - fitted[0])[None]
-        for index, row in enumerate(fitted):
+        found = fit_logistic(features, labels, np.arange(len(labels)), classes)
+        click.echo(f"    # {name}: penalty {found.penalty:g}, left-out log loss {found.loss:.3f}")
+        fitted = found.coefficients
+        for index, row in enumerate(fitted if classes > 2 else (fitted[1] - fitted[0])[None]):
             key = POSITIONS[index] if classes > 2 else name
             click.echo(f'    "{key}": ({", ".join(f"{value:.2f}" for value in row)}),')
     weights = ", ".join(f"{weight:.2f}" for weight in _fit_twist_weights(twists))
@@ -196,21 +196,12 @@ def fit(clips: int) -> None:
 
 
 @main.command()
-@click.argument("shared", type=click.Path(exists=True, path_type=Path))
-def priors(shared: Path) -> None:
-    """Count half twists by half somersaults in the numbers of real dives, and their positions."""
-    counts: dict[int, Counter[int]] = {}
-    positions: Counter[tuple[bool, str]] = Counter()
-    for name in ("finediving_dives", "mtl_aqa_dives"):
-        text = (shared / "data" / "labels" / f"{name}.json").read_text(encoding="utf-8")
-        for dive in json.loads(text)["dives"]:
-            element = Element.from_dive_number(dive["dive_number"])
-            row = counts.setdefault(element.half_somersaults, Counter())
-            row[element.half_twists] += 1
-            if element.half_twists:
-                positions[element.half_somersaults >= 5, element.position] += 1
-    for halves, row in sorted(counts.items()):
-        click.echo(f"    {halves}: ({', '.join(str(row[twists]) for twists in range(8))}),")
+def priors() -> None:
+    """Count the positions of real dives with twists."""
+    positions: Counter[tuple[bool, str | None]] = Counter()
+    for dive, count in dive_counts().items():
+        if dive.half_twists:
+            positions[(dive.half_somersaults or 0) >= 5, dive.position] += count
     for (is_many, position), count in sorted(positions.items()):
         least = "2 1/2 somersaults and more" if is_many else "fewer"
         click.echo(f"with twists, {least}: {count} x {position}")
@@ -264,24 +255,6 @@ def _fit_twist_weights(rows: list[tuple[np.ndarray, np.ndarray, int]]) -> np.nda
 
     found: np.ndarray = minimize(loss, (1.0, 1.0), method="Nelder-Mead").x
     return found
-
-
-def fit_softmax(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return coefficients (classes, 1 + F) of a multinomial logistic regression."""
-    inputs = np.concatenate([np.ones((len(features), 1)), features], axis=1)
-    target = np.eye(classes)[labels]
-    weights = np.zeros((classes, inputs.shape[1]))
-    scale = np.maximum(np.abs(inputs).max(axis=0), 1e-6)
-    scaled = inputs / scale
-    curvature = (scaled**2).sum() / 2 / len(scaled) + _DECAY / len(scaled)
-    for _ in range(8000):
-        logits = scaled @ weights.T
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
-        gradient = (chances - target).T @ scaled / len(scaled)
-        weights -= (gradient + _DECAY / len(scaled) / 100 * weights) / curvature
-    out: np.ndarray = weights / scale
-    return out
 
 
 @main.command()

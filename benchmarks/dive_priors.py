@@ -1,4 +1,4 @@
-"""Write what real dives are like into ``pipeline/synth/dive_priors.json``: numbers alone.
+"""Write what real dives are like into ``pipeline/elements/dive_priors.json``: numbers alone.
 
     python benchmarks/dive_priors.py [--labels ../shared/data/labels]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-_TARGET = Path(__file__).resolve().parent.parent / "pipeline" / "synth" / "dive_priors.json"
+_TARGET = Path(__file__).resolve().parent.parent / "pipeline" / "elements" / "dive_priors.json"
 
 
 @click.command()

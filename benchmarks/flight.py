@@ -19,16 +19,17 @@ COCO images and in YouTube Pose, upright and rotated. `sheet` draws the people w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import click
 import cv2
 import numpy as np
 from flight_clips import clips_command
 from flight_figures import Column, Errors, figures_of, reliabilities_of
+from flight_options import DEFAULT_POSES, SHARED, measure_options, network_options, with_options
 from flight_people import (
     WAYS,
     Numbers,
@@ -59,10 +60,8 @@ from skelact.pipeline.pose_training.people import AnnotatedPeople, Corrections, 
 from skelact.pose_extract.common.files import atomic_write
 from skelact.pose_extract.pose.estimator import PoseEstimator, Precision
 
-DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-litehrnet18-256x192")
 FLIGHT_SETS = ("lspet", "divers")
 SETS = (*FLIGHT_SETS, *ROTATED_SETS)
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -209,44 +208,30 @@ def choose_corrections(mended: bool, name: str) -> tuple[Corrections, str]:
     return read_corrections(name), f"labels corrected by {name}"
 
 
-def model_options(command: F) -> F:
-    """Add the options of :class:`PoseOptions`."""
-    for option in reversed(
-        (
-            click.option("--pose-checkpoint", help="Weights for MMPose config files."),
-            click.option(
-                "--trust-config", is_flag=True, help="Run MMPose config files, which are code."
-            ),
-            click.option("--device", default="cpu", show_default=True),
-            click.option(
-                "--precision",
-                type=click.Choice(get_args(Precision)),
-                default="fp32",
-                show_default=True,
-            ),
-            click.option("--threads", default=1, show_default=True),
-            click.option("--batch-size", default=16, show_default=True),
-            click.option(
-                "--mended/--as-published",
-                default=True,
-                help="Correct the labels that are known to be wrong, and leave left and right free "
-                "where nobody knows them.  [default: mended]",
-            ),
-            click.option(
-                "--corrections",
-                "labels",
-                default="lspet",
-                show_default=True,
-                help="The wrong labels: a name in configs/people, or a YAML file.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+# The options of :class:`PoseOptions` but ``network_options``, and those of the labels.
+label_options = with_options(
+    click.option(
+        "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True
+    ),
+    click.option("--batch-size", default=16, show_default=True),
+    click.option(
+        "--mended/--as-published",
+        default=True,
+        help="Correct the labels that are known to be wrong, and leave left and right free "
+        "where nobody knows them.  [default: mended]",
+    ),
+    click.option(
+        "--corrections",
+        "labels",
+        default="lspet",
+        show_default=True,
+        help="The wrong labels: a name in configs/people, or a YAML file.",
+    ),
+)
 
 
 def pose_options(values: Mapping[str, Any]) -> PoseOptions:
-    """Return the options that :func:`model_options` gives, and set OpenCV's threads."""
+    """Return the options of ``network_options`` and ``label_options``, and set OpenCV's threads."""
     cv2.setNumThreads(values["threads"])
     return PoseOptions(
         values["pose_checkpoint"],
@@ -258,24 +243,12 @@ def pose_options(values: Mapping[str, Any]) -> PoseOptions:
     )
 
 
-SHARED = click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-
-
 @click.group()
 def main() -> None:
     """Measure poses of people in flight."""
 
 
 @main.command("people")
-@SHARED
-@click.option(
-    "--pose",
-    "poses",
-    multiple=True,
-    default=DEFAULT_POSES,
-    show_default=True,
-    help="Pose models as of `skelact extract`.",
-)
 @click.option(
     "--effort",
     "ways",
@@ -295,10 +268,8 @@ def main() -> None:
     show_default=True,
     help="Part of the Leeds set; `check` is for the last check alone.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only the first people of each set.")
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
-@model_options
+@measure_options
+@label_options
 def people_command(
     shared: Path,
     poses: tuple[str, ...],
@@ -348,7 +319,8 @@ def people_command(
 )
 @click.option("--bare", is_flag=True, help="Draw the poses without the images.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first people of the set.")
-@model_options
+@network_options
+@label_options
 def sheet_command(
     shared: Path,
     out: Path,

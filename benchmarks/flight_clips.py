@@ -26,6 +26,7 @@ import numpy as np
 from flight_camera import CameraFit
 from flight_figures import NEAR_TORSOS, TILTS, Share, share_of
 from flight_joints import JOINTS_FILE
+from flight_options import measure_options
 from flight_people import JOINTS
 from flight_truths import (
     SETS,
@@ -51,7 +52,6 @@ from skelact.pose_extract.layout import COCO_17
 from skelact.pose_extract.skeleton import SkeletonSequence
 from skelact.pose_extract.sources import ClipSource
 
-DEFAULT_POSES = ("litehrnet18-coco-256x192", "skelact-litehrnet18-256x192")
 # A body counts as exchanged if the exchange gives at least this many joints more: one pair is also
 # exchanged by legs that cross.
 MIN_EXCHANGED = 3
@@ -331,15 +331,6 @@ def _plain(value: Any) -> Any:
 
 
 @click.command("clips")
-@click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--pose",
-    "poses",
-    multiple=True,
-    default=DEFAULT_POSES,
-    show_default=True,
-    help="Pose models as of `skelact extract`.",
-)
 @click.option(
     "--effort",
     "efforts",
@@ -349,8 +340,6 @@ def _plain(value: Any) -> Any:
     show_default=True,
 )
 @click.option("--detector", default=ExtractConfig.detector, show_default=True)
-@click.option("--pose-checkpoint", help="Weights for MMPose config files.")
-@click.option("--trust-config", is_flag=True, help="Run MMPose config files, which are code.")
 @click.option("--set", "names", multiple=True, type=click.Choice(SETS), default=SETS)
 @click.option(
     "--joints",
@@ -358,16 +347,12 @@ def _plain(value: Any) -> Any:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Joints annotated by eye.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only the first clips of each set.")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep skeletons here, so that a second run extracts nothing.",
 )
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of bootstrap and camera fits.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures.")
+@measure_options
 def clips_command(
     shared: Path,
     poses: tuple[str, ...],

@@ -19,7 +19,7 @@ from skelact.pipeline.synth.dive_scripts import dive_script
 from skelact.pipeline.synth.gymnastics_scripts import gymnastics_script
 from skelact.pipeline.synth.motion import GRAVITY, Motion, simulate
 
-_PRIORS = Path(__file__).resolve().parent.parent / "pipeline" / "synth" / "dive_priors.json"
+_PRIORS = Path(__file__).resolve().parent.parent / "pipeline" / "elements" / "dive_priors.json"
 _RATE = 60.0
 _FINE, _EDGE = 480.0, 0.025
 

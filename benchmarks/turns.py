@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import click
 import numpy as np
-from counter import fit_softmax
+from logistic import fit_logistic
 from rich.console import Console
 from rich.table import Table
 
@@ -132,23 +133,33 @@ def _sequence(
 def fit(clips: int) -> None:
     """Fit the chances of `pipeline/elements/turn_calibration.py`."""
     rows: list[tuple[TurnFeatures, Element | None]] = []
+    clip_of: list[int] = []
     rng = np.random.default_rng(FIT_SEED)
     dives = diving48_elements()[1]
     elements = [GROUND[i % len(GROUND)] for i in range(clips)]
     elements += [SALTOS[i] for i in rng.integers(len(SALTOS), size=clips // 2)]
     elements += [dives[i] for i in rng.integers(len(dives), size=clips // 3)]
-    for noise in NOISES:
-        # More slow motion than there is, so that time is not all that tells.
-        for filmed in film_elements(elements, noise=noise, seed=FIT_SEED, slow_motion=0.15):
-            rows += _measured(filmed)
+    # More slow motion than there is, so that time is not all that tells.
+    films = [
+        film_elements(elements, noise=noise, seed=FIT_SEED, slow_motion=0.15) for noise in NOISES
+    ]
+    for number, filmed in enumerate(chain.from_iterable(films)):
+        measured = _measured(filmed)
+        rows += measured
+        clip_of += [number] * len(measured)
     for step, names in STEP_FEATURES.items():
-        known = [(one.pick(names), _target(step, element)) for one, element in rows]
-        known = [(values, target) for values, target in known if target is not None]
+        targets = [_target(step, element) for _, element in rows]
+        asked = [i for i, target in enumerate(targets) if target is not None]
         outcomes = STEP_OUTCOMES[step]
-        labels = np.array([outcomes.index(target) for _, target in known])
-        fitted = fit_softmax(np.array([values for values, _ in known]), labels, len(outcomes))
+        fitted = fit_logistic(
+            np.array([rows[i][0].pick(names) for i in asked]),
+            np.array([outcomes.index(str(targets[i])) for i in asked]),
+            np.array([clip_of[i] for i in asked]),
+            len(outcomes),
+        )
+        click.echo(f"    # penalty {fitted.penalty:g}, left-out log loss {fitted.loss:.3f}")
         click.echo(f'    "{step}": (')
-        for row in fitted:
+        for row in fitted.coefficients:
             click.echo(f"        ({', '.join(f'{value:.2f}' for value in row)}),")
         click.echo("    ),")
 
@@ -188,7 +199,7 @@ def _target(step: str, element: Element | None) -> str | None:
     if step == "support":
         return "flight" if flies else "held"
     if step == "part":
-        return None if flies else kind if kind == "roll" else "hands" if over_hands else "none"
+        return kind if kind == "roll" else "hands" if over_hands and not flies else None
     if step == "hands":
         return (kind if kind in _HANDS else "none") if over_hands else None
     return element.takeoff if element and kind in ("walkover", "roll") else None

@@ -2,42 +2,33 @@
 
 They hold for a flight that is whole and in the picture: of what is not shown nobody can know.
 
-The coefficients are what `benchmarks/counter.py fit` prints; `benchmarks/counter.py
-simulated` reports their reliability on others. The first of a row is the constant; the others are
-of the features of ``flight_answers.flight_features`` in their order.
+The coefficients are what `benchmarks/counter.py fit` prints, with L2 penalties that
+cross-validation chooses; `benchmarks/counter.py simulated` reports their reliability on others. The
+first of a row is the constant; the others are of the features of
+``flight_answers.flight_features`` in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
+from .dive_counts import dive_counts
+
 _COEFFICIENTS: dict[str, tuple[float, ...]] = {
-    "half_somersaults": (-5.52, -8.97, 9.53, 3.12),
-    "forward": (-2.61, 1.05, 2.69, -0.20),
-    "travel": (4.17, 1.94, -1.23),
+    "half_somersaults": (-6.02, -7.42, 9.97, 2.22),
+    "forward": (-2.82, 0.98, 3.03, -0.20),
+    "travel": (5.81, 0.13, -0.35),
 }
 _POSITIONS: dict[str, tuple[float, ...]] = {
-    "straight": (5.01, -1.36, -3.18, 0.77, -3.85, -3.62, -0.70),
-    "pike": (-0.09, 2.48, 0.88, -5.25, 0.19, 3.30, 4.33),
-    "tuck": (-5.22, 0.56, 4.29, 5.00, 1.05, -5.26, 1.85),
-    "free": (0.31, -1.67, -1.99, -0.51, 2.61, 5.59, -5.49),
+    "straight": (5.42, -1.29, -3.47, 0.80, -3.11, -4.38, -0.79),
+    "pike": (-0.12, 2.25, 0.90, -4.88, 0.05, 3.32, 4.03),
+    "tuck": (-5.58, 0.81, 4.10, 4.79, 0.70, -4.56, 1.69),
+    "free": (0.28, -1.77, -1.53, -0.70, 2.36, 5.62, -4.93),
 }
 POSITIONS = tuple(_POSITIONS)
-# Dives of FineDiving and MTL-AQA by half somersaults: how many have 0 to 7 half twists
-# (`benchmarks/counter.py priors`).
-_DIVES = {
-    0: (27, 0, 0, 0, 0, 0, 0, 0),
-    1: (216, 0, 0, 0, 0, 0, 0, 0),
-    2: (11, 0, 0, 0, 0, 0, 0, 0),
-    3: (102, 23, 15, 6, 0, 17, 0, 30),
-    4: (6, 11, 20, 172, 0, 56, 0, 0),
-    5: (738, 15, 120, 372, 152, 137, 49, 0),
-    6: (135, 0, 0, 0, 0, 0, 0, 0),
-    7: (1748, 0, 3, 0, 0, 0, 0, 0),
-    9: (231, 0, 0, 0, 0, 0, 0, 0),
-}
 # A number that no dive has is as rare as this share of its row, and one dive more.
 _UNSEEN = 0.02
 # Weights of what is seen and of how common it is.
@@ -56,13 +47,18 @@ def twist_chances(values: np.ndarray, half_somersaults: int) -> np.ndarray:
     return chances / chances.sum()
 
 
+@lru_cache(maxsize=16)
 def twist_priors(half_somersaults: int) -> np.ndarray:
-    """Return the log of how common each number of half twists is, (10,)."""
+    """Return the log of how common each number of half twists is in real dives, (10,)."""
     counts = np.zeros(10)
-    row = _DIVES.get(half_somersaults, (1,))
-    counts[: len(row)] = row
+    for dive, count in dive_counts().items():
+        if dive.half_somersaults == half_somersaults:
+            counts[dive.half_twists or 0] += count
+    if not counts.any():
+        counts[0] = 1  # somersaults that no dive has
     shares = counts + _UNSEEN * counts.sum() + 1
     logs: np.ndarray = np.log(shares / shares.sum())
+    logs.setflags(write=False)  # it is kept
     return logs
 
 

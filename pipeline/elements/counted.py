@@ -52,7 +52,8 @@ class CountedFlight:
             below 0 where they are above them, None where they are seen in fewer.
         drop: Torso lengths by which the centre falls from its first to its last frame; None without
             the camera's motion.
-        lands_upright: Whether the trunk is upright after it; None if the body is not seen then.
+        lands_upright: Whether the trunk is upright, and seen, for most of the half second after it;
+            None if the body is not seen then.
         half_somersaults, half_twists: int answers.
         rotates_forward: bool answer: towards the chest, or towards the back.
         rotates_with_travel: bool answer: whether the head, or in an armstand the feet, goes first

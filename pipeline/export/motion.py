@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,10 +10,11 @@ from typing import TypeAlias
 import numpy as np
 
 from ... import SkelactError
+from ...pose_extract.common.files import below
 from ...pose_extract.layout import KeypointLayout
 from ...pose_extract.skeleton import SkeletonSequence
 
-__all__ = ["ClipFormat", "Scale", "every_frame", "marker_names"]
+__all__ = ["ClipFormat", "Marked", "Scale", "every_frame", "marked_people", "marker_names"]
 
 # Frames of all people of a clip that gaps may be filled up to: 19 hours of one person at 30 fps. An
 # entry may say any frame numbers.
@@ -65,6 +66,41 @@ def marker_names(layout: KeypointLayout) -> list[str]:
         side, _, joint = name.rpartition("_")
         names.append(f"{side[:1].upper()}{joint.capitalize()}")
     return names
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A person of a clip as marker files have them.
+
+    Attributes:
+        path: The file.
+        clip: The clip with all its frames; see ``every_frame``.
+        points: (T, V, 2) float64 in the unit of the file, x to the right.
+        seen: (T, V) bool.
+    """
+
+    path: Path
+    clip: SkeletonSequence
+    points: np.ndarray
+    seen: np.ndarray
+
+
+def marked_people(
+    sequence: SkeletonSequence, folder: Path, name: str, scale: Scale, suffix: str
+) -> Iterator[Marked]:
+    """Yield the people of a clip for NAME_px_person00 and so on; none of a clip without frames.
+
+    Args:
+        sequence, folder, name, scale: As of ``ClipFormat``.
+        suffix: Of the files, such as ".trc".
+    """
+    if sequence.num_frames == 0:
+        return
+    clip = every_frame(sequence)
+    points = scale.points(clip)
+    for person in range(clip.num_person):
+        path = below(folder, f"{name}_{scale.unit}_person{person:02d}{suffix}")
+        yield Marked(path, clip, points[person], clip.keypoint_scores[person] > 0)
 
 
 def every_frame(sequence: SkeletonSequence) -> SkeletonSequence:

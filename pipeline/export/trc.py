@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from ...pose_extract.common.files import atomic_write, below
+from ...pose_extract.common.files import atomic_write
 from ...pose_extract.common.text import printable
 from ...pose_extract.skeleton import SkeletonSequence
-from .motion import Scale, every_frame, marker_names
+from .motion import Marked, Scale, marked_people, marker_names
 
 __all__ = ["write_trc"]
 
@@ -24,17 +22,12 @@ def write_trc(sequence: SkeletonSequence, folder: Path, name: str, scale: Scale)
     Frames are numbered as in the video's file and have their own times; joints that are not seen
     are empty, and the depth of the others is 0.
     """
-    if sequence.num_frames == 0:
-        return []
-    whole = every_frame(sequence)
-    points = scale.points(whole)
     paths = []
-    for person in range(whole.num_person):
-        path = below(folder, f"{name}_{scale.unit}_person{person:02d}.trc")
-        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.write(_header(whole, path.name, scale.unit))
-            file.writelines(_rows(whole, person, points[person], scale.decimals))
-        paths.append(path)
+    for person in marked_people(sequence, folder, name, scale, ".trc"):
+        with atomic_write(person.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write(_header(person.clip, person.path.name, scale.unit))
+            file.writelines(_rows(person, scale.decimals))
+        paths.append(person.path)
     return paths
 
 
@@ -65,12 +58,12 @@ def _header(sequence: SkeletonSequence, name: str, unit: str) -> str:
     return "\n".join(lines)
 
 
-def _rows(sequence: SkeletonSequence, person: int, points: np.ndarray, decimals: int) -> list[str]:
-    """Return the lines of a person; points are (T, V, 2)."""
+def _rows(person: Marked, decimals: int) -> list[str]:
+    """Return the lines of a person."""
     lines = []
-    seen = (sequence.keypoint_scores[person] > 0).tolist()
-    times = zip(sequence.frame_inds.tolist(), sequence.pts_seconds.tolist())
-    for (frame, seconds), row, is_seen in zip(times, points.tolist(), seen):
+    times = zip(person.clip.frame_inds.tolist(), person.clip.pts_seconds.tolist())
+    rows = zip(times, person.points.tolist(), person.seen.tolist())
+    for (frame, seconds), row, is_seen in rows:
         cells = [
             f"{x:.{decimals}f}\t{y:.{decimals}f}\t0" if there else "\t\t"
             for (x, y), there in zip(row, is_seen)

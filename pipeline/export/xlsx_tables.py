@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...pose_extract.common.files import atomic_write
 from ...pose_extract.common.text import printable
-from ..inference.tables import csv_rows
+from ..inference.tables import FORMULA_STARTS, table_rows
 from .tables import TABLES, Columns, WriteRows
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def open_xlsx(places: Mapping[str, Path]) -> Iterator[WriteRows]:
     sheets = {name: _Sheets(workbook, name) for name in places}
 
     def write(name: str, columns: Columns) -> None:
-        for row in csv_rows(columns):
+        for row in table_rows(columns):
             sheets[name].append(row)
 
     with atomic_write(path) as temporary:
@@ -79,8 +79,9 @@ class _Sheets:
         if value == "":
             return None
         text = printable(value)
-        if not text.startswith("="):
+        if not text.startswith(FORMULA_STARTS):
             return text
         cell = WriteOnlyCell(self._sheet, text)
         cell.data_type = "s"  # a name and no formula
+        cell.quotePrefix = True  # nor one when it is edited
         return cell

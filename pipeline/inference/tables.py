@@ -45,6 +45,9 @@ _UNSEEN = np.float32(np.nan)
 # Python holds the bytes of a file name that are not UTF-8 as lone surrogates. This writes them as
 # \udcff, which readers of JSON turn back.
 ESCAPED = "backslashreplace"
+# Text that begins so is a formula for spreadsheets, whatever quotes are around it; after an
+# apostrophe it is none (OWASP, "CSV Injection").
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def keypoint_table(sequence: SkeletonSequence | None) -> dict[str, np.ndarray]:
@@ -121,7 +124,19 @@ def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def csv_rows(columns: Mapping[str, Any]) -> Iterator[list[Any]]:
-    """Yield the rows of columns as a CSV writer takes them; NaN and None are empty cells."""
+    """Yield the rows of columns as a CSV writer takes them; see ``table_rows``.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    for row in table_rows(columns):
+        yield [
+            f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+            for cell in row
+        ]
+
+
+def table_rows(columns: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Yield the rows of columns as Python's values; NaN and None are empty cells."""
     arrays = [np.asarray(column) for column in columns.values()]
     for start in range(0, max(map(len, arrays), default=0), _ROWS_AT_ONCE):
         # As Python's numbers a long clip would take ten times the memory.

@@ -16,6 +16,7 @@ from skelact.pipeline.elements import recognise
 from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.flight_reader import FlightReading
 from skelact.pipeline.elements.recognise import recognise_elements
+from skelact.pipeline.inference.predict import Predictor
 from skelact.pose_extract.skeleton import SkeletonSequence
 
 
@@ -151,6 +152,16 @@ def test_how_far_a_flight_turns_that_the_clip_cuts_is_not_known(part):
         assert element.element.code is None
 
 
+@pytest.mark.parametrize(("seen_seconds", "kind"), [(0.4, "salto"), (0.13, "dive")])
+def test_who_sinks_after_an_upright_entry_has_dived(seen_seconds, kind):
+    """Two somersaults to a place far below: who stands there stays in sight."""
+    keypoints, scores, seconds = somersault(4, hip=100, knee=100, fall=1.0)
+    scores[seconds > seconds[-1] - 0.4 + seen_seconds] = 0
+    (found,) = recognise_elements(sequence_of((keypoints, scores), seconds=seconds))
+    assert found.element.kind == kind
+    assert found.element.half_somersaults == 4
+
+
 def test_a_turn_too_fast_for_the_frame_rate_is_not_known():
     keypoints, scores, seconds = somersault(5, hip=100, fall=1.0, sense=-1.0, fps=5.0)
     for element in recognise_elements(sequence_of((keypoints, scores), seconds=seconds)):
@@ -248,6 +259,19 @@ def test_sports_on_the_ground_have_no_elements(shared):
     ]
     assert len(clips) == 253
     assert named == []
+
+
+def test_an_element_names_a_long_clip():
+    """A salto of 1.2 s after standing for 30 s: 4 % of the clip are what it shows."""
+    keypoints, scores, _ = somersault(2, hip=100, knee=100)
+    before = np.repeat(keypoints[:1], round(30 * FPS), axis=0)
+    scores = np.concatenate([np.full(before.shape[:2], 0.9), scores])
+    prediction = Predictor().predict_sequence(
+        sequence_of((np.concatenate([before, keypoints]), scores))
+    )
+    (element,) = prediction.elements
+    assert element.end_seconds - element.start_seconds < 0.1 * 30
+    assert (prediction.family, prediction.label) == ("gymnastics", element.element.words)
 
 
 @pytest.fixture(scope="module")

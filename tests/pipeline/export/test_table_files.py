@@ -143,14 +143,43 @@ def test_parquet_has_the_types_of_the_columns(folder, tmp_path):
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_odd_names_come_through(tmp_path, to):
-    """A formula for Excel, quotes, commas, letters of other scripts, and a byte that is no text."""
-    names = ["=1+1.mp4", 'a,"b".mp4', "空翻.mp4", os.fsdecode(b"sal\xffto.mp4")]
+    """Quotes, commas, letters of other scripts, and a byte that is no text."""
+    names = ['a,"b".mp4', "it's.mp4", "空翻.mp4", os.fsdecode(b"sal\xffto.mp4")]
     for name in names:
         save_sequence(tmp_path / "in" / f"{name}.npz", clip(name, 1, 1), {})
     assert run(tmp_path / "in", tmp_path, to).failed == {}
     found = READERS[to](tmp_path, "keypoints")["clip"].unique().tolist()
     escaped = {"xlsx": "sal\\xffto.mp4"}.get(to, "sal\\udcffto.mp4")
     assert sorted(found) == sorted([*names[:3], escaped])
+
+
+FORMULAS = ["=1+1.mp4", "+1.mp4", "-1.mp4", "@sum.mp4", "\t=1.mp4"]
+
+
+def with_formulas(tmp_path, to):
+    """Export clips with such names, and joints left of the image; return the folder."""
+    for name in FORMULAS:
+        sequence = clip(name, 1, 1)
+        sequence.keypoints[..., 0] = -2.5
+        save_sequence(tmp_path / "in" / f"{name}.npz", sequence, {})
+    assert run(tmp_path / "in", tmp_path, to).failed == {}
+
+
+def test_text_in_csv_is_no_formula_and_numbers_stay_numbers(tmp_path):
+    with_formulas(tmp_path, "csv")
+    found = READERS["csv"](tmp_path, "keypoints")
+    assert sorted(found["clip"].unique()) == sorted(f"'{name}" for name in FORMULAS)
+    assert found["x"].dropna().unique().tolist() == [-2.5]
+
+
+def test_text_in_xlsx_is_no_formula_and_numbers_stay_numbers(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    with_formulas(tmp_path, "xlsx")
+    _, *rows = openpyxl.load_workbook(tmp_path / "skeletons.xlsx")["keypoints"].iter_rows()
+    assert {row[0].value for row in rows} == {*FORMULAS[:4], r"\x09=1.mp4"}
+    plain = [row[0] for row in rows if not row[0].value.startswith("\\")]
+    assert {(cell.data_type, cell.quotePrefix) for cell in plain} == {("s", True)}
+    assert {(row[5].data_type, row[5].value) for row in rows if row[7].value} == {("n", -2.5)}
 
 
 def test_rows_that_do_not_fit_a_sheet_go_on_in_the_next(folder, tmp_path, monkeypatch):
