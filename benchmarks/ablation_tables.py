@@ -28,8 +28,8 @@ def spread(values: dict[int, float]) -> str:
     """Return mean and standard deviation, and the number of draws."""
     if not values:
         return ""
-    text = f"{mean(values.values()):.2f} ± {stdev(values.values()):.2f}"
-    return f"{text} ({len(values)})"
+    around = f" ± {stdev(values.values()):.2f}" if len(values) > 1 else ""
+    return f"{mean(values.values()):.2f}{around} ({len(values)})"
 
 
 def difference(one: dict[int, float], two: dict[int, float]) -> str:
@@ -55,22 +55,22 @@ def render(known: dict[str, dict], page: str) -> str:
 def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
     labels = list(_label_rows(known, data))
     if labels:
-        yield "### Shares of the labels\n\n" + _table(
+        yield "### Shares of the labels\n\n" + markdown_table(
             ("network", "labels", "random weights", "pre-trained", "gain"), labels
         )
     peer = list(_peer_rows(known, data))
     if peer:
-        yield "### Ours against ST-GCN++\n\n" + _table(
+        yield "### Ours against ST-GCN++\n\n" + markdown_table(
             ("labels", "stgcn", "tube, random weights", "lead", "tube, pre-trained", "lead"), peer
         )
     worse = list(_worse_rows(known, data))
     if worse:
-        yield "### Under worse skeletons, trained on clean ones\n\n" + _table(
+        yield "### Under worse skeletons, trained on clean ones\n\n" + markdown_table(
             ("network", "labels", "start", *WORSE), worse
         )
     probes = list(_probe_rows(known, data))
     if probes:
-        yield "### Features before fine-tuning, all labels\n\n" + _table(
+        yield "### Features before fine-tuning, all labels\n\n" + markdown_table(
             ("network", "classifier", "random weights", "pre-trained", "gain"), probes
         )
     studies = defaultdict(list)
@@ -113,7 +113,7 @@ def _study_table(known: dict[str, dict], data: str, rows: Sequence[Arm]) -> str:
     head = [f"{rows[0].model}, {rows[0].fraction:.0%} of the labels", "top-1", "gain"]
     if len(fields) > 1:
         head += ["linear probe", "gain"]
-    return _table(tuple(head), lines)
+    return markdown_table(tuple(head), lines)
 
 
 def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
@@ -172,7 +172,8 @@ def _worse_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
                 yield arm.model, f"{arm.fraction:.0%}", name, *cells
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table with its comparisons corrected; see ``paired.corrected``."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return corrected("\n".join(lines))

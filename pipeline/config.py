@@ -37,6 +37,7 @@ __all__ = [
     "NETWORKS",
     "ClassifierConfig",
     "ConfigKind",
+    "ContrastConfig",
     "DataConfig",
     "EncoderConfig",
     "FinetuneConfig",
@@ -206,6 +207,34 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True)
+class ContrastConfig:
+    """Contrast of clips beside the reconstruction of tubes; see ``models.contrast``.
+
+    Attributes:
+        weight: Weight of its loss beside the reconstruction's; 0 is off.
+        temperature: Of the softmax over similarities.
+        num_neighbours: The positive of a view is drawn from so many nearest clips, too.
+        neighbours_from: Share of the epochs after which it is; 1 is never.
+        tube_ratio: Chance that a part is hidden in a span of a view, as ``mask.tube_ratio``.
+        views: How the two views of a clip are augmented.
+    """
+
+    weight: float = 0.0
+    temperature: float = 0.1
+    num_neighbours: int = 3
+    neighbours_from: float = 0.2
+    tube_ratio: float = 0.3
+    views: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        expect_at_least(self, 0, "weight")
+        expect(self, "temperature", 0 < self.temperature < math.inf, "above 0")
+        expect_at_least(self, 1, "num_neighbours")
+        expect(self, "neighbours_from", 0 <= self.neighbours_from <= 1, "0 to 1")
+        expect(self, "tube_ratio", 0 < self.tube_ratio < 1, "a share between 0 and 1")
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """``skelact pretrain``: a masked autoencoder on the training split, labels unused.
 
@@ -222,11 +251,17 @@ class PretrainConfig:
     tube: TubeConfig = field(default_factory=TubeConfig)
     stgcn: StgcnConfig = field(default_factory=StgcnConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
         if self.model == "stgcn":
             raise ValueError("model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'")
+        if self.contrast.weight and (self.model != "tube" or self.optim.batch_size < 2):
+            raise ValueError(
+                "contrast.weight: expected model 'tube' and an optim.batch_size of 2 or more, got "
+                f"{self.model!r} and {self.optim.batch_size}"
+            )
         parts = self.preprocess.keypoint_layout.parts
         if not set(self.mask.parts) < set(parts):
             raise ValueError(

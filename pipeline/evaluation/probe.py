@@ -101,7 +101,7 @@ def probe(
 
     cosine = nn.functional.normalize(measured) @ nn.functional.normalize(fitted).T
     return ProbeResult(
-        linear=top1(_fit_linear(fitted, labels)(measured).argmax(dim=1)),
+        linear=top1(fit_linear(fitted, labels)(measured).argmax(dim=1)),
         knn=top1(labels[cosine.argmax(dim=1)]),
         num_train=len(train),
         num_val=len(val),
@@ -207,8 +207,17 @@ class _MaeFeatures(nn.Module):
         return total / weight.sum(dim=1).clamp(min=1)
 
 
-def _fit_linear(features: Tensor, labels: Tensor, penalty: float = 1e-3) -> nn.Linear:
-    """Fit multinomial logistic regression with an L2 penalty; deterministic."""
+def fit_linear(features: Tensor, labels: Tensor, penalty: float = 1e-3) -> nn.Linear:
+    """Fit multinomial logistic regression; deterministic.
+
+    Args:
+        features: (N, D) float32, standardised.
+        labels: (N,) int64; the classes are those up to the greatest.
+        penalty: Weight of the squared coefficients beside the mean cross entropy.
+
+    Returns:
+        The linear classifier, D to classes.
+    """
     linear = nn.Linear(features.shape[1], int(labels.max()) + 1)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

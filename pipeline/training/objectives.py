@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.classifier import SkeletonClassifier
+from ...models.contrast import ClipContrast
 from ...models.losses import reconstruction_loss, tube_loss
 from ...models.masking import joint_mask, part_mask, tube_mask
 from ...models.skeleton_mae import SkeletonMAE
 from ...models.tube import TubeMAE
 from ...pose_extract.layout import KeypointLayout
-from ..config import MaskConfig
+from ..config import ContrastConfig, MaskConfig
 from ..data.augment import AugmentConfig, augment, draw_positions
 from ..data.clip_store import ClipStore
 from ..evaluation.metrics import measure
@@ -37,22 +38,36 @@ class _TrainingModule(SeededModule):
     def training_batch(self, inds: Sequence[int]) -> tuple[Tensor, torch.Generator]:
         """Return augmented clips (N, M, T, V, C), and the random state of the step for the rest."""
         generator = self.generator()
-        device = generator.device
-        chosen = torch.as_tensor(inds)
         # On the CPU: the frames are picked there.
-        position = draw_positions(
-            len(chosen),
-            self.store.config.clip_len,
-            self.augmentation,
-            torch.Generator().manual_seed(self._step_seed),
-        )
-        x = self.store.batch(chosen, device, position)
-        layout = self.store.config.keypoint_layout
-        return augment(x, layout, self.augmentation, generator), generator
+        frames = torch.Generator().manual_seed(self._step_seed)
+        return self.augmented(inds, self.augmentation, generator, frames), generator
+
+    def augmented(
+        self,
+        inds: Sequence[int],
+        augmentation: AugmentConfig,
+        generator: torch.Generator,
+        frames: torch.Generator,
+    ) -> Tensor:
+        """Return clips (N, M, T, V, C), augmented by random states of the device and the CPU."""
+        chosen = torch.as_tensor(inds)
+        config = self.store.config
+        position = draw_positions(len(chosen), config.clip_len, augmentation, frames)
+        x = self.store.batch(chosen, generator.device, position)
+        return augment(x, config.keypoint_layout, augmentation, generator)
 
 
 class PretrainModule(_TrainingModule):
-    """A masked autoencoder with its masks and loss."""
+    """A masked autoencoder with its masks and loss, and a contrast of clips beside it.
+
+    Args:
+        mae: What is pre-trained.
+        mask: What is hidden.
+        store: The training clips.
+        augmentation: Of the clips that are reconstructed.
+        contrast: The contrast of clips; off without a weight.
+        epochs: Epochs of the training.
+    """
 
     def __init__(
         self,
@@ -60,19 +75,75 @@ class PretrainModule(_TrainingModule):
         mask: MaskConfig,
         store: ClipStore,
         augmentation: AugmentConfig,
+        contrast: ContrastConfig | None = None,
+        epochs: int = 1,
     ) -> None:
         super().__init__(store, augmentation)
         self.mae = mae
         self.mask = mask
+        self.contrast = contrast or ContrastConfig()
+        self._neighbours_from = self.contrast.neighbours_from * epochs
+        self.clip_contrast: ClipContrast | None = None
+        if self.contrast.weight and isinstance(mae, TubeMAE):
+            self.clip_contrast = ClipContrast(
+                mae.encoder.out_dim,
+                len(store),
+                temperature=self.contrast.temperature,
+                num_neighbours=self.contrast.num_neighbours,
+            )
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
-        """Return the loss of a batch of clips."""
+        """Return the loss of a batch of clips, and what it is the sum of."""
         batch, generator = self.training_batch(inds)
-        if isinstance(self.mae, TubeMAE):
-            loss = self._tube_loss(self.mae, batch, generator)
-        else:
-            loss = self._frame_loss(self.mae, batch, generator)
-        return {"loss": self.checked(loss, inds)}
+        if not isinstance(self.mae, TubeMAE):
+            return {"loss": self.checked(self._frame_loss(self.mae, batch, generator), inds)}
+        losses = {"loss": self._tube_loss(self.mae, batch, generator)}
+        if self.clip_contrast is not None and (batch != 0).any():
+            contrast = self._contrast_loss(self.mae, self.clip_contrast, inds, generator)
+            losses = {"reconstruction_loss": losses["loss"], "contrast_loss": contrast}
+        return {name: self.checked(loss, inds) for name, loss in losses.items()}
+
+    def _contrast_loss(
+        self,
+        mae: TubeMAE,
+        contrast: ClipContrast,
+        inds: Sequence[int],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Each clip is seen in two views, with other frames and other tubes than reconstructed."""
+        frames = torch.Generator().manual_seed(self._step_seed)
+        views = [
+            self.augmented(inds, self.contrast.views, generator, frames.manual_seed(seed))
+            for seed in torch.randint(1 << 62, (2,), generator=frames).tolist()
+        ]
+        first, second = (self._clip_vectors(mae, view, generator) for view in views)
+        loss = contrast(
+            first,
+            second,
+            torch.as_tensor(inds, device=first.device),
+            neighbours=self.epoch >= self._neighbours_from,
+            generator=generator,
+        )
+        return self.contrast.weight * loss
+
+    def _clip_vectors(self, mae: TubeMAE, view: Tensor, generator: torch.Generator) -> Tensor:
+        """Return (N, D): the mean over joints, time and the people who are present."""
+        present = (view != 0).flatten(2).any(dim=-1)  # (N, M)
+        people = view[present]  # (B, T, V, C); zeros of who is absent would bias batch norms
+        hidden = tube_mask(
+            len(people),
+            people.shape[1],
+            mae.layout,
+            self.contrast.tube_ratio,
+            tube_frames=self.mask.tube_frames,
+            generator=generator,
+            device=people.device,
+        )
+        encoded = mae.encoder.channels_first(people * ~hidden.unsqueeze(-1))
+        vectors = encoded.mean(dim=(1, 3)).T.float()  # (B, D)
+        of_people = vectors.new_zeros(*present.shape, vectors.shape[1])
+        of_people = of_people.index_put(present.nonzero(as_tuple=True), vectors)
+        return of_people.sum(dim=1) / present.sum(dim=1, keepdim=True).clamp(min=1)
 
     def _zero_loss(self) -> Tensor:
         """Return a zero that has gradients, for a batch without people."""

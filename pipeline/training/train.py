@@ -66,7 +66,9 @@ def pretrain(
     record = data_record(config, data, store)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
-    module = PretrainModule(mae, config.mask, store, config.augment)
+    module = PretrainModule(
+        mae, config.mask, store, config.augment, config.contrast, config.optim.epochs
+    )
     best = train_module(
         module,
         config.optim,

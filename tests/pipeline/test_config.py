@@ -40,6 +40,8 @@ CLASSES = {
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
 VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn"}
+# Recipes of pre-training alone, and what is fine-tuned after them.
+PRETRAINED_FOR = {"penn_action_contrast": "penn_action_tube"}
 
 
 def write(path, text):
@@ -55,7 +57,7 @@ optim: {kind: sgd, lr: 0.1, batch_size: 4, epochs: 2}
 
 def test_both_kinds_are_shipped_for_each_data_set():
     assert set(shipped_configs("finetune")) == set(CLASSES)
-    assert set(shipped_configs("pretrain")) == set(CLASSES) - VARIANTS
+    assert set(shipped_configs("pretrain")) == set(CLASSES) - VARIANTS | set(PRETRAINED_FOR)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -69,10 +71,10 @@ def test_shipped_finetune_configs_build_their_model(name):
     assert model.input_shape == config.preprocess.tensor_shape
 
 
-@pytest.mark.parametrize("name", sorted(set(CLASSES) - VARIANTS))
+@pytest.mark.parametrize("name", sorted(set(CLASSES) - VARIANTS | set(PRETRAINED_FOR)))
 def test_pretraining_and_fine_tuning_fit_each_other(name):
     first = load_config(PretrainConfig, name, "pretrain")
-    second = load_config(FinetuneConfig, name, "finetune")
+    second = load_config(FinetuneConfig, PRETRAINED_FOR.get(name, name), "finetune")
     assert first.preprocess == second.preprocess
     mae = build_mae(first.preprocess, first.network, first.mask)
     model = build_classifier(second.preprocess, second.network, second.classifier, 3)

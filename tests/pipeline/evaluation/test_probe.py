@@ -17,7 +17,7 @@ from skelact.pipeline.cli.main import main
 from skelact.pipeline.config import ClassifierConfig, EncoderConfig, MaskConfig, TubeConfig
 from skelact.pipeline.data.preprocess import PreprocessConfig
 from skelact.pipeline.evaluation.evaluate import corrupt
-from skelact.pipeline.evaluation.probe import _fit_linear, clip_features, probe
+from skelact.pipeline.evaluation.probe import clip_features, fit_linear, probe
 
 SPLITS = ("train", "val")
 PREPROCESS = PreprocessConfig(clip_len=16, num_person=2)
@@ -133,7 +133,7 @@ def test_a_line_between_two_clouds():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(200, 4, generator=generator)
     labels = (features[:, 1] > 0).long()
-    linear = _fit_linear(features, labels)
+    linear = fit_linear(features, labels)
     assert (linear(features).argmax(dim=1) == labels).float().mean() > 0.97
     assert linear.weight[1, 1] > linear.weight[1, 0].abs()
 

@@ -19,10 +19,12 @@ from training_configs import make_config
 
 from skelact import SkelactError
 from skelact.pipeline.checkpoints.checkpoint import load_classifier, load_mae, load_meta
+from skelact.pipeline.checkpoints.networks import build_mae
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.data.annotations import write_annotations as write_file
-from skelact.pipeline.training.objectives import FinetuneModule
+from skelact.pipeline.data.clip_store import ClipStore
+from skelact.pipeline.training.objectives import FinetuneModule, PretrainModule
 from skelact.pipeline.training.prepare import prepare_finetune
 from skelact.pipeline.training.runner import SeededModule, epoch_batches
 from skelact.pipeline.training.train import finetune, pretrain
@@ -121,6 +123,46 @@ def test_same_seed_same_weights_and_resumed_is_unbroken(ann_file, tmp_path, kind
 
 class KilledError(Exception):
     pass
+
+
+CONTRAST = {**TUBE, "contrast": {"weight": 1.0, "neighbours_from": 0.5}}
+
+
+def test_a_contrast_of_clips_goes_on_where_it_was_stopped(ann_file, tmp_path):
+    """With its memory of embeddings, which the last epochs take neighbours from."""
+    config = make_config(PretrainConfig, ann_file, **CONTRAST)
+    whole = weights(pretrain(config, tmp_path / "whole"))
+    log = (tmp_path / "whole" / "train.log").read_text()
+    assert "reconstruction_loss" in log
+    assert "contrast_loss" in log
+    with pytest.raises(KilledError):
+        kill_in(pretrain, config, tmp_path / "broken", epoch=2, step=1)
+    assert same(whole, weights(pretrain(config, tmp_path / "broken", resume=True, quiet=True)))
+    plain = make_config(PretrainConfig, ann_file, **TUBE)
+    assert not same(whole, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
+
+
+def test_a_contrast_needs_tubes_and_more_than_one_clip(ann_file):
+    for changes in ({"contrast": {"weight": 1.0}}, CONTRAST | {"optim": {"batch_size": 1}}):
+        with pytest.raises(SkelactError, match="contrast.weight"):
+            make_config(PretrainConfig, ann_file, **changes)
+
+
+def test_people_who_are_absent_leave_the_contrast_as_it_is(ann_file):
+    """A clip's vector is the mean of those who are there."""
+    config = make_config(PretrainConfig, ann_file, **CONTRAST)
+    store = ClipStore(load_annotations(ann_file).select("train"), config.preprocess)
+    torch.manual_seed(0)
+    mae = build_mae(config.preprocess, config.network, config.mask)
+    module = PretrainModule(mae, config.mask, store, config.augment, config.contrast).eval()
+    view = store.batch(torch.arange(4), torch.device("cpu"))
+
+    def vectors(clips):
+        return module._clip_vectors(mae, clips, torch.Generator().manual_seed(0))
+
+    alone = vectors(view[:, :1])
+    absent = torch.cat([view[:, :1], torch.zeros_like(view[:, :1])], dim=1)
+    torch.testing.assert_close(vectors(absent), alone)
 
 
 def kill_in(run, config, work_dir, *, epoch, step, **options):
