@@ -22,6 +22,7 @@ from ...pose_extract.layout import COCO_17
 from ...pose_extract.skeleton import SkeletonSequence
 from .counted import Answer, CountedFlight
 from .counter import CountedClip, count_flights
+from .dive_counts import half_somersault_shares
 from .element import Element
 from .flight_reader import read_flights
 from .handstands import find_handstands
@@ -170,6 +171,9 @@ def _is_dive(flight: CountedFlight) -> bool:
 
 def _recognised(flight: CountedFlight, start: float, end: float, person: int) -> RecognisedElement:
     is_dive = _is_dive(flight)
+    if is_dive:
+        usual = half_somersault_shares(flight.from_hands)
+        flight = replace(flight, half_somersaults=_weighed(flight.half_somersaults, usual))
     best, *others = _readings(flight, is_dive)
     alternatives = sorted(others, key=lambda reading: -reading[1])[:_MAX_ALTERNATIVES]
     return RecognisedElement(
@@ -180,6 +184,20 @@ def _recognised(flight: CountedFlight, start: float, end: float, person: int) ->
         best[1],
         tuple(RecognisedElement(start, end, person, *reading) for reading in alternatives),
     )
+
+
+def _weighed(answer: Answer, shares: np.ndarray) -> Answer:
+    """Return a number as probable as it is after all that is known of how common each is."""
+    if not answer.believed:
+        return answer
+    numbers = [int(answer.value), int(answer.other)]
+    chances = np.array([answer.confidence, answer.other_confidence])
+    weighed = chances * shares[numbers]
+    rest = (1 - chances.sum()) * shares.mean()
+    order = (-weighed).argsort()
+    sure = weighed[order] / (weighed.sum() + rest)
+    first, second = (numbers[i] for i in order)
+    return Answer(first, float(sure[0]), second, float(sure[1]))
 
 
 def _readings(flight: CountedFlight, is_dive: bool) -> list[tuple[Element, float]]:

@@ -13,6 +13,8 @@ import skelact
 from skelact.models.flight import FACTORS
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.elements import recognise
+from skelact.pipeline.elements.counted import Answer
+from skelact.pipeline.elements.dive_counts import half_somersault_shares
 from skelact.pipeline.elements.element import Element
 from skelact.pipeline.elements.flight_reader import FlightReading
 from skelact.pipeline.elements.recognise import recognise_elements
@@ -79,6 +81,27 @@ def test_what_is_no_flight_for_the_network_is_no_element(monkeypatch):
     (element,) = found(0.5)
     assert element.element.code == "105B"
     assert found(0.05) == ()
+
+
+def test_of_two_numbers_that_are_alike_probable_a_dive_has_the_usual_one():
+    """Who stands on the feet enters head first, after an odd number of half somersaults."""
+    shares = half_somersault_shares(from_hands=False)
+    likely = recognise._weighed(Answer(6, 0.6, 7, 0.35), shares)
+    assert (likely.value, likely.other) == (7, 6)
+    assert 0.5 < likely.confidence < 1
+    sure = recognise._weighed(Answer(6, 0.95, 7, 0.04), shares)
+    assert (sure.value, sure.other) == (6, 7)
+    unknown = Answer(6, 0.3, 7, 0.29)
+    assert recognise._weighed(unknown, shares) == unknown
+
+
+def test_armstands_have_even_numbers_and_nothing_is_impossible():
+    feet, hands = (half_somersault_shares(from_hands) for from_hands in (False, True))
+    assert feet.sum() == pytest.approx(1)
+    assert hands.sum() == pytest.approx(1)
+    assert feet[5] > feet[4]
+    assert hands[4] > hands[5]
+    assert min(feet.min(), hands.min()) == pytest.approx(1 / 24)
 
 
 def test_who_never_flies_needs_no_network(monkeypatch):
