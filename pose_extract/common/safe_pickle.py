@@ -100,7 +100,10 @@ class _ArrayParts:
         _, shape, dtype, columns_first, data = state
         order: Any = "F" if columns_first else "C"
         if not isinstance(dtype, np.dtype) or not dtype.hasobject:
-            return _array_of_bytes(data, dtype, shape, order).copy("K")
+            array = _array_of_bytes(data, dtype, shape, order)
+            # Bytes stay as they are: the array may lie over them, and a large file is in memory
+            # once less.
+            return array.copy("K") if isinstance(data, bytearray) else array
         if not isinstance(data, list) or len(data) != _num_values(shape):
             raise pickle.UnpicklingError(
                 f"it holds an array of shape {short(shape)} with the values {short(data)}"
@@ -354,6 +357,8 @@ def _check_size(root: Any, most: int) -> None:
 
 def load_pickle(path: str | Path) -> Any:
     """Read a pickle of builtin containers and numpy arrays; anything else in it is refused.
+
+    Arrays may be read-only.
 
     Memory is bounded by the file's size (:func:`memory_for_file`), whatever the pickle announces,
     and so is the number of values that it stands for.
