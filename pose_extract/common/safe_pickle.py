@@ -154,6 +154,13 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return bytes(text, "latin1")
 
 
+def _no_bytes(*args: Any) -> bytes:
+    """Return b"", which protocols 0 to 2 ask for by calling ``bytes``: an array without values."""
+    if args:
+        raise pickle.UnpicklingError(f"it makes bytes of {short(args)}")
+    return b""
+
+
 def _slice(*limits: Any) -> slice:
     if not all(limit is None or isinstance(limit, int) for limit in limits):
         raise pickle.UnpicklingError(f"it holds a slice of {short(limits)}")
@@ -218,6 +225,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("builtins", "set"): _Call(lambda *members: _set_of(set, *members)),
     ("builtins", "frozenset"): _Call(lambda *members: _set_of(frozenset, *members)),
     ("builtins", "slice"): _Call(_slice),
+    ("builtins", "bytes"): _Call(_no_bytes),
     ("_codecs", "encode"): _Call(_encode),
 }
 
