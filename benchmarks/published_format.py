@@ -37,8 +37,8 @@ CONFIGS = (
     "ntu60_xview", "ntu120_xsub", "ntu120_xset",
 )  # fmt: skip
 
-# Cores of a processor that a GPU is taken for. Not measured: a GPU's memory is some hundred times as
-# fast as what one core gets, of which small networks use a part.
+# Cores of a processor that a GPU is taken for: a guess, to be replaced by the seconds that the log of
+# a training on a GPU gives.
 GPU_CORES = 50
 
 # Reads an annotation file and holds its clips as a fine-tuning does before its first step.
