@@ -37,7 +37,7 @@ CONFIGS = (
     "ntu60_xview", "ntu120_xsub", "ntu120_xset",
 )  # fmt: skip
 
-# Cores of a processor that a GPU is taken for: a guess, to be replaced by the seconds that the log of
+# Cores of a processor that a GPU is taken for: a guess, to be replaced by the seconds in the log of
 # a training on a GPU gives.
 GPU_CORES = 50
 
