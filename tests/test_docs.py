@@ -15,8 +15,9 @@ from skelact.pose_extract.nets.mmpose_adapter import MMPOSE_INSTALL
 
 PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/install.md", "docs/design.md", "docs/extract.md",
-    "docs/data.md", "docs/distill.md", "docs/train-pose.md", "docs/ablations.md", "docs/api.md",
-    "docs/elements.md", "docs/export.md", "docs/report.md", "docs/app.md",
+    "docs/data.md", "docs/reproduce.md", "docs/distill.md", "docs/train-pose.md",
+    "docs/ablations.md", "docs/api.md", "docs/elements.md", "docs/export.md", "docs/report.md",
+    "docs/app.md",
     "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_litehrnet18_256x192.md",
     "models/pretrained/flight_factors.md",

@@ -151,6 +151,8 @@ def _read_annotations(records: object) -> dict[str, Annotation]:
         raise ValueError(f"annotations: expected a list, got {shown(records)}")
     annotations: dict[str, Annotation] = {}
     for i, record in enumerate(records):
+        if isinstance(records, list):
+            records[i] = None  # or a large file would be in memory twice
         try:
             annotation = Annotation(**read_record(record))
         except ValueError as error:

@@ -25,20 +25,23 @@ class ClipStore:
     """
 
     def __init__(self, annotations: Sequence[Annotation], config: PreprocessConfig) -> None:
-        blank = np.zeros((config.num_person, 1, *config.tensor_shape[2:]), np.float32)
-        clips = [normalize(annotation, config) for annotation in annotations]
-        clips = [clip if clip.shape[1] else blank for clip in clips]
         self.config = config
         self.names = [annotation.frame_dir for annotation in annotations]
-        # Clips without a joint to learn from: all are missing or ignored.
-        self.num_empty = sum(not clip.any() for clip in clips)
         self.labels = torch.tensor([annotation.label for annotation in annotations])
-        self._lengths = np.array([clip.shape[1] for clip in clips])
+        self._lengths = np.array([max(1, clip.keypoints.shape[1]) for clip in annotations])
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
-        # (total frames, M, V, C): a clip's frames lie together.
-        self._frames = torch.from_numpy(
-            np.ascontiguousarray(np.concatenate(clips, axis=1).swapaxes(0, 1))
-        )
+        # (total frames, M, V, C): a clip's frames lie together. Filled clip by clip, because large
+        # data sets do not fit into memory several times.
+        num_person, _, num_keypoints, channels = config.tensor_shape
+        shape = (self._lengths.sum(), num_person, num_keypoints, channels)
+        frames = np.zeros(shape, np.float32)
+        # Clips without a joint to learn from: all are missing or ignored.
+        self.num_empty = 0
+        for start, annotation in zip(self._starts, annotations, strict=True):
+            clip = normalize(annotation, config)
+            frames[start : start + clip.shape[1]] = clip.swapaxes(0, 1)
+            self.num_empty += not clip.any()
+        self._frames = torch.from_numpy(frames)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -38,7 +38,8 @@ def corrupt(
         seed: Seed; the draws of a clip depend on its number and not on the other clips.
 
     Returns:
-        Copies; a lost joint has score 0 and coordinates (0, 0).
+        Copies, or the clips themselves where nothing is degraded; a lost joint has score 0 and
+        coordinates (0, 0).
 
     Raises:
         SkelactError: for noise that is negative or not finite, a share outside [0, 1), or a
@@ -50,6 +51,8 @@ def corrupt(
             "expected joint noise of 0 or more and a share of lost frames from 0 to below 1, got "
             f"{joint_noise} and {lost_frames}"
         )
+    if joint_noise == lost_frames == 0:
+        return list(clips)
     out = []
     for i, clip in enumerate(clips):
         rng = np.random.default_rng([seed, i])

@@ -26,7 +26,8 @@ class Evaluation:
         top1: Share of clips whose label has the highest score, in per cent.
         top5: Share of clips whose label is among the five highest scores, in per cent.
         mean_class_accuracy: Mean of the recalls of the classes that occur, in per cent: the figure
-            of FineGym (Shao et al., CVPR 2020).
+            of FineGym (Shao et al., CVPR 2020). PYSKL's function counts a class that is predicted
+            and does not occur as 0; where all occur, as in Gym99's val split, the two are one.
         confusion_matrix: Clips by true class (row) and predicted class (column).
         notes: What a reader of the figures has to know, in sentences: clips that the classifier was
             trained on, names of classes that could not be compared.

@@ -37,6 +37,11 @@ class TestProtocol:
     num_clips: int = 1
     flip: bool = False
 
+    @property
+    def num_views(self) -> int:
+        """Views of each clip."""
+        return self.num_clips * (2 if self.flip else 1)
+
     @classmethod
     def of(cls, meta: CheckpointMeta, num_clips: int | None = None) -> TestProtocol:
         """Return what a classifier was measured with; ``num_clips`` wins if it is given."""
@@ -87,7 +92,7 @@ def score_clips(
         store: The clips.
         device: Where to compute.
         protocol: Which views of each clip are averaged.
-        batch_size: Clips per batch.
+        batch_size: Views per batch, of one clip at least.
 
     Returns:
         (N, num_classes) float32, and (N,) float32, None where the classifier does not measure it.
@@ -95,9 +100,10 @@ def score_clips(
     import torch
 
     scores, novelty = [], []
+    step = max(1, batch_size // protocol.num_views)
     with torch.inference_mode():
-        for start in range(0, len(store), batch_size):
-            inds = range(start, min(start + batch_size, len(store)))
+        for start in range(0, len(store), step):
+            inds = range(start, min(start + step, len(store)))
             x = clip_views(store, inds, device, protocol)
             logits, distance = model.with_novelty(x.flatten(0, 1))
             shape = x.shape[:2]
@@ -123,7 +129,7 @@ def classify(
         meta: Its checkpoint's JSON: gives the preprocessing.
         annotations: The clips.
         device: Where to compute.
-        batch_size: Clips per batch.
+        batch_size: Views per batch, of one clip at least.
         protocol: Which views of each clip are averaged; None for those that the classifier was
             measured with.
     """

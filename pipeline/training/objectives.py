@@ -23,6 +23,7 @@ from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol, predict_scores
 from .runner import SeededModule
 
+# Views of a batch, of one clip at least.
 _VAL_BATCH_SIZE = 64
 
 
@@ -242,9 +243,10 @@ class FinetuneModule(_TrainingModule):
             return {}
         self.eval()
         device = next(self.parameters()).device
+        step = max(1, _VAL_BATCH_SIZE // self.protocol.num_views)
         scores = [
             predict_scores(self.classifier, self.val_store, inds.tolist(), device, self.protocol)
-            for inds in torch.arange(len(self.val_store)).split(_VAL_BATCH_SIZE)
+            for inds in torch.arange(len(self.val_store)).split(step)
         ]
         found = torch.cat(scores).cpu().numpy()
         return measure(found, self.val_store.labels.numpy(), self.val_store.names).to_json()

@@ -46,6 +46,17 @@ class Prepared:
     said: str
 
 
+def prepare_pretrain(config: PretrainConfig) -> tuple[ClipStore, dict[str, Any]]:
+    """Return the clips of a pre-training, and what its checkpoint says of them.
+
+    Raises:
+        SkelactError: if the data cannot be used.
+    """
+    data = load_annotations(annotation_path(config.data.ann_file))
+    store = training_store(data, data.select(config.data.train_split), config)
+    return store, data_record(config, data, store)
+
+
 def prepare_finetune(
     config: FinetuneConfig, seed: int, pretrained: str | Path | None = None
 ) -> Prepared:

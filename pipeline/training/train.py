@@ -22,11 +22,11 @@ from .gate import fit_gate
 from .log import LOG, console_log
 from .objectives import FinetuneModule, PretrainModule
 from .prepare import (
-    data_record,
     drawn_clips,
     finetune_module,
     labelled_clips,
     prepare_finetune,
+    prepare_pretrain,
     training_store,
     unknown_store,
 )
@@ -61,9 +61,7 @@ def pretrain(
     """
     check_seed(seed)
     work_dir = Path(work_dir)
-    data = load_annotations(annotation_path(config.data.ann_file))
-    store = training_store(data, data.select(config.data.train_split), config)
-    record = data_record(config, data, store)
+    store, record = prepare_pretrain(config)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
     module = PretrainModule(

@@ -100,7 +100,10 @@ class _ArrayParts:
         _, shape, dtype, columns_first, data = state
         order: Any = "F" if columns_first else "C"
         if not isinstance(dtype, np.dtype) or not dtype.hasobject:
-            return _array_of_bytes(data, dtype, shape, order).copy("K")
+            array = _array_of_bytes(data, dtype, shape, order)
+            # Bytes stay as they are: the array may lie over them, and a large file is in memory
+            # once less.
+            return array.copy("K") if isinstance(data, bytearray) else array
         if not isinstance(data, list) or len(data) != _num_values(shape):
             raise pickle.UnpicklingError(
                 f"it holds an array of shape {short(shape)} with the values {short(data)}"
@@ -149,6 +152,13 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding != "latin1":  # the one that numpy's arrays of protocol 2 ask for
         raise pickle.UnpicklingError(f"it asks for the encoding {short(encoding)}")
     return bytes(text, "latin1")
+
+
+def _no_bytes(*args: Any) -> bytes:
+    """Return b"", which protocols 0 to 2 ask for by calling ``bytes``: an array without values."""
+    if args:
+        raise pickle.UnpicklingError(f"it makes bytes of {short(args)}")
+    return b""
 
 
 def _slice(*limits: Any) -> slice:
@@ -215,6 +225,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("builtins", "set"): _Call(lambda *members: _set_of(set, *members)),
     ("builtins", "frozenset"): _Call(lambda *members: _set_of(frozenset, *members)),
     ("builtins", "slice"): _Call(_slice),
+    ("builtins", "bytes"): _Call(_no_bytes),
     ("_codecs", "encode"): _Call(_encode),
 }
 
@@ -354,6 +365,8 @@ def _check_size(root: Any, most: int) -> None:
 
 def load_pickle(path: str | Path) -> Any:
     """Read a pickle of builtin containers and numpy arrays; anything else in it is refused.
+
+    Arrays may be read-only.
 
     Memory is bounded by the file's size (:func:`memory_for_file`), whatever the pickle announces,
     and so is the number of values that it stands for.

@@ -23,6 +23,22 @@ def test_figures_by_hand():
     assert result.confusion_matrix == [[2, 0, 1], [1, 0, 0], [0, 0, 0]]
 
 
+def test_mean_class_accuracy_is_the_published_figure_where_every_class_occurs():
+    """As PYSKL computes it: recall by class, over the classes that are labels or predictions."""
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.arange(9), rng.integers(0, 9, 91) ** 2 // 9])  # a long tail
+    scores = rng.random((100, 9)) + 0.5 * np.eye(9)[labels]
+    predicted = scores.argmax(axis=1)
+    by_class = []
+    for label in np.unique(np.concatenate([labels, predicted])):
+        of_class = predicted[labels == label]
+        by_class.append((of_class == label).mean() if len(of_class) else 0.0)
+    result = measure(scores, labels)
+    assert result.mean_class_accuracy == pytest.approx(100 * np.mean(by_class))
+    assert result.top1 == pytest.approx(100 * (predicted == labels).mean())
+    assert abs(result.top1 - result.mean_class_accuracy) > 1  # the two would be told apart
+
+
 def test_top5_counts_the_five_highest():
     scores = np.arange(10, dtype=float)[None].repeat(2, axis=0)
     assert measure(scores, np.array([5, 4])).top5 == 50

@@ -13,6 +13,7 @@ from skelact.pose_extract.common.safe_pickle import load_pickle
 
 PLAIN = {
     "keypoint": np.arange(12.0, dtype=np.float16).reshape(1, 2, 3, 2),
+    "no values": np.zeros((0, 2, 17, 2), np.float16),
     "columns first": np.asfortranarray(np.ones((2, 3), np.float32)),
     "names": np.array(["a", "跳水"]),
     "objects": np.array([None, "a", [1]], object),
@@ -103,6 +104,7 @@ HOSTILE = {
     "an array over any memory": b"cnumpy\nndarray\n(I100\ntR.",
     "an attribute of a function": b"cnumpy\ndtype\n(N}V__defaults__\nNstb.",
     "another encoding": b"c_codecs\nencode\n(Va\nVidna\ntR.",
+    "a terabyte of zeros": b"c__builtin__\nbytes\n(I1099511627776\ntR.",
     "an empty stack": b"a.",
     "half a number": b"\x80\x04G\x00",
     "a number of words": b"Ix\n.",
