@@ -50,7 +50,8 @@ def checkpoint(ann_file, tmp_path_factory):
     return finetune(config, tmp_path_factory.mktemp("work"), quiet=True)
 
 
-def sequence_of(action, num_person=1, num_frames=40):
+def sequence_of(action, num_person=2, num_frames=40):
+    """Return people at an action, as many as the classifier has learned from."""
     keypoints = make_clip(action, 77, num_frames, num_person)
     return make_sequence(
         num_person,
@@ -62,7 +63,7 @@ def sequence_of(action, num_person=1, num_frames=40):
 
 @pytest.mark.parametrize("action", range(3))
 def test_a_sequence_gets_its_label(checkpoint, action):
-    prediction = Predictor(checkpoint, top_k=2).predict_sequence(sequence_of(action, 2))
+    prediction = Predictor(checkpoint, top_k=2).predict_sequence(sequence_of(action))
     assert prediction.label == ACTIONS[action]
     assert prediction.score == prediction.top_k[0].score > prediction.top_k[1].score
     assert [person.track_id for person in prediction.persons] == [0, 1]
