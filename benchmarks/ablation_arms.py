@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skelact.pipeline.data.annotations import Annotation
+
 # Config of each data set; the splits to learn from and to measure on.
 DATA = {
     "penn": ("penn_action", "dev_train", "dev_val"),
@@ -42,9 +44,22 @@ _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 _FINETUNE_STEPS = {"ssl": (240, 480), "tube": (450, 1250), "stgcn": (320, 313)}
 
 
+# Names of a fifth of the training clips, on which choices are made; from ablation_tuning.py.
+FIFTH_FILE = Path(__file__).with_name("ablation_fifth.json")
 # Rate and batch of each arm, from ablation_tuning.py; without an entry the config's.
 TUNED_FILE = Path(__file__).with_name("ablation_tuned.json")
 _TUNED: dict[str, dict] = json.loads(TUNED_FILE.read_text()) if TUNED_FILE.exists() else {}
+
+
+def without_fifth(
+    data: str, clips: Sequence[Annotation]
+) -> tuple[list[Annotation], list[Annotation]]:
+    """Return the training clips that choices are made without, and the fifth they are made on."""
+    held = set(json.loads(FIFTH_FILE.read_text(encoding="utf-8"))[data])
+    return (
+        [clip for clip in clips if clip.frame_dir not in held],
+        [clip for clip in clips if clip.frame_dir in held],
+    )
 
 
 def _epochs(num_clips: float, batch_size: int, steps: int) -> int:

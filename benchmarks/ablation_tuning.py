@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean
 
 import click
-from ablation_arms import DATA, FRACTIONS, SHARES, TUNED_FILE, Arm, Run
+from ablation_arms import DATA, FIFTH_FILE, FRACTIONS, SHARES, TUNED_FILE, Arm, Run, without_fifth
 from ablations import Bench
 
 from skelact.pipeline.config import FinetuneConfig, load_config
@@ -34,7 +34,6 @@ from skelact.pipeline.training.side_by_side import Draw, finetune_side_by_side
 from skelact.pose_extract.common.device import choose_device
 from skelact.pose_extract.common.files import atomic_write
 
-_FIFTH = Path(__file__).with_name("ablation_fifth.json")
 # Around the rate of the config, by factors of 3 as is usual, at two sizes of a batch.
 _FACTORS = (1 / 3, 1.0, 3.0)
 _BATCHES = (16, 32)
@@ -60,11 +59,11 @@ def tuning_file(bench: Bench, data: str) -> Path:
         name, train_split, _ = DATA[data]
         config = load_config(FinetuneConfig, name, "finetune", bench.ann_file(data))
         source = load_annotations(annotation_path(config.data.ann_file))
-        held = set(json.loads(_FIFTH.read_text())[data])
         clips = source.select(train_split)
+        train, val = without_fifth(data, clips)
         parts = {
-            "tune_train": [clip.frame_dir for clip in clips if clip.frame_dir not in held],
-            "tune_val": [clip.frame_dir for clip in clips if clip.frame_dir in held],
+            "tune_train": [clip.frame_dir for clip in train],
+            "tune_val": [clip.frame_dir for clip in val],
         }
         names = list(source.label_names)
         write_annotations(path, clips, parts, label_names=names or None)
@@ -89,9 +88,9 @@ def fifth(data: str, work_dir: Path) -> None:
     name, train_split, _ = DATA[data]
     config = load_config(FinetuneConfig, name, "finetune", Bench(work_dir, "cpu").ann_file(data))
     clips = load_annotations(annotation_path(config.data.ann_file)).select(train_split)
-    known = json.loads(_FIFTH.read_text()) if _FIFTH.exists() else {}
+    known = json.loads(FIFTH_FILE.read_text()) if FIFTH_FILE.exists() else {}
     known[data] = sorted(clip.frame_dir for clip in label_fraction(clips, 0.2, 0))
-    with atomic_write(_FIFTH) as temporary:
+    with atomic_write(FIFTH_FILE) as temporary:
         temporary.write_text(json.dumps(known, indent=0) + "\n", encoding="utf-8")
     click.echo(f"{len(known[data])} of {len(clips)} clips")
 

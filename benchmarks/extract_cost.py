@@ -10,18 +10,12 @@ until both trees had all rounds.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
-
-_ROOT = Path(__file__).resolve().parents[1]
-_SHARED = Path(os.environ.get("SKELACT_SHARED", _ROOT.parent / "shared"))
+from source_tree import ROOT, SourceTree
 
 # Reads a clip's path per line, answers with the seconds that its skeletons took.
 _SERVER = """
@@ -41,34 +35,6 @@ for line in sys.stdin:
 """
 
 
-class Tree:
-    """A source tree that extracts in a process of its own."""
-
-    def __init__(self, root: Path, folder: Path, config: dict[str, str]) -> None:
-        folder.mkdir()
-        (folder / "skelact").symlink_to(root.resolve(), target_is_directory=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, json.dumps(config)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "SKELACT_SHARED": str(_SHARED)},
-        )
-
-    def extract(self, clip: Path) -> tuple[float, int, str]:
-        """Return the seconds, the frames and the error of a clip."""
-        self._process.stdin.write(f"{clip.resolve()}\n")  # type: ignore[union-attr]
-        self._process.stdin.flush()  # type: ignore[union-attr]
-        seconds, frames, error = json.loads(self._process.stdout.readline())  # type: ignore[union-attr]
-        return seconds, frames, error
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait()
-
-
 @click.command()
 @click.argument("before", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -82,16 +48,16 @@ def main(before: Path, folder: Path, clips: int, rounds: int, effort: str, detec
     config = {"effort": effort, "detector": detector}
     ratios, old_seconds, new_seconds, frames = [], 0.0, 0.0, 0
     with tempfile.TemporaryDirectory() as work:
-        old = Tree(before, Path(work) / "old", config)
-        new = Tree(_ROOT, Path(work) / "new", config)
+        old = SourceTree(before, Path(work) / "old", _SERVER, config)
+        new = SourceTree(ROOT, Path(work) / "new", _SERVER, config)
         for tree in (old, new):
-            tree.extract(paths[0])
+            tree.ask(paths[0].resolve())
         for i, path in enumerate(paths):
-            fastest: dict[Tree, float] = {}
+            fastest: dict[SourceTree, float] = {}
             for turn in range(rounds):
                 order = (old, new) if (i + turn) % 2 else (new, old)
                 for tree in order:
-                    seconds, num_frames, error = tree.extract(path)
+                    seconds, num_frames, error = tree.ask(path.resolve())
                     if error:
                         raise click.ClickException(f"{path}: {error}")
                     fastest[tree] = min(seconds, fastest.get(tree, seconds))

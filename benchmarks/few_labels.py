@@ -1,4 +1,4 @@
-"""Linear probe of pre-trained networks with few labels, of the same clips for each network.
+"""Linear probe of pre-trained networks on Penn Action with few labels, the same for each network.
 
     skelact pretrain penn_action_contrast --seed 0 --seed 1 --seed 2
     python benchmarks/few_labels.py "contrast=work_dirs/pretrain_penn_action_contrast_*" \
@@ -13,13 +13,12 @@ whose labels that takes none of. Choices are made on the fixed fifth of the trai
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import torch
-from ablation_arms import DATA
+from ablation_arms import DATA, without_fifth
 from ablation_tables import difference, markdown_table, spread
 from torch import Tensor
 
@@ -32,22 +31,14 @@ from skelact.pipeline.data.annotations import (
 )
 from skelact.pipeline.evaluation.probe import clip_features, fit_linear
 
-_FIFTH = Path(__file__).with_name("ablation_fifth.json")
 
-
-def clips_of(data: str, on: str) -> tuple[list[Annotation], list[Annotation]]:
+def clips_of(on: str) -> tuple[list[Annotation], list[Annotation]]:
     """Return the clips to fit on and to measure on."""
-    name, train_split, val_split = DATA[data]
+    name, train_split, val_split = DATA["penn"]
     config = load_config(FinetuneConfig, name, "finetune", [])
     source = load_annotations(annotation_path(config.data.ann_file))
     train = source.select(train_split)
-    if on == "val":
-        return train, source.select(val_split)
-    held = set(json.loads(_FIFTH.read_text())[data])
-    return (
-        [clip for clip in train if clip.frame_dir not in held],
-        [clip for clip in train if clip.frame_dir in held],
-    )
+    return (train, source.select(val_split)) if on == "val" else without_fifth("penn", train)
 
 
 class Features:
@@ -75,16 +66,13 @@ class Features:
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, metavar="NAME=FOLDERS...")
-@click.option("--data", type=click.Choice(list(DATA)), default="penn", show_default=True)
 @click.option("--on", type=click.Choice(["fifth", "val"]), default="fifth", show_default=True)
 @click.option("--draws", default=20, show_default=True)
 @click.option("--share", "shares", multiple=True, type=float, default=(0.01, 0.1, 1.0))
-def main(
-    networks: tuple[str, ...], data: str, on: str, draws: int, shares: tuple[float, ...]
-) -> None:
+def main(networks: tuple[str, ...], on: str, draws: int, shares: tuple[float, ...]) -> None:
     """Print a table: a row per network, gains over the last one."""
     torch.set_num_threads(1)
-    train, val = clips_of(data, on)
+    train, val = clips_of(on)
     features = {}
     for text in networks:
         name, _, pattern = text.partition("=")

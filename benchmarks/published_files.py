@@ -29,7 +29,7 @@ _BODY = np.array(
      [.14, .3], [-.15, .8], [.15, .8]],
     np.float32,
 )  # fmt: skip
-# Share of the frames in which nobody was found [open].
+# Share of the frames in which no person was found [open].
 _LOST = 0.03
 # Number of clips of the short splits, which a file of the full size has beyond the published ones.
 SHORT = {"short": 256, "short_val": 128}

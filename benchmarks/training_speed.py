@@ -13,18 +13,12 @@ Times are those of the processor, summed over threads: others who use the machin
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
-
-_ROOT = Path(__file__).resolve().parents[1]
-_SHARED = Path(os.environ.get("SKELACT_SHARED", _ROOT.parent / "shared"))
+from source_tree import ROOT, SourceTree
 
 # Kind and name of a shipped config, and a precision that is not the config's.
 WAYS = {
@@ -89,52 +83,18 @@ for line in sys.stdin:
 """
 
 
-class Tree:
-    """A source tree that trains in a process of its own."""
-
-    def __init__(self, root: Path, folder: Path, job: list[object]) -> None:
-        folder.mkdir()
-        (folder / "skelact").symlink_to(root.resolve(), target_is_directory=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, json.dumps(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "SKELACT_SHARED": str(_SHARED)},
-        )
-
-    def train(self, steps: int) -> tuple[float, float, float, int]:
-        """Return processor and wall seconds of the steps, the last loss, and clips of a step."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise click.ClickException("a training ended early; its error stands above")
-        processor, clock, loss, size = json.loads(answer)
-        return processor, clock, loss, size
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def compare(before: Path, job: list[object], rounds: int, steps: int) -> str:
     """Return one line: clips a second of both trees, their ratio, and their losses."""
     with tempfile.TemporaryDirectory() as work:
-        old = Tree(before, Path(work) / "old", job)
-        new = Tree(_ROOT, Path(work) / "new", job)
-        seconds: dict[Tree, list[float]] = {old: [], new: []}
+        old = SourceTree(before, Path(work) / "old", _SERVER, job)
+        new = SourceTree(ROOT, Path(work) / "new", _SERVER, job)
+        seconds: dict[SourceTree, list[float]] = {old: [], new: []}
         for tree in seconds:
-            first_loss = tree.train(1)[2]
+            first_loss = tree.ask(1)[2]
             click.echo(f"    loss of the first step {first_loss:.6f}")
         for turn in range(rounds):
             for tree in (old, new) if turn % 2 else (new, old):
-                processor, _, _, size = tree.train(steps)
+                processor, _, _, size = tree.ask(steps)
                 seconds[tree].append(processor)
         for tree in seconds:
             tree.close()

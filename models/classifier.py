@@ -92,7 +92,7 @@ class SkeletonClassifier(nn.Module):
         return logits
 
     def logits_of_present(self, x: Tensor) -> Tensor:
-        """Return what :meth:`forward` gives for clips (N, M, T, V, C) in which nobody is absent.
+        """Return what :meth:`forward` gives for clips (N, M, T, V, C) in which no person is absent.
 
         What it does depends on no value of ``x``, as ``torch.func.vmap`` needs.
         """

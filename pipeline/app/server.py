@@ -65,7 +65,7 @@ def make_app(queue: JobQueue, access: Access, limits: UploadLimits) -> ASGIApp:
         ],
         exception_handlers={
             SkelactError: _refusal,
-            ClientDisconnect: _refusal,  # nobody reads it
+            ClientDisconnect: _refusal,  # the client has gone
             OSError: _disk_error,
         },
         lifespan=_labelling(queue),

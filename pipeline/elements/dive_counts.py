@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .element import Element
+from .element import MAX_HALF_SOMERSAULTS, Element
 
-# Half somersaults that are told apart, see ``flight_answers``.
-_MOST = 11
 _PRIORS = Path(__file__).with_name("dive_priors.json")
 
 
@@ -33,11 +31,10 @@ def half_somersault_shares(from_hands: bool) -> np.ndarray:
     the weight is alike for all numbers, since others dive than those who compete: they jump from
     cliffs, and enter feet first.
     """
-    counts = np.zeros(_MOST + 1)
+    counts = np.zeros(MAX_HALF_SOMERSAULTS + 1)
     for dive, count in dive_counts().items():
         if (dive.takeoff or "").startswith("armstand") == from_hands:
             counts[dive.half_somersaults or 0] += count
     counts[0] = 0
-    alike = np.full(_MOST + 1, 1 / (_MOST + 1))
-    shares: np.ndarray = (counts / counts.sum() + alike) / 2
+    shares: np.ndarray = (counts / counts.sum() + 1 / len(counts)) / 2
     return shares

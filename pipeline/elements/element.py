@@ -33,7 +33,7 @@ _DIRECTIONS = ("forward", "back", "sideways")
 _FORWARD = ("forward", "inward", "armstand_forward", "forward_or_inward")
 _FACING_WATER = ("forward", "reverse", "armstand_forward", "armstand_reverse")
 # Five and a half somersaults (1011) and four and a half twists have been put on lists of dives.
-_MAX_HALF_SOMERSAULTS, _MAX_HALF_TWISTS = 11, 9
+MAX_HALF_SOMERSAULTS, _MAX_HALF_TWISTS = 11, 9
 # Words of the Code of Points of the International Gymnastics Federation (FIG).
 _FIG_POSITIONS = {"straight": "stretched", "pike": "piked", "tuck": "tucked", "free": "free"}
 _FIG_COUNTS = {2: "", 4: "double ", 6: "triple "}
@@ -73,7 +73,7 @@ class Element:
             _check_choice(f"takeoff of a {self.kind}", self.takeoff, choices)
         if self.position is not None:
             _check_choice("position", self.position, get_args(Position))
-        _check_count("half_somersaults", self.half_somersaults, _MAX_HALF_SOMERSAULTS)
+        _check_count("half_somersaults", self.half_somersaults, MAX_HALF_SOMERSAULTS)
         _check_count("half_twists", self.half_twists, _MAX_HALF_TWISTS)
 
     @classmethod

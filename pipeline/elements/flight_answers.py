@@ -6,6 +6,7 @@ import numpy as np
 
 from .calibration import POSITIONS, position_chances, right_chance, twist_chances
 from .counted import Answer, CountedFlight
+from .element import MAX_HALF_SOMERSAULTS
 from .flight_reader import FlightReading
 from .flights import FlightSpan
 from .signals import HIPS, SHOULDERS, TRUNK, BodySignals
@@ -16,10 +17,9 @@ _HELD = (0.2, 0.8)
 # Seconds before a flight over which an athlete is seen to stand on the hands, and after it over
 # which one is seen to stand; and the cosine of the trunk's angle from upright, 60 degrees.
 _BEFORE_SECONDS, _AFTER_SECONDS, _STANDING = 0.25, 0.5, 0.5
-# Who lands upright stays so: share of all frames over those seconds. Set by hand after a look at
-# simulated clips of seed 505: saltos have .77 and more; of 13 dives with the trunk upright at the
-# entry, after which they sink, 11 have .4 and less. `benchmarks/turns.py simulated` shows what it
-# does in others.
+# Who lands upright stays so, who enters water feet first sinks: share of all frames over those
+# seconds. Set by hand on other clips than those of `benchmarks/turns.py simulated`, which shows
+# what it does.
 _STAYS = 0.5
 # Mean score of shoulders and hips from which they show how the trunk lies.
 _TRUNK_SCORE = 0.3
@@ -32,8 +32,6 @@ _PIKED_AFTER_TWISTS = 4.5
 # The chance at most of a count of a flight that the clip begins or ends in: how much is missing
 # nobody knows.
 _CUT_CHANCE = 0.3
-# Most that dives and saltos have; see ``Element``.
-_MAX_HALF_SOMERSAULTS = 11
 
 
 def answers_about(
@@ -134,7 +132,7 @@ def _lands_upright(
 def _turn_chances(span: FlightSpan, agreement: np.ndarray) -> np.ndarray:
     """Return the chances (12,) of half somersaults by how far the trunk turns."""
     halves = abs(span.turn) / np.pi
-    most = _MAX_HALF_SOMERSAULTS
+    most = MAX_HALF_SOMERSAULTS
     nearest = min(round(halves), most)
     # The other neighbour of the turn.
     other = min(max(nearest + 1 if halves >= nearest else nearest - 1, 0), most)

@@ -32,8 +32,8 @@ _RESIDUAL = 0.3
 _REACH_SECONDS, _REACH_SHARE, _TRIED = 0.16, 0.25, 9
 # Beyond this turn from frame to frame (``trunk_angle.py`` follows 67 degrees) its sense is a guess.
 _MAX_TURN_PER_FRAME = np.radians(60)
-# Of a body that turns faster than can be followed every other frame contradicts the path; in whole
-# simulated dives with twice the measured errors .08 of the frames do at most.
+# Of a body that turns faster than can be followed every other frame contradicts the path. Set by
+# hand to half of that share.
 _MAX_CONTRADICTED = 0.25
 # A body that turns at this share of its usual speed in the first or last frame is in flight there.
 _FULL_SPEED = 0.5

@@ -34,7 +34,7 @@ __all__ = ["RecognisedElement", "recognise_elements"]
 # (`benchmarks/dives.py`).
 _MIN_SEEN, _MIN_BALLISTIC, _MIN_SECONDS = 0.25, 0.3, 0.25
 # What the network takes for no flight. 95 % of captured saltos have .62 and more
-# (`benchmarks/turns.py limits`), a crawling child who is taken for upside down has .07.
+# (`benchmarks/turns.py limits`).
 _MIN_WHOLE = 0.13
 # Who somersaults is upside down on the way: with twice the measured errors 95 % of simulated saltos
 # and dives have .63 and more, 95 % of captured spins with the trunk level .16 and less

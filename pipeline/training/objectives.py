@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ... import SkelactError
 from ...models.classifier import SkeletonClassifier
 from ...models.contrast import ClipContrast
 from ...models.losses import reconstruction_loss, tube_loss
@@ -68,6 +69,9 @@ class PretrainModule(_TrainingModule):
         augmentation: Of the clips that are reconstructed.
         contrast: The contrast of clips; off without a weight.
         epochs: Epochs of the training.
+
+    Raises:
+        SkelactError: for a contrast of fewer than two clips.
     """
 
     def __init__(
@@ -86,6 +90,8 @@ class PretrainModule(_TrainingModule):
         self._neighbours_from = self.contrast.neighbours_from * epochs
         self.clip_contrast: ClipContrast | None = None
         if self.contrast.weight and isinstance(mae, TubeMAE):
+            if len(store) < 2:
+                raise SkelactError(f"contrast.weight: expected 2 clips or more, got {len(store)}")
             self.clip_contrast = ClipContrast(
                 mae.encoder.out_dim,
                 len(store),
@@ -99,7 +105,7 @@ class PretrainModule(_TrainingModule):
         if not isinstance(self.mae, TubeMAE):
             return {"loss": self.checked(self._frame_loss(self.mae, batch, generator), inds)}
         losses = {"loss": self._tube_loss(self.mae, batch, generator)}
-        if self.clip_contrast is not None and (batch != 0).any():
+        if self.clip_contrast is not None:
             contrast = self._contrast_loss(self.mae, self.clip_contrast, inds, generator)
             losses = {"reconstruction_loss": losses["loss"], "contrast_loss": contrast}
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
@@ -117,6 +123,8 @@ class PretrainModule(_TrainingModule):
             self.augmented(inds, self.contrast.views, generator, frames.manual_seed(seed))
             for seed in torch.randint(1 << 62, (2,), generator=frames).tolist()
         ]
+        if not all(view.any() for view in views):
+            return self._zero_loss()
         first, second = (self._clip_vectors(mae, view, generator) for view in views)
         loss = contrast(
             first,
@@ -131,15 +139,7 @@ class PretrainModule(_TrainingModule):
         """Return (N, D): the mean over joints, time and the people who are present."""
         present = (view != 0).flatten(2).any(dim=-1)  # (N, M)
         people = view[present]  # (B, T, V, C); zeros of who is absent would bias batch norms
-        hidden = tube_mask(
-            len(people),
-            people.shape[1],
-            mae.layout,
-            self.contrast.tube_ratio,
-            tube_frames=self.mask.tube_frames,
-            generator=generator,
-            device=people.device,
-        )
+        hidden = self._tubes(people, mae.layout, self.contrast.tube_ratio, generator)
         encoded = mae.encoder.channels_first(people * ~hidden.unsqueeze(-1))
         vectors = encoded.mean(dim=(1, 3)).T.float()  # (B, D)
         of_people = vectors.new_zeros(*present.shape, vectors.shape[1])
@@ -157,19 +157,25 @@ class PretrainModule(_TrainingModule):
         people = people[(people != 0).flatten(1).any(dim=1)]
         if not len(people):
             return self._zero_loss()
-        hidden = tube_mask(
+        hidden = self._tubes(people, mae.layout, self.mask.tube_ratio, generator)
+        positions, motion = mae(people, hidden)
+        return tube_loss(
+            positions, motion, people[..., :2], hidden, motion_weight=self.mask.motion_weight
+        )
+
+    def _tubes(
+        self, people: Tensor, layout: KeypointLayout, ratio: float, generator: torch.Generator
+    ) -> Tensor:
+        """Return what is hidden (B, T, V) of people (B, T, V, C)."""
+        return tube_mask(
             len(people),
             people.shape[1],
-            mae.layout,
-            self.mask.tube_ratio,
+            layout,
+            ratio,
             tube_frames=self.mask.tube_frames,
             kind=self.mask.kind,
             generator=generator,
             device=people.device,
-        )
-        positions, motion = mae(people, hidden)
-        return tube_loss(
-            positions, motion, people[..., :2], hidden, motion_weight=self.mask.motion_weight
         )
 
     def _frame_loss(self, mae: SkeletonMAE, batch: Tensor, generator: torch.Generator) -> Tensor:

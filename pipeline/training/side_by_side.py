@@ -197,7 +197,7 @@ class Stack(nn.Module):
             losses = vmap(self._loss, in_dims=(0, 0, 0, 0, None), randomness="different")
             out: Tensor = losses(parameters, buffers, x, labels, True)
             return out
-        # In turn, too, where somebody is absent: who, differs among the classifiers.
+        # In turn, too, where a person is absent: which one differs among the classifiers.
         return torch.stack(
             [
                 self._loss(

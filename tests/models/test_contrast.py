@@ -49,7 +49,7 @@ def test_the_memory_holds_the_embeddings_of_the_clips_that_were_seen(contrast):
 
 
 def test_a_clip_is_not_its_own_neighbour(contrast):
-    """Of two clips that are nearly alike each is the other's; what is far from both is nobody's."""
+    """Of two clips that are nearly alike each is the other's, and not a third."""
     contrast.num_neighbours = 1
     contrast.memory[:3] = F.normalize(torch.tensor([[1.0, 0.02], [1, -0.02], [0, 1]]), dim=1) @ (
         torch.eye(2, 128)

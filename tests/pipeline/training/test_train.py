@@ -148,6 +148,24 @@ def test_a_contrast_needs_tubes_and_more_than_one_clip(ann_file):
             make_config(PretrainConfig, ann_file, **changes)
 
 
+def test_a_contrast_needs_two_clips_and_passes_over_batches_without_people(ann_file):
+    config = make_config(PretrainConfig, ann_file, **CONTRAST)
+    clips = load_annotations(ann_file).select("train")[:4]
+    mae = build_mae(config.preprocess, config.network, config.mask)
+
+    def module(clips):
+        store = ClipStore(clips, config.preprocess)
+        return PretrainModule(mae, config.mask, store, config.augment, config.contrast)
+
+    with pytest.raises(SkelactError, match="expected 2 clips or more, got 1"):
+        module(clips[:1])
+    empty = [dataclasses.replace(c, keypoints=np.zeros_like(c.keypoints)) for c in clips[:2]]
+    learner = module([*empty, *clips[2:]])
+    learner.set_step(0, 0, 0, 0)
+    assert learner([0, 1])["contrast_loss"].item() == 0
+    assert learner([2, 3])["contrast_loss"].item() > 0
+
+
 def test_people_who_are_absent_leave_the_contrast_as_it_is(ann_file):
     """A clip's vector is the mean of those who are there."""
     config = make_config(PretrainConfig, ann_file, **CONTRAST)
