@@ -321,10 +321,10 @@ def limits(shared: Path, clips: int, cameras: int, noise: float) -> None:
 
 
 def _turning(sequence: SkeletonSequence) -> list[CountedFlight]:
-    _, _, counted = count_person(sequence, 0)
+    counted = count_person(sequence, 0)
     return [
         flight
-        for flight in counted.flights
+        for flight in counted.clip.flights
         if flight.inverted is not None and int(flight.half_somersaults.value) >= 2
     ]
 

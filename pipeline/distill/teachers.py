@@ -29,8 +29,8 @@ from ...pose_extract.extract import ExtractConfig, candidate_detector
 from ...pose_extract.pose.estimator import PoseEstimator
 from ...pose_extract.pose.orientation import OrientationConfig, body_extents, estimate_oriented
 from ...pose_extract.sources import ClipSource
-from ...pose_extract.track.athlete import find_candidates
 from ...pose_extract.track.path_search import find_tracks
+from ...pose_extract.track.scan import find_candidates
 from .label_sources import LabelJob
 from .labelled_frames import LabelBuilder, LabelledFrames
 
@@ -167,20 +167,20 @@ class Teachers:
         clip = ClipSource(job.paths[0], job.name)
         with open_video(clip.path) as reader:
             every = max(1, round(float(reader.info.fps) / self.config.candidates_per_second))
-            frame_inds, candidates = find_candidates(
-                clip, reader, self._detector, every, _BATCH_SIZE
-            )
+            scanned = find_candidates(clip, reader, self._detector, every, _BATCH_SIZE)
             img_shape = reader.info.height, reader.info.width
         tracked: dict[int, list[np.ndarray]] = {}
+        candidates = scanned.candidates
         for track in find_tracks(candidates, img_shape, self.config.num_person):
             for step, box, is_found in zip(track.steps, track.bboxes, track.is_found):
                 if is_found:
                     tracked.setdefault(int(step), []).append(box)
+        step_of = dict(zip(scanned.new_inds[::every].tolist(), range(len(candidates))))
         with open_video(clip.path) as reader:
             for batch in reader.batches(_BATCH_SIZE):
                 for image, index in zip(batch.frames, batch.frame_inds.tolist()):
-                    step, rest = divmod(int(np.searchsorted(frame_inds, index)), every)
-                    if rest or step % self.config.keep_every:
+                    step = step_of.get(index)
+                    if step is None or step % self.config.keep_every:
                         continue
                     tracks = np.array(tracked.get(step, []), np.float32).reshape(-1, 4)
                     others, scores = candidates[step].bboxes, candidates[step].scores

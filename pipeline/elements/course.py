@@ -59,21 +59,21 @@ def body_course(
     phases = np.full(sequence.num_frames, OTHER, np.int8)
     if sequence.layout != COCO_17.name or sequence.num_frames == 0:
         return BodyCourse(phases, unknown, unknown.copy())
-    _, held, counted = count_person(sequence, person)
+    counted = count_person(sequence, person)
     starts = {found.start_seconds for found in elements if found.person == person}
     flights = [
         flight
-        for flight in counted.flights
+        for flight in counted.clip.flights
         if float(sequence.pts_seconds[flight.first_frame]) in starts
     ]
     trunk, twist = unknown.copy(), unknown.copy()
     bounds = [0, *(np.flatnonzero(np.diff(sequence.scene_ids)) + 1).tolist(), sequence.num_frames]
     for start, stop in pairwise(bounds):
         part = slice(start, stop)
-        seconds = sequence.pts_seconds[part]
+        seconds = counted.seconds[part]
         followed = follow_body(
             sequence.keypoints[person, part], sequence.keypoint_scores[person, part], seconds,
-            sequence.camera_maps[part], held[part],
+            sequence.camera_maps[part], counted.held[part],
         )  # fmt: skip
         if followed is None:
             continue
@@ -82,7 +82,7 @@ def body_course(
             if start <= flight.first_frame < stop and flight.half_twists.believed:
                 first, twisted = _twist(flight, start, followed, seconds)
                 twist[first : first + len(twisted)] = np.degrees(twisted)
-    return BodyCourse(_phases(counted.phases, flights), trunk, twist)
+    return BodyCourse(_phases(counted.clip.phases, flights), trunk, twist)
 
 
 def _phases(phases: np.ndarray, flights: Sequence[CountedFlight]) -> np.ndarray:

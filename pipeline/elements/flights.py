@@ -55,6 +55,8 @@ class FlightSpan:
         turn: Radians by which the trunk turns from where it begins to turn to where it stops.
         ballistic: Mean share, 0 to 1, by which its centre falls freely; 0 where not known, or where
             it falls too little for its turn.
+        gravity: Torso lengths per second squared by which its centre is accelerated downwards; 0
+            where not known.
         begins, ends: Whether two frames or more before and after its turn are seen.
         is_cut: Whether the clip begins or ends, or the picture is cut, while it turns, or it turns
             too fast for the frame rate.
@@ -65,6 +67,7 @@ class FlightSpan:
     sense: int
     turn: float
     ballistic: float
+    gravity: float
     begins: bool
     ends: bool
     is_cut: bool
@@ -131,7 +134,9 @@ def find_flights(
         if sense * turn >= _MIN_TURN:
             is_cut = _is_cut(np.abs(rate), turning, step)
             is_cut |= bool((agreement[start:end] < 0).mean() > _MAX_CONTRADICTED)
-            flights.append(FlightSpan(start, end, sense, turn, ballistic, begins, ends, is_cut))
+            flights.append(
+                FlightSpan(start, end, sense, turn, ballistic, gravity, begins, ends, is_cut)
+            )
     return sorted(flights, key=lambda flight: flight.start)
 
 

@@ -126,6 +126,7 @@ def _joined(one: FlightSpan, two: FlightSpan, path: np.ndarray) -> FlightSpan:
         sense=1 if turn > 0 else -1,
         turn=turn,
         ballistic=(one.ballistic + two.ballistic) / 2,
+        gravity=(one.gravity + two.gravity) / 2,
         begins=one.begins,
         ends=two.ends,
         is_cut=one.is_cut or two.is_cut,

@@ -1,6 +1,7 @@
 """From a skeleton sequence to its elements, with their times.
 
-    SkeletonSequence -> supported.py, per person: turns that hands or back hold up
+    SkeletonSequence -> slow_motion.py, per person: real times of the frames
+        -> supported.py: turns that hands or back hold up
         -> counter.py: what flies between them -> which flights are elements, and of which kind
         -> handstands.py: what is held upside down
         -> RecognisedElement: start, end, person, Element, confidence, alternatives
@@ -26,6 +27,7 @@ from .dive_counts import half_somersault_shares
 from .element import Element
 from .flight_reader import read_flights
 from .handstands import find_handstands
+from .slow_motion import real_seconds
 from .supported import Supported, find_supported
 
 __all__ = ["RecognisedElement", "recognise_elements"]
@@ -103,49 +105,63 @@ def recognise_elements(sequence: SkeletonSequence) -> tuple[RecognisedElement, .
     return tuple(sorted(found, key=lambda one: (one.start_seconds, one.person)))
 
 
-def count_person(
-    sequence: SkeletonSequence, person: int
-) -> tuple[list[Supported], np.ndarray, CountedClip]:
-    """Return what a person does on the ground, the frames (T,) bool of it, and the flights."""
-    clip = (
-        sequence.keypoints[person],
-        sequence.keypoint_scores[person],
-        sequence.pts_seconds,
-        sequence.camera_maps,
-        sequence.scene_ids,
-    )
+@dataclass(frozen=True, eq=False)
+class CountedPerson:
+    """What one person does over T frames.
+
+    Attributes:
+        seconds: (T,) float64, real times of the frames, whatever the clip's slow motion.
+        supported: What is done on the ground, in the order of time.
+        held: (T,) bool, frames of it.
+        clip: The flights.
+    """
+
+    seconds: np.ndarray
+    supported: list[Supported]
+    held: np.ndarray
+    clip: CountedClip
+
+
+def count_person(sequence: SkeletonSequence, person: int) -> CountedPerson:
+    """Return what a person of a sequence of COCO-17 does on the ground and in the air."""
+    keypoints, scores = sequence.keypoints[person], sequence.keypoint_scores[person]
+    scene = sequence.camera_maps, sequence.scene_ids
+    seconds = real_seconds(keypoints, scores, sequence.pts_seconds, *scene)
+    clip = keypoints, scores, seconds, *scene
     supported = find_supported(*clip)
     held = np.zeros(sequence.num_frames, bool)
     for first, last, _, _ in supported:
         held[first : last + 1] = True
-    return supported, held, count_flights(*clip, held, read_flights)
+    return CountedPerson(seconds, supported, held, count_flights(*clip, held, read_flights))
 
 
 def _elements_of(sequence: SkeletonSequence, person: int) -> Iterator[RecognisedElement]:
-    seconds = sequence.pts_seconds
-    supported, held, counted = count_person(sequence, person)
-    for first, last, element, confidence in supported:
+    shown = sequence.pts_seconds
+    counted = count_person(sequence, person)
+    seconds = counted.seconds
+    for first, last, element, confidence in counted.supported:
         if element is not None:
             yield RecognisedElement(
-                float(seconds[first]), float(seconds[last]), person, element, confidence
+                float(shown[first]), float(shown[last]), person, element, confidence
             )
     in_flight = np.zeros(len(seconds), bool)
-    for flight in counted.flights:
-        start, end = seconds[flight.first_frame], seconds[flight.last_frame]
-        if end - start >= _MIN_SECONDS and _is_element(flight):
-            found = _recognised(flight, float(start), float(end), person)
+    for flight in counted.clip.flights:
+        first, last = flight.first_frame, flight.last_frame
+        if seconds[last] - seconds[first] >= _MIN_SECONDS and _is_element(flight):
+            found = _recognised(flight, float(shown[first]), float(shown[last]), person)
             if found.confidence >= _MIN_CONFIDENCE:
-                in_flight[flight.first_frame : flight.last_frame + 1] = True
+                in_flight[first : last + 1] = True
                 yield found
     handstands = find_handstands(
         sequence.keypoints[person], sequence.keypoint_scores[person], seconds, in_flight,
         sequence.scene_ids,
     )  # fmt: skip
     for first, last, confidence in handstands:
-        if held[first : last + 1].any() and seconds[last] - seconds[first] < _HELD_SECONDS:
+        is_short = seconds[last] - seconds[first] < _HELD_SECONDS
+        if counted.held[first : last + 1].any() and is_short:
             continue
         yield RecognisedElement(
-            float(seconds[first]), float(seconds[last]), person, Element("handstand"), confidence
+            float(shown[first]), float(shown[last]), person, Element("handstand"), confidence
         )
 
 

@@ -94,7 +94,7 @@ class FrameBatch:
     pts_seconds: np.ndarray
     first_scaled: int | None = None
 
-    def take(self, chosen: slice) -> FrameBatch:
+    def take(self, chosen: slice | np.ndarray) -> FrameBatch:
         """Return some of the frames."""
         return FrameBatch(self.frames[chosen], self.frame_inds[chosen], self.pts_seconds[chosen])
 

@@ -45,6 +45,7 @@ class ManifestEntry:
         seconds: Length of the clip in real time, in seconds.
         athlete_share: This and the next ones up to ``turns``: see ``Quality``.
         swaps_mended: Exchanges of the athlete's left and right that were mended.
+        repeated_frames: Frames that repeat the one before, and have its skeletons.
         subject: Rule by which person 0 was chosen.
         subject_score: Score of person 0's path by that rule, per candidate frame.
         size_changes_at: First frame that is stored in another size than the video's first one, to
@@ -78,6 +79,7 @@ class ManifestEntry:
     inverted_share: float = 0.0
     turns: float = 0.0
     swaps_mended: int = 0
+    repeated_frames: int = 0
     subject: str | None = None
     subject_score: float = 0.0
     size_changes_at: int | None = None

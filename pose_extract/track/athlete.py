@@ -7,7 +7,6 @@ skeletons; what an effort changes in it is data (``EffortConfig``).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -16,20 +15,20 @@ import numpy as np
 
 from ..common.geometry import blend_boxes_with_keypoints
 from ..decode.frames import FrameBatch, InexactError, VideoInfo
-from ..decode.video import VideoReader, open_video, prefetch
-from ..detect.base import Detections, PersonDetector
+from ..decode.video import open_video, prefetch
+from ..detect.base import PersonDetector
 from ..effort import EffortConfig
 from ..layout import KeypointLayout
 from ..pose.estimator import PoseEstimator
 from ..pose.orientation import OrientationConfig, estimate_from_previous, estimate_oriented
 from ..skeleton import SkeletonSequence
 from ..sources import ClipSource
-from .camera_motion import CueReader
 from .camera_path import camera_path
-from .candidates import FrameCandidates
 from .left_right import LeftRightConfig, repair_left_right
 from .outliers import OutlierConfig, replace_outliers
 from .path_search import PathConfig, PersonTrack, find_tracks
+from .repeats import SAME
+from .scan import FRAMES_PER_BATCH, ScannedClip, find_candidates
 
 # A detected box moves towards the extent of the keypoints found in it by this share; a body reaches
 # beyond its keypoints by the margin (COCO's annotated people: .10 to .15 of their extent, a side).
@@ -37,8 +36,6 @@ from .path_search import PathConfig, PersonTrack, find_tracks
 KEYPOINT_BOXES = {"share": 0.2, "margin": 0.125}
 # Scores of poses in interpolated boxes are lowered to this share.
 _INTERPOLATED_SHARE = 0.5
-# Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
-_FRAMES_PER_BATCH = 16
 
 # Called with the frames done, the frames expected or None, and the person crops done.
 OnFrames = Callable[[int, int | None, int], None]
@@ -53,7 +50,8 @@ class TrackedClip:
         num_lost: Frames that could not be decoded.
         facts: ``swaps_mended``, the frames in which left and right of the athlete's arms, plus
             those in which those of the legs, were exchanged; ``subject_score``, the score of the
-            athlete's path per candidate frame (see ``PathConfig``); ``size_changes_at``, the first
+            athlete's path per candidate frame (see ``PathConfig``); ``repeated_frames``, those that
+            repeat the one before and have its skeletons; ``size_changes_at``, the first
             frame that is stored in another size than the file's first one, where there is one.
     """
 
@@ -106,6 +104,8 @@ class AthleteTracker:
         return {
             "num_person": self._num_person,
             "path": asdict(self._path_config),
+            "path_distance": "in the scene or in the image",
+            "same_frame": SAME if self._use_motion else None,
             "orientation": orientation,
             "left_right": asdict(LeftRightConfig()),
             "outliers": asdict(OutlierConfig()),
@@ -141,42 +141,49 @@ class AthleteTracker:
                 if on_frames:
                     on_frames(done // 2, _expected(clip, reader.info), self._num_crops)
 
-            frame_inds, candidates = find_candidates(
+            scanned = find_candidates(
                 clip, reader, self._detector, every, use_motion=self._use_motion, on_frames=report
             )
             info, num_lost, first_scaled = reader.info, reader.num_lost, reader.first_scaled
         img_shape = (info.height, info.width)
+        # From here to the sequence, frames are those that show something new.
+        candidates, num_new = scanned.candidates, len(scanned.new_inds)
         tracks = find_tracks(
             candidates,
             img_shape,
             self._num_person,
             self._path_config,
             every=every,
-            num_frames=len(frame_inds),
+            num_frames=num_new,
         )
-        poses = self._estimate_poses(clip, frame_inds, tracks, info, batch_size, on_frames)
+        poses = self._estimate_poses(clip, scanned, tracks, info, batch_size, on_frames)
         num_swaps = poses.repair_left_right(self._pose)
         poses.replace_outliers(self._pose)
         if self._use_motion:
             poses.move_boxes(img_shape)
-        camera_maps, scene_ids = camera_path(candidates, every, len(frame_inds))
+        camera_maps, scene_ids = camera_path(candidates, every, num_new)
+        shown = scanned.shown_inds
         sequence = SkeletonSequence(
-            keypoints=poses.keypoints,
-            keypoint_scores=poses.scores,
-            bboxes=poses.bboxes,
+            keypoints=poses.keypoints[:, shown],
+            keypoint_scores=poses.scores[:, shown],
+            bboxes=poses.bboxes[:, shown],
             track_ids=np.arange(len(tracks), dtype=np.int64),
-            frame_inds=frame_inds,
+            frame_inds=scanned.frame_inds,
             img_shape=img_shape,
             fps=info.fps,
             layout=self._pose.layout.name,
             video_id=clip.clip_id,
-            pts_seconds=info.pts_seconds[frame_inds],
+            pts_seconds=info.pts_seconds[scanned.frame_inds],
             pixel_aspect=info.pixel_aspect,
-            camera_maps=camera_maps,
-            scene_ids=scene_ids,
+            camera_maps=camera_maps[shown],
+            scene_ids=scene_ids[shown],
         )
         score = tracks[0].path_score / len(candidates) if tracks else 0.0
-        facts = {"swaps_mended": num_swaps, "subject_score": round(score, 3)}
+        facts: dict[str, float] = {
+            "swaps_mended": num_swaps,
+            "subject_score": round(score, 3),
+            "repeated_frames": int(scanned.is_repeat.sum()),
+        }
         if first_scaled is not None:
             facts["size_changes_at"] = first_scaled
         return TrackedClip(sequence, num_lost, facts)
@@ -184,23 +191,23 @@ class AthleteTracker:
     def _estimate_poses(
         self,
         clip: ClipSource,
-        frame_inds: np.ndarray,
+        scanned: ScannedClip,
         tracks: Sequence[PersonTrack],
         info: VideoInfo,
         batch_size: int,
         on_frames: OnFrames | None,
     ) -> _Poses:
         """Estimate the poses of all tracks in a second pass over the file."""
-        num_frames = len(frame_inds)
-        poses = _Poses.of(tracks, num_frames, self._pose.layout)
+        num_frames = len(scanned.frame_inds)
+        poses = _Poses.of(tracks, len(scanned.new_inds), self._pose.layout)
         if not poses.on_track.any():
             return poses
         every = max(1, round(float(info.fps) / self._effort.views_per_second))
-        step_of = {int(index): step for step, index in enumerate(frame_inds)}
+        step_of = {int(index): step for step, index in enumerate(scanned.new_inds)}
         start, stop = clip.frame_range(info)
         with open_video(clip.path, self._decoder) as reader:
             done = 0
-            for batch in prefetch(reader.batches(_FRAMES_PER_BATCH, start, stop)):
+            for batch in prefetch(reader.batches(FRAMES_PER_BATCH, start, stop)):
                 for group in _groups(batch, step_of, poses.on_track, every):
                     self._estimate_group(batch, group, poses, every, batch_size)
                 done += len(batch.frames)
@@ -350,56 +357,6 @@ def _groups(
         replace(everyone.take(~is_key), views="previous"),
     ]
     return [group for group in groups if len(group.frames)]
-
-
-def find_candidates(
-    clip: ClipSource,
-    reader: VideoReader,
-    detector: PersonDetector,
-    every: int,
-    frames_per_batch: int = _FRAMES_PER_BATCH,
-    *,
-    use_motion: bool = True,
-    on_frames: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, list[FrameCandidates]]:
-    """Return the numbers (T,) int64 of a clip's frames, and the candidates of every n-th.
-
-    Args:
-        clip: The clip.
-        reader: Its file, opened.
-        detector: Gives the boxes.
-        every: n.
-        frames_per_batch: Frames decoded at a time.
-        use_motion: See ``FrameCandidates.from_cues``.
-        on_frames: Called with the number of frames read.
-    """
-    start, stop = clip.frame_range(reader.info)
-    candidates: list[FrameCandidates] = []
-    cue_reader = CueReader()
-    waiting: deque[Detections] = deque()
-    frame_inds: list[np.ndarray] = []
-    done = 0
-
-    def add(cues: Any) -> None:
-        # A frame's cues come one frame late: its change is told from both neighbours.
-        if cues is not None:
-            found = waiting.popleft()
-            candidates.append(
-                FrameCandidates.from_cues(found.bboxes, found.scores, cues, use_motion=use_motion)
-            )
-
-    for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
-        keys = batch.take(slice(-done % every, None, every))
-        if len(keys.frames):
-            waiting.extend(detector.detect(keys, clip.clip_id))
-        for frame in keys.frames:
-            add(cue_reader.add(frame))
-        frame_inds.append(batch.frame_inds)
-        done += len(batch.frames)
-        if on_frames:
-            on_frames(done)
-    add(cue_reader.finish())
-    return np.concatenate(frame_inds).astype(np.int64), candidates
 
 
 def _expected(clip: ClipSource, info: VideoInfo) -> int:

@@ -45,9 +45,11 @@ class PathConfig:
     log(size / median size of the person in the scene)^2``.
 
     The pairwise score of a step is ``color_weight * (colour similarity - neutral_similarity)
-    - step_weight * (distance / size)^2 / frames`` with the camera's motion taken out,
-    ``- growth_weight * log(ratio of the sizes)^2 - gap_weight * frames left out``. Colour
-    similarity is the Bhattacharyya coefficient, 0 to 1.
+    - step_weight * (distance / size)^2 / frames - growth_weight * log(ratio of the sizes)^2
+    - gap_weight * frames left out``. The distance is that in the scene, with the camera's motion
+    taken out, or that in the image where it is smaller: who stands keeps their place in the scene,
+    and an athlete whom the camera follows that in the image. Colour similarity is the
+    Bhattacharyya coefficient, 0 to 1.
 
     Attributes:
         presence_weight: Score of having a box at all: a path ends where the rest would score below
@@ -422,9 +424,12 @@ def _pairwise_scores(
         camera = np.vstack([candidates[between].from_previous, [0, 0, 1]]) @ camera
     expected = _centers(first.bboxes) @ camera[:2, :2].T + camera[:2, 2]
     sizes, other_sizes = _sizes(first.bboxes)[:, None], _sizes(second.bboxes)[None]
-    distance = np.linalg.norm(expected[:, None] - _centers(second.bboxes)[None], axis=-1)
+    # (2, N, M): in the scene, and in the image.
+    distances = np.linalg.norm(
+        np.stack([expected, _centers(first.bboxes)])[:, :, None] - _centers(second.bboxes), axis=-1
+    )
     gap = step - before
-    distance = distance / np.maximum(sizes, other_sizes) / np.sqrt(gap)
+    distance = distances.min(axis=0) / np.maximum(sizes, other_sizes) / np.sqrt(gap)
     growth = np.log(sizes / other_sizes)
     similarity = first.colors.astype(np.float32) @ second.colors.T
     pairwise: np.ndarray = (

@@ -142,6 +142,20 @@ def test_the_cameras_pan_is_taken_out():
     assert np.allclose(find(scene.build(), 1)[0].bboxes, truth)
 
 
+def test_an_athlete_whom_the_camera_follows_is_held_in_the_image():
+    """A diver who falls by a body's height a frame stands in the image; the hall flies by.
+
+    In the scene a shade that stands on the wall, and moves no less, is nearer from frame to frame.
+    """
+    scene = Scene(20, pan=-70.0)
+    truth = []
+    for frame in range(20):
+        truth.append(scene.add(frame, 150 + 70 * frame, score=0.3, motion=MOVING, hue=5))
+        for x in range(0, 1800, 300):
+            scene.add(frame, x, score=0.3, motion=MOVING, hue=5)
+    assert np.allclose(find(scene.build(), 1)[0].bboxes, truth)
+
+
 def test_after_a_cut_the_athlete_is_chosen_anew_and_nothing_is_filled_in():
     scene = Scene(20)
     for frame in range(20):

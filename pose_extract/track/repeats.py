@@ -1,0 +1,50 @@
+"""Frames that show again what the one before them shows, as slow motion and pulldown make them.
+
+Nothing moves in them: to a tracker the athlete stands still, and every other frame seems to be
+stale. They are told while a file is read, and left out until the skeletons are written.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Side of the blocks that are compared, over the shorter side of the frame; each has so many pixels
+# a side. In what moves, if it is no more than a head, some block changes.
+_BLOCKS, _BLOCK_PIXELS = 60, 4
+# Mean change of a block, levels of 255, up to which it is the same: an encoder's noise. Chosen with
+# `benchmarks/repeated_frames.py`.
+SAME = 4.0
+
+
+class RepeatFinder:
+    """Tells which frames of a video repeat the one before, frame by frame in their order.
+
+    Args:
+        threshold: Mean change of a block, levels of 255, up to which it is the same.
+    """
+
+    def __init__(self, threshold: float = SAME) -> None:
+        self._threshold = threshold
+        self._before: np.ndarray | None = None
+
+    def add(self, frame: np.ndarray) -> bool:
+        """Take a frame (H, W, 3) uint8; return whether it repeats the last one that does not."""
+        stride = max(min(frame.shape[:2]) // (_BLOCKS * _BLOCK_PIXELS), 1)
+        thinned = np.ascontiguousarray(frame[::stride, ::stride])
+        before, self._before = self._before, thinned
+        if before is None or before.shape != thinned.shape:
+            return False
+        if _change(before, thinned) > self._threshold:
+            return False
+        # Compared with what is new: what changes little by little is new in time.
+        self._before = before
+        return True
+
+
+def _change(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the mean change of that block of two images (h, w, 3) uint8 which changes most."""
+    change = cv2.absdiff(before, after)
+    size = [max(side // _BLOCK_PIXELS, 1) for side in change.shape[1::-1]]
+    blocks = cv2.resize(change.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return float(blocks.mean(axis=-1).max())

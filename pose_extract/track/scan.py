@@ -1,0 +1,102 @@
+"""The first pass over a clip: which frames show something new, and who may be in them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..decode.video import VideoReader, prefetch
+from ..detect.base import Detections, PersonDetector
+from ..sources import ClipSource
+from .camera_motion import CueReader
+from .candidates import FrameCandidates
+from .repeats import RepeatFinder
+
+# Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
+FRAMES_PER_BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedClip:
+    """What the first pass over a clip finds.
+
+    Attributes:
+        frame_inds: (T,) int64, numbers of its frames.
+        is_repeat: (T,) bool, frames that repeat the one before; see ``RepeatFinder``.
+        candidates: Of every n-th of the frames that do not.
+    """
+
+    frame_inds: np.ndarray
+    is_repeat: np.ndarray
+    candidates: list[FrameCandidates]
+
+    @property
+    def new_inds(self) -> np.ndarray:
+        """(N,) int64: numbers of the frames that do not repeat."""
+        return self.frame_inds[~self.is_repeat]
+
+    @property
+    def shown_inds(self) -> np.ndarray:
+        """(T,) int64: what each frame shows, as an index into ``new_inds``."""
+        shown: np.ndarray = (~self.is_repeat).cumsum() - 1
+        return shown
+
+
+def find_candidates(
+    clip: ClipSource,
+    reader: VideoReader,
+    detector: PersonDetector,
+    every: int,
+    frames_per_batch: int = FRAMES_PER_BATCH,
+    *,
+    use_motion: bool = True,
+    on_frames: Callable[[int], None] | None = None,
+) -> ScannedClip:
+    """Read a clip, and find the candidates of every n-th frame that shows something new.
+
+    Args:
+        clip: The clip.
+        reader: Its file, opened.
+        detector: Gives the boxes.
+        every: n.
+        frames_per_batch: Frames decoded at a time.
+        use_motion: Leave repeated frames out, and see ``FrameCandidates.from_cues``.
+        on_frames: Called with the number of frames read.
+    """
+    start, stop = clip.frame_range(reader.info)
+    candidates: list[FrameCandidates] = []
+    cue_reader, repeat_finder = CueReader(), RepeatFinder()
+    waiting: deque[Detections] = deque()
+    frame_inds: list[np.ndarray] = []
+    repeats: list[np.ndarray] = []
+    done = num_new = 0
+
+    def add(cues: Any) -> None:
+        # A frame's cues come one frame late: its change is told from both neighbours.
+        if cues is not None:
+            found = waiting.popleft()
+            candidates.append(
+                FrameCandidates.from_cues(found.bboxes, found.scores, cues, use_motion=use_motion)
+            )
+
+    for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
+        is_repeat = np.array([use_motion and repeat_finder.add(f) for f in batch.frames], bool)
+        new = np.flatnonzero(~is_repeat)
+        keys = batch.take(new[-num_new % every :: every])
+        num_new += len(new)
+        if len(keys.frames):
+            waiting.extend(detector.detect(keys, clip.clip_id))
+        for frame in keys.frames:
+            add(cue_reader.add(frame))
+        frame_inds.append(batch.frame_inds)
+        repeats.append(is_repeat)
+        done += len(batch.frames)
+        if on_frames:
+            on_frames(done)
+    add(cue_reader.finish())
+    inds = np.concatenate(frame_inds).astype(np.int64)
+    return ScannedClip(inds, np.concatenate(repeats), candidates)
