@@ -23,7 +23,7 @@ from rich.table import Table
 from skelact.pose_extract.track import repeats
 from skelact.pose_extract.track.repeats import RepeatFinder
 
-_THRESHOLDS = (1.5, 3.0, 4.0, 5.0, 8.0)
+_THRESHOLDS = (1.5, 3.0, 5.0, 8.0)
 _TIMES, _MOST_FRAMES, _EVERY_NTH_CLIP = 4, 48, 12
 
 

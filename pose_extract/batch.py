@@ -7,34 +7,22 @@ knows which one that was. What ends a run early is a folder that cannot be writt
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import SkelactError
 from .common.files import discard_leftovers
-from .extract import ClipResult, Extractor, Progress
+from .extract import Extractor, Progress
+from .folder_run import FolderRun
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .store.in_work import DeadRun, InWork, find_dead_runs
-from .store.manifest import ManifestEntry, append_entries, manifest_lock, merge_manifest
-from .store.npz import entry_digest, load_sequence
+from .store.manifest import ManifestEntry, merge_manifest
+from .store.npz import load_sequence
 from .store.plan import BatchPlan, find_renamed, judge_clips, note_crashes
-from .store.results import NameTakenError, ResultFolder, name_taken, writing_to
-from .store.source_file import (
-    FileState,
-    SourceChangedError,
-    SourceError,
-    check_can_be_read,
-    read_error,
-    source_state,
-    video_sha256,
-)
-
-# A disk that is full, or the user's share of it, and one that is read-only: no later clip would
-# fare better.
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+from .store.results import ResultFolder, writing_to
+from .workers import Task, Workers, choose_workers
 
 
 @dataclass(frozen=True)
@@ -88,6 +76,7 @@ def extract_clips(
     extractor: Extractor,
     *,
     shard: Shard | None = None,
+    workers: int = 1,
     retry_failed: bool = False,
     read_entries: bool = False,
     on_compare: Callable[[ClipSource], None] | None = None,
@@ -104,6 +93,8 @@ def extract_clips(
         out: Folder of the results; made if missing. Those of other clips in it are kept.
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
+        workers: How many processes extract clips side by side; 0 takes the free cores, or one
+            process where the networks run on a GPU. The results are the same but for rounding.
         retry_failed: Also try again the clips whose own fault was found before.
         read_entries: Read results that are there whole, to make damaged ones again; else their
             size and end are looked at. For a caller that goes on to :func:`load_done`.
@@ -117,7 +108,8 @@ def extract_clips(
         The entries of all clips of this shard.
 
     Raises:
-        SkelactError: if two clips have one name.
+        SkelactError: if two clips have one name, or several workers are asked for with a detector or
+            pose model of your own, which other processes do not have.
         NameTakenError: if ``out`` holds results of other videos of the same names; nothing is done.
         OutputError: if the folder cannot be written to, as on a full disk; what was done is kept.
     """
@@ -149,12 +141,27 @@ def extract_clips(
             in_work = InWork(out, killed)
         with in_work:
             _remove_dead(dead_runs, mine)
-            run = _Run(results, in_work, judged.entries, known, on_entry)
             # Those that may kill this run as well come last.
             ordered = sorted(judged.todo.values(), key=lambda clip: clip.clip_id in killed)
-            for result in extractor.run(run.turns(ordered, judged.digests), on_progress):
-                run.finish(result)
-            num_new = run.num_new
+            count = choose_workers(workers, extractor, len(ordered))
+            if count > 1:
+                tasks = [
+                    Task(clip, judged.digests[clip.clip_id], known.get(clip.clip_id))
+                    for clip in ordered
+                ]
+
+                def tell(entry: ManifestEntry) -> None:
+                    judged.entries[entry.video] = entry
+                    if on_entry:
+                        on_entry(entry)
+
+                with Workers(count, extractor.config, out, on_progress, tell) as pool:
+                    num_new = pool.run(tasks)
+            else:
+                run = FolderRun(results, in_work, judged.entries, known, on_entry)
+                for result in extractor.run(run.turns(ordered, judged.digests), on_progress):
+                    run.finish(result)
+                num_new = run.num_new
     else:
         _remove_dead(dead_runs, mine)
     with writing_to(out):
@@ -188,109 +195,3 @@ def _remove_dead(dead_runs: Iterable[DeadRun], mine: Mapping[str, ClipSource]) -
     for dead in dead_runs:
         if all(name in mine for name in dead.killed_in):
             dead.remove()
-
-
-class _Run:
-    """The work of one run, clip by clip; adds to ``entries``."""
-
-    def __init__(
-        self,
-        results: ResultFolder,
-        in_work: InWork,
-        entries: dict[str, ManifestEntry],
-        known: Mapping[str, ManifestEntry],
-        on_entry: Callable[[ManifestEntry], None] | None,
-    ) -> None:
-        self.num_new = 0
-        self._results = results
-        self._in_work = in_work
-        self._entries = entries
-        self._known = known
-        self._on_entry = on_entry
-
-    def turns(
-        self, clips: Iterable[ClipSource], digests: Mapping[str, str | None]
-    ) -> Iterator[ClipSource]:
-        """Yield each clip that has to be extracted, when its turn comes."""
-        for clip in clips:
-            self.num_new += 1
-            try:
-                self._state = check_can_be_read(clip)
-                self._digest = entry_digest(self._results.path(clip))
-                if self._digest != digests[clip.clip_id]:
-                    # A run beside this one has written a result since the plan.
-                    verdict = self._results.judge(clip, None)
-                    if verdict.taken_by is not None:
-                        raise name_taken(self._results.out, [(clip, verdict.taken_by)])
-                    if verdict.entry is not None:
-                        self.num_new -= 1
-                        self._record(verdict.entry)
-                        continue
-            except (SourceError, NameTakenError) as error:
-                self._record(self._results.failed(clip, error))
-                continue
-            with writing_to(self._results.out):
-                self._in_work.begin(self._results.crashed(clip, self._state))
-            yield clip
-
-    def finish(self, result: ClipResult) -> None:
-        """Keep what came of a clip."""
-        clip, before = result.clip, self._state
-        try:
-            sha256 = video_sha256(clip.path)
-            if source_state(clip.path) != before:
-                raise SourceChangedError(
-                    f"{clip.path} changed while it was read; it is read again by the next run"
-                )
-        except OSError as error:
-            # What a decoder says of a disk that fails is that the video is damaged.
-            self._record(self._results.failed(clip, read_error(clip.path, error), before))
-        except SourceError as error:
-            self._record(self._results.failed(clip, error))
-        else:
-            if result.sequence is None:
-                failed = self._results.failed(clip, result.error, before, sha256)
-                self._record(failed)
-            else:
-                self._save(result, result.sequence, before, sha256)
-        with writing_to(self._results.out):
-            self._in_work.end()
-
-    def _save(
-        self, result: ClipResult, sequence: SkeletonSequence, state: FileState, sha256: str
-    ) -> None:
-        """Write a cache entry and its line of the manifest, with no other run in between."""
-        clip = result.clip
-        with writing_to(self._results.out), manifest_lock(self._results.out):
-            try:
-                if entry_digest(self._results.path(clip)) != self._digest:
-                    self._results.check_not_taken(clip, sha256)
-                entry = self._results.save(result, sequence, state, sha256)
-            except (OSError, ValueError, NameTakenError) as error:
-                if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-                    raise
-                entry = self._results.failed(clip, error, state, sha256)
-            self._append(entry)
-        self._tell(entry)
-
-    def _record(self, entry: ManifestEntry) -> None:
-        with writing_to(self._results.out), manifest_lock(self._results.out):
-            self._append(entry)
-        self._tell(entry)
-
-    def _append(self, entry: ManifestEntry) -> None:
-        if _is_kept(entry, self._known):
-            append_entries(self._results.out, [entry])
-
-    def _tell(self, entry: ManifestEntry) -> None:
-        self._entries[entry.video] = entry
-        if self._on_entry:
-            self._on_entry(entry)
-
-
-def _is_kept(entry: ManifestEntry, known: Mapping[str, ManifestEntry]) -> bool:
-    """Return whether a line goes to the manifest, where the name may be another video's."""
-    if entry.error_kind == NameTakenError.__name__:
-        return False
-    other = known.get(entry.video, entry)
-    return (entry.status, other.status) != ("failed", "done") or other.source == entry.source

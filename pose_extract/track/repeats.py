@@ -14,7 +14,10 @@ import numpy as np
 _BLOCKS, _BLOCK_PIXELS = 60, 4
 # Mean change of a block, levels of 255, up to which it is the same: an encoder's noise. Chosen with
 # `benchmarks/repeated_frames.py`.
-SAME = 4.0
+SAME = 5.0
+# Mean change of the whole frame up to which it is the same, in levels: an encoder's noise has none,
+# and a fade some.
+_SAME_MEAN = 0.5
 
 
 class RepeatFinder:
@@ -34,6 +37,8 @@ class RepeatFinder:
         thinned = np.ascontiguousarray(frame[::stride, ::stride])
         before, self._before = self._before, thinned
         if before is None or before.shape != thinned.shape:
+            return False
+        if abs(float(thinned.mean()) - float(before.mean())) > _SAME_MEAN:
             return False
         if _change(before, thinned) > self._threshold:
             return False

@@ -39,10 +39,15 @@ def test_what_moves_by_two_pixels_is_new_and_so_is_another_size():
 
 
 def test_what_changes_little_by_little_is_new_in_time():
-    """By one level a frame, where four are noise."""
+    """A block gets lighter by one level a frame, where five are noise; a hall by two is faded."""
     finder = RepeatFinder()
-    found = [finder.add(np.full((64, 64, 3), 100 + level, np.uint8)) for level in range(13)]
-    assert np.flatnonzero(~np.array(found)).tolist() == [0, 5, 10]
+    found = []
+    for level in range(13):
+        frame = np.full((240, 320, 3), 100, np.uint8)
+        frame[40:44, 40:44] += level
+        found.append(finder.add(frame))
+    assert np.flatnonzero(~np.array(found)).tolist() == [0, 6, 12]
+    assert not finder.add(np.full((240, 320, 3), 102, np.uint8))
 
 
 def test_repeated_frames_have_the_skeletons_of_what_they_show(tmp_path):

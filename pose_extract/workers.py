@@ -1,0 +1,268 @@
+"""Processes that extract clips into one folder side by side.
+
+    extract_clips -> a clip, when a worker asks for one -> FolderRun and Extractor in the worker
+        -> cache entry and line of the manifest, written by the worker -> the line, told
+
+Each worker is a run of its own: it writes its results itself, and notes in which clip it is. A
+worker that dies costs that clip alone, and another one takes its place. What a clip's skeletons are
+does not depend on which worker extracts it, nor on how many there are.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from .. import SkelactError
+from .common.device import choose_device, default_threads
+from .extract import ExtractConfig, Extractor, Progress
+from .folder_run import FolderRun
+from .sources import ClipSource
+from .store.in_work import InWork, ProcessCrashError, find_dead_runs
+from .store.manifest import ManifestEntry
+from .store.plan import note_crashes
+from .store.results import ResultFolder
+
+# A process that has not ended so many seconds after it was asked to is killed.
+_END_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A clip to extract.
+
+    Attributes:
+        clip: The clip.
+        digest: Digest of the cache entry that it has, or None.
+        known: Its line of the manifest, or None.
+    """
+
+    clip: ClipSource
+    digest: str | None
+    known: ManifestEntry | None
+
+
+def choose_workers(asked: int, extractor: Extractor, num_clips: int) -> int:
+    """Return how many workers extract so many clips.
+
+    Args:
+        asked: A number; 0 takes the free cores, or one where the networks run on a GPU, which one
+            process keeps busy.
+        extractor: The chain from video to skeletons.
+        num_clips: More workers than clips would have nothing to do.
+
+    Raises:
+        SkelactError: for a number that cannot be.
+    """
+    if asked < 0:
+        raise SkelactError(f"workers: expected 0, which takes the free cores, or more, got {asked}")
+    if extractor.has_own_parts:
+        if asked > 1:
+            raise SkelactError(
+                f"workers: expected 1 with a detector or pose model of your own, got {asked}"
+            )
+        return 1
+    config = extractor.config
+    if not asked:
+        on_cpu = choose_device(config.device).type == "cpu"
+        asked = (config.num_threads or default_threads()) if on_cpu else 1
+    return max(1, min(asked, num_clips))
+
+
+class Workers:
+    """So many processes that extract clips into a folder; a context that ends them.
+
+    Args:
+        count: How many.
+        config: How clips are extracted; the threads of the networks are shared among the workers.
+        out: The folder.
+        on_progress: Called while clips are read.
+        on_entry: Called with the line of each clip.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        config: ExtractConfig,
+        out: Path,
+        on_progress: Callable[[Progress], None] | None,
+        on_entry: Callable[[ManifestEntry], None],
+    ) -> None:
+        threads = max(1, (config.num_threads or default_threads()) // count)
+        self._config = replace(config, num_threads=threads)
+        self._count = count
+        self._out = out
+        self._on_progress = on_progress
+        self._on_entry = on_entry
+        self._people: dict[Connection, int] = {}
+        self._people_of_ended = 0
+        self._working: dict[Connection, Task | None] = {}
+        self._processes: dict[Connection, BaseProcess] = {}
+        self._has_begun: set[Connection] = set()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._processes:
+            connection.close()
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.join(_END_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def run(self, tasks: Iterable[Task]) -> int:
+        """Extract clips; return how many were worked on.
+
+        Raises:
+            SkelactError: if a worker cannot work, such as for want of a network or of disk space.
+        """
+        todo, again = deque(tasks), set[str]()
+        num_new = 0
+        for _ in range(min(self._count, len(todo))):
+            self._start()
+        while self._processes:
+            for ready in wait(list(self._processes)):
+                connection = self._of(ready)
+                try:
+                    kind, value = connection.recv()
+                except (EOFError, OSError):
+                    lost = self._end(connection)
+                    num_new += lost is not None
+                    if lost is not None and not self._is_told(lost, again):
+                        again.add(lost.clip.clip_id)
+                        todo.append(lost)
+                        num_new -= 1
+                    if todo and len(self._processes) < self._count:
+                        self._start()
+                    continue
+                if kind == "next":
+                    self._has_begun.add(connection)
+                    num_new += value
+                    self._working[connection] = task = todo.popleft() if todo else None
+                    with suppress(OSError):  # it has died: the next turn says so
+                        connection.send(task)
+                elif kind == "progress":
+                    self._tell_progress(connection, value)
+                elif kind == "entry":
+                    self._working[connection] = None
+                    self._on_entry(value)
+                else:
+                    raise value
+        return num_new
+
+    def _of(self, ready: Any) -> Connection:
+        return next(connection for connection in self._processes if connection is ready)
+
+    def _start(self) -> None:
+        # A fresh interpreter: forked ones share the locks of threads that they do not have.
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self._config, self._out), daemon=True)
+        process.start()
+        theirs.close()
+        self._processes[mine] = process
+        self._working[mine] = None
+
+    def _end(self, connection: Connection) -> Task | None:
+        """Take leave of a worker that has ended; return the clip that it was in.
+
+        Raises:
+            SkelactError: if it has not asked for any: the next one would not do so either.
+        """
+        process = self._processes.pop(connection)
+        connection.close()
+        process.join()
+        if connection not in self._has_begun:
+            raise SkelactError("a worker process ended before it began; try --workers 1")
+        self._people_of_ended += self._people.pop(connection, 0)
+        return self._working.pop(connection)
+
+    def _is_told(self, lost: Task, again: set[str]) -> bool:
+        """Tell of a clip in which a worker died, unless it is to be tried once more.
+
+        One in which the process crashed would crash again; one in which it was killed, such as for
+        want of memory, may fare better at the end.
+        """
+        name = lost.clip.clip_id
+        dead = [run for run in find_dead_runs(self._out) if run.entry and run.entry.video == name]
+        known, crashed = note_crashes(self._out, dead)
+        for run in dead:
+            run.remove()
+        if name in crashed:
+            self._on_entry(known[name])
+            return True
+        if name not in again:
+            return False
+        error = ProcessCrashError("the process was killed in it twice, as for want of memory")
+        results = ResultFolder(self._out, Extractor(self._config).identity())
+        self._on_entry(results.failed(lost.clip, error))
+        return True
+
+    def _tell_progress(self, connection: Connection, progress: Progress) -> None:
+        self._people[connection] = progress.people_done
+        if self._on_progress:
+            people = self._people_of_ended + sum(self._people.values())
+            self._on_progress(replace(progress, people_done=people))
+
+
+def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
+    """Extract the clips that are sent, until None is; what a worker process does."""
+    signal.signal(signal.SIGTERM, _stop)
+    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    digests: dict[str, str | None] = {}
+    known: dict[str, ManifestEntry] = {}
+
+    def say(kind: str, value: Any) -> None:
+        connection.send((kind, value))
+
+    try:
+        extractor = Extractor(config)
+        results = ResultFolder(out, extractor.identity())
+        with InWork(out) as in_work:
+            run = FolderRun(results, in_work, {}, known, lambda entry: say("entry", entry))
+            clips = run.turns(_tasks(connection, digests, known, run), digests)
+            for result in extractor.run(clips, lambda progress: say("progress", progress)):
+                run.finish(result)
+    except (BrokenPipeError, EOFError, ConnectionResetError):
+        pass  # the process that asked has ended
+    except (SkelactError, OSError) as error:
+        with suppress(OSError):
+            say("error", type(error)(*error.args) if type(error) is SkelactError else error)
+
+
+def _tasks(
+    connection: Connection,
+    digests: dict[str, str | None],
+    known: dict[str, ManifestEntry],
+    run: FolderRun,
+) -> Iterator[ClipSource]:
+    """Ask for clips, and yield them."""
+    told = 0
+    while True:
+        connection.send(("next", run.num_new - told))
+        told = run.num_new
+        task: Task | None = connection.recv()
+        if task is None:
+            return
+        digests[task.clip.clip_id] = task.digest
+        if task.known is not None:
+            known[task.clip.clip_id] = task.known
+        yield task.clip
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
