@@ -37,6 +37,9 @@ _MAX_TURN_PER_FRAME = np.radians(60)
 _MAX_CONTRADICTED = 0.25
 # A body that turns at this share of its usual speed in the first or last frame is in flight there.
 _FULL_SPEED = 0.5
+# Frames of a clip before or after a free fall, seconds, that show that it begins or ends in the
+# clip; and how freely a body falls, 0 to 1, for its fall to be known.
+_SEEN_SECONDS, _FALLS = 0.1, 0.5
 # A body in flight that turns slower than that for longer, seconds, has landed.
 _PAUSE_SECONDS = 0.2
 # A body is followed where frames agree with its path by this much, in the mean over so many
@@ -127,12 +130,21 @@ def find_flights(
         # What turns before and after the fall, on the board and in the water, is no other flight.
         free[turning] = free[start:end] = False
         # A body that opens before it comes down turns slowly, and is in flight still.
-        turn = float(path[max(end, turning.stop) - 1] - path[min(start, turning.start)])
+        stop = max(end, turning.stop)
+        if ballistic >= _FALLS:
+            # A body that has opened to land does not turn faster again: that is spray, or a roll.
+            last = min(stop, end + max(round(_SEEN_SECONDS / step), 1))
+            stop = end
+            while stop < last and abs(rate[stop]) <= abs(rate[stop - 1]):
+                stop += 1
+        turn = float(path[stop - 1] - path[min(start, turning.start)])
         fall = gravity * (seconds[end - 1] - seconds[start]) ** 2
         if turn**2 > _MAX_TURN_OVER_FALL * fall:
             ballistic = 0.0
         if sense * turn >= _MIN_TURN:
-            is_cut = _is_cut(np.abs(rate), turning, step)
+            is_cut = _is_cut(
+                np.abs(rate), turning, (start, end) if ballistic >= _FALLS else None, step
+            )
             is_cut |= bool((agreement[start:end] < 0).mean() > _MAX_CONTRADICTED)
             flights.append(
                 FlightSpan(start, end, sense, turn, ballistic, gravity, begins, ends, is_cut)
@@ -148,12 +160,28 @@ def _followed(agreement: np.ndarray, step: float) -> np.ndarray:
     return _without_gaps(mean >= _MIN_AGREEMENT, max(round(_BRIDGED_SECONDS / step), 1))
 
 
-def _is_cut(speed: np.ndarray, turning: slice, step: float) -> bool:
-    """Return whether the clip begins or ends while a body turns (T,), or it turns too fast."""
+def _is_cut(
+    speed: np.ndarray, turning: slice, falling: tuple[int, int] | None, step: float
+) -> bool:
+    """Return whether the clip begins or ends while a body turns, or it turns too fast.
+
+    Args:
+        speed: (T,) radians per second.
+        turning: Frames in which it turns.
+        falling: First frame of its free fall and the frame after its last, where it is known.
+        step: Seconds from frame to frame.
+    """
     middle = float(np.median(speed[turning]))
-    ends = [frame for frame in (0, len(speed) - 1) if turning.start <= frame < turning.stop]
-    return middle * step > _MAX_TURN_PER_FRAME or any(
-        speed[frame] > _FULL_SPEED * middle for frame in ends
+    if middle * step > _MAX_TURN_PER_FRAME:
+        return True
+    # What turns at the end of a clip after it has stopped falling is spray, or rolls.
+    rest = (0, 0) if falling is None else (falling[0], len(speed) - falling[1])
+    margin = max(round(_SEEN_SECONDS / step), 1)
+    return any(
+        turning.start <= frame < turning.stop
+        and speed[frame] > _FULL_SPEED * middle
+        and seen < margin
+        for frame, seen in zip((0, len(speed) - 1), rest)
     )
 
 
