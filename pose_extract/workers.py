@@ -180,13 +180,17 @@ class Workers:
         """Take leave of a worker that has ended; return the clip that it was in.
 
         Raises:
-            SkelactError: if it has not asked for any: the next one would not do so either.
+            SkelactError: if it ended by itself before it asked for any: the next one would, too.
         """
         process = self._processes.pop(connection)
         connection.close()
         process.join()
-        if connection not in self._has_begun:
-            raise SkelactError("a worker process ended before it began; try --workers 1")
+        was_killed = process.exitcode is not None and process.exitcode < 0
+        if connection not in self._has_begun and not was_killed:
+            raise SkelactError(
+                f"a worker process ended with {process.exitcode} before it began; what it said is "
+                "above; one process alone (workers 1) does without"
+            )
         self._people_of_ended += self._people.pop(connection, 0)
         return self._working.pop(connection)
 

@@ -131,8 +131,8 @@ def find_flights(
         free[turning] = free[start:end] = False
         # A body that opens before it comes down turns slowly, and is in flight still.
         stop = max(end, turning.stop)
-        if ballistic >= _FALLS:
-            # A body that has opened to land does not turn faster again: that is spray, or a roll.
+        if ballistic >= _FALLS and stop == len(path):
+            # A body that has opened to land does not turn faster again: that is spray.
             last = min(stop, end + max(round(_SEEN_SECONDS / step), 1))
             stop = end
             while stop < last and abs(rate[stop]) <= abs(rate[stop - 1]):

@@ -1,0 +1,106 @@
+"""Workers side by side: the results of one process, and what is left of those that die."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+from clips import BrightnessPose, OneWalker, write_clip
+
+from skelact import SkelactError
+from skelact.pose_extract.batch import extract_clips
+from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.workers import Task, Workers
+
+CONFIG = ExtractConfig(effort="fast", precision="fp32", detector="whole-frame")
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for i, name in enumerate(("a.mp4", "b.mp4", "c.mp4")):
+        write_clip(folder / name, 4 + i)
+    return folder
+
+
+def results(out):
+    return {path.name: path.read_bytes() for path in out.glob("*.npz")}
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_bytes_of_one_process(videos, tmp_path):
+    (videos / "d.mp4").write_text("no video")
+    sources = find_sources([videos])
+    told, people, people_alone = [], [], []
+    alone = extract_clips(
+        sources,
+        tmp_path / "alone",
+        Extractor(CONFIG),
+        on_progress=lambda progress: people_alone.append(progress.people_done),
+    )
+    beside = extract_clips(
+        sources,
+        tmp_path / "beside",
+        Extractor(CONFIG),
+        workers=2,
+        on_entry=lambda entry: told.append(entry.video),
+        on_progress=lambda progress: people.append(progress.people_done),
+    )
+    assert results(tmp_path / "alone") == results(tmp_path / "beside")
+    assert len(results(tmp_path / "beside")) == 3
+    assert beside.entries == alone.entries
+    assert beside.num_new == alone.num_new == 4
+    assert sorted(told) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    assert people[-1] == people_alone[-1] >= 4 + 5 + 6
+    again = extract_clips(sources, tmp_path / "beside", Extractor(CONFIG), workers=2)
+    assert (again.entries, again.num_new) == (beside.entries, 0)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_clip_in_which_a_worker_is_killed_twice_is_failed_and_the_others_are_done(
+    videos, tmp_path
+):
+    """One worker at a time: the clip is tried again when the others are done."""
+
+    def kill(progress):
+        if progress.clip.clip_id == "a.mp4":
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    out = tmp_path / "out"
+    out.mkdir()
+    entries = []
+    tasks = [Task(clip, None, None) for clip in find_sources([videos])]
+    with Workers(1, CONFIG, out, kill, entries.append) as workers:
+        assert workers.run(tasks) == 3
+    assert [entry.video for entry in entries] == ["b.mp4", "c.mp4", "a.mp4"]
+    assert [entry.status for entry in entries] == ["done", "done", "failed"]
+    assert "killed in it twice" in entries[-1].error
+    assert not list(out.glob(".in-work*"))
+
+
+@pytest.mark.slow
+def test_what_the_caller_raises_ends_the_workers(videos, tmp_path):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_clips(
+            find_sources([videos]), tmp_path / "out", Extractor(CONFIG), workers=2, on_progress=stop
+        )
+    assert not multiprocessing.active_children()
+    assert not list((tmp_path / "out").glob(".in-work*"))
+    found = extract_clips(find_sources([videos]), tmp_path / "out", Extractor(CONFIG))
+    assert not found.failed
+
+
+def test_workers_that_cannot_be(videos, tmp_path):
+    own = Extractor(ExtractConfig(effort="fast"), detector=OneWalker(), pose=BrightnessPose())
+    with pytest.raises(SkelactError, match="expected 1 with a detector or pose model of your own"):
+        extract_clips(find_sources([videos]), tmp_path / "out", own, workers=2)
+    with pytest.raises(SkelactError, match="expected 0, which takes the free cores, or more"):
+        extract_clips(find_sources([videos]), tmp_path / "out", Extractor(CONFIG), workers=-1)
+    assert extract_clips(find_sources([videos]), tmp_path / "out", own, workers=0).num_new == 3
