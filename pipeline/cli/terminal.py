@@ -53,9 +53,14 @@ def keep_stdout_for_data() -> None:
     click.get_current_context().meta[_NO_TEXT] = True
 
 
+def has_text() -> bool:
+    """Return whether text for people is printed to standard output."""
+    return not _is_set(_QUIET) and not _is_set(_NO_TEXT)
+
+
 def say(text: str) -> None:
     """Print a line for people, unless they want none or standard output is for data."""
-    if not _is_set(_QUIET) and not _is_set(_NO_TEXT):
+    if has_text():
         click.echo(text)
 
 
@@ -74,9 +79,7 @@ def write_stdout(text: str) -> None:
     """Write text to standard output as it is, in UTF-8, at once."""
     from ..inference.tables import ESCAPED
 
-    stream = click.get_binary_stream("stdout")
-    stream.write(text.encode("utf-8", ESCAPED))
-    stream.flush()
+    click.echo(text.encode("utf-8", ESCAPED), nl=False)
 
 
 def short_name(name: str) -> str:
@@ -126,12 +129,16 @@ def progress_bars(console: Console) -> Progress:
         transient=True,
         # It is paused where text is printed: standard output may be another file.
         redirect_stdout=False,
+        # A clip may take minutes: the rate of clips is that of the last hour.
+        speed_estimate_period=3600,
     )
 
 
 def count_text(done: int, total: int | None, unit: str) -> str:
-    """Return how much is done: "3/40 clips"."""
-    return f"{done}/{'?' if total is None else total} {unit}".rstrip()
+    """Return how much is done: "3/40 clips"; nothing where nothing is counted."""
+    if not unit:
+        return ""
+    return f"{done} {unit}" if total is None else f"{done}/{total} {unit}"
 
 
 class ProgressDisplay:
@@ -152,8 +159,8 @@ class ProgressDisplay:
         self._is_quiet = _is_set(_QUIET)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        # Of each kind of work its name, and when it began.
-        self._begun: dict[str, tuple[str, float]] = {}
+        # Of each kind of work its name, and when how much of it was done first.
+        self._begun: dict[str, tuple[str, float, int]] = {}
         self._last_line = clock()
 
     def __enter__(self) -> ProgressDisplay:
@@ -187,8 +194,8 @@ class ProgressDisplay:
             done, total: How much is done, and of how much, None where that is not known.
             unit: Of what.
         """
-        if self._begun.get(kind, ("", 0.0))[0] != name:
-            self._begun[kind] = name, self._clock()
+        if kind not in self._begun or self._begun[kind][0] != name:
+            self._begun[kind] = name, self._clock(), done
             if kind in self._tasks and self._bars is not None:
                 self._bars.remove_task(self._tasks.pop(kind))
         if self._bars is not None:
@@ -206,11 +213,16 @@ class ProgressDisplay:
         self._bars.start()
 
     def _line(self, kind: str, name: str, done: int, total: int | None, unit: str) -> str:
-        text = f"{printable(name)}: {count_text(done, total, unit)}"
-        if total is None or not 0 < done <= total:
+        text = f"{printable(name)}: {count_text(done, total, unit)}".removesuffix(": ")
+        _, began, first = self._begun[kind]
+        if total is None or not first < done < total:
             return text
-        passed = self._clock() - self._begun[kind][1]
-        return f"{text}, about {time_left(passed * (total - done) / done)} left"
+        seconds = (self._clock() - began) * (total - done) / (done - first)
+        return f"{text}, about {time_left(seconds)} left"
+
+    def start(self, what: str) -> None:
+        """Show what is done before anything can be counted."""
+        self.show("one", what, 0, None, "")
 
     def clips(self, done: int, total: int, what: str = "clips") -> None:
         """Show how many of several clips are done; of one alone nothing."""

@@ -36,6 +36,7 @@ _LEAST_SIDE = 320
 # Joints of a lower score are not drawn, and angles of such joints neither.
 _SCORE_THR = 0.3
 _MOST_SLOW = 100
+_TRUNK = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,8 @@ def _draw_box(
 def draw_angles(canvas: np.ndarray, sequence: SkeletonSequence, step: int) -> None:
     """Write the athlete's angles of a frame beside their joints, in degrees, in place.
 
-    The trunk's stands at the hips. Those of joints with a score below .3 are left out. The angles
-    are those in the image; see ``pipeline/angles.py``.
+    Those of neck and trunk have their names, the trunk's in its middle. Those of joints with a
+    score below .3 are left out. They are angles in the image; see ``pipeline/angles.py``.
     """
     degrees, scores = measure_angles(sequence[step : step + 1])
     if not len(degrees):
@@ -166,10 +167,10 @@ def draw_angles(canvas: np.ndarray, sequence: SkeletonSequence, step: int) -> No
     for name, value, score in zip(angle_names(), degrees[0, 0], scores[0, 0]):
         if score < _SCORE_THR or np.isnan(value):
             continue
-        joints = ANGLES[name].joint if name in ANGLES else ("left_hip", "right_hip")
+        joints = ANGLES[name].joint if name in ANGLES else _TRUNK
         indices = [layout.index(joint) for joint in joints]
         x, y = np.rint(sequence.keypoints[0, step, indices].mean(axis=0)).astype(int).tolist()
-        text = f"{value:.0f}" if name in ANGLES else f"trunk {value:.0f}"
+        text = f"{value:.0f}" if len(joints) == 1 else f"{name} {value:.0f}"
         place = (x + 4 * unit, y)
         # A dark edge, so that it can be read on any ground.
         for ink, width in ((_DARK_TEXT, 3 * unit), (_TEXT, unit)):
@@ -278,14 +279,19 @@ def write_overlay(
         reader = stack.enter_context(open_video(source.path))
         temporary = stack.enter_context(atomic_write(out))
         start, stop = source.frame_range(reader.info)
-        seconds, fps = reader.info.pts_seconds[start:stop], sequence.fps / slow
-        time_base, ticks = copy_clock(seconds * float(slow), fps)
+        seconds = reader.info.pts_seconds[start:stop]
+        time_base, ticks = copy_clock(seconds, sequence.fps)
         sound = None
         if slow == 1 and len(seconds):
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=out.parent))
             sound = copy_sound(source, seconds, sequence.fps, Path(folder))
         encoder = H264Writer(
-            temporary, scene.img_shape, fps, time_base, f"{out}: the overlay", sound=sound
+            temporary,
+            scene.img_shape,
+            sequence.fps / slow,
+            time_base * slow,
+            f"{out}: the overlay",
+            sound=sound,
         )
         stack.enter_context(encoder)
         for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
@@ -333,7 +339,7 @@ class _Scene:
         return self.people.img_shape
 
     def draw(self, frame: np.ndarray, index: int, seconds: float) -> np.ndarray:
-        """Return what is shown of a frame (H, W, 3) uint8 RGB, by its number and time in the file."""
+        """Return what is shown of a frame (H, W, 3) uint8 RGB of this number and time."""
         step = self.steps.get(index)
         if self.window is not None:
             inds = self.people.frame_inds

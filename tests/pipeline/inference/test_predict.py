@@ -201,7 +201,7 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
         main,
         ["predict", *arguments, "--json", str(out), "--overlay", str(overlay_folder)],
     )
-    assert result.exit_code == 1, result.output  # one clip is broken
+    assert result.exit_code == 3, result.output  # one clip is broken
     good, bad = json.loads(out.read_text())
     assert set(good) == {
         "video",
@@ -351,7 +351,7 @@ def test_an_overlay_that_cannot_be_written_stops_no_other_clip(monkeypatch, tmp_
     (tmp_path / "out" / "b.mp4.mp4").mkdir(parents=True)
     found = tmp_path / "found.json"
     result = predict_fakes(monkeypatch, *clips, "--overlay", tmp_path / "out", "--json", found)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.count("no overlay: ") == 1
     assert result.output.count("  overlay: ") == 2
     entries = json.loads(found.read_text())
