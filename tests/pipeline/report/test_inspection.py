@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from scenes import make_sequence
-from selenium.webdriver.support.select import Select
 
 from skelact.pipeline.report.inspection import write_inspection
 from skelact.pose_extract.store.manifest import ManifestEntry
@@ -33,11 +32,31 @@ def page(driver, clips, tmp_path):
     return driver
 
 
+# The time of a video that a browser shows by itself, once it can be played.
+SHOWN = """
+const end = arguments[0];
+const look = () => {
+  const video = document.querySelector("video");
+  if (video && video.readyState > 1) end(video.currentTime); else setTimeout(look, 20);
+};
+look();
+"""
+DECODED = """
+const end = arguments[0];
+const images = [...document.images];
+for (const image of images) image.loading = "eager";  // those below are loaded later, otherwise
+Promise.all(images.map((image) => image.decode())).then(
+  () => end(images.map((image) => image.naturalWidth)));
+"""
+
+
 def names(page):
     return [node.text for node in page.find_elements("css selector", ".clip:not([hidden]) h2")]
 
 
 def test_it_is_sorted_and_searched(page):
+    from selenium.webdriver.support.select import Select
+
     worst = ["broken.mp4", NAME, "middle.mp4", "good.mp4"]
     assert names(page) == worst
     assert page.title == "skelact inspect"
@@ -63,24 +82,11 @@ def test_a_frame_leads_to_the_video_at_its_time_and_the_keyboard_does_too(page):
     assert len(links) == 8
     assert links[0].get_attribute("aria-label") == "frame 0, 0:00.000"
     page.get(links[-1].get_attribute("href"))
-    script = (
-        "const v = document.querySelector('video'); return v && v.readyState > 1 && v.currentTime"
-    )
-    assert page.execute_async_script(
-        "const end = arguments[0]; const look = () => { "
-        f"const found = (() => {{ {script} }})(); if (found) end(found); else setTimeout(look, 20); }}; look()"
-    ) == pytest.approx(14 * 1001 / 30000, abs=0.01)
+    assert page.execute_async_script(SHOWN) == pytest.approx(14 * 1001 / 30000, abs=0.01)
 
 
 def test_images_are_there_and_nothing_is_asked_of_a_network(page):
     page.get_log("browser")
     page.refresh()
-    script = "return [...document.images].map((image) => image.complete && image.naturalWidth)"
-    # Those that are not on the screen are loaded later.
-    page.execute_script("for (const image of document.images) image.loading = 'eager'")
-    found = page.execute_async_script(
-        "const end = arguments[0]; Promise.all([...document.images].map((i) => i.decode())).then(() => end(1))"
-    )
-    assert found == 1
-    assert page.execute_script(script) == [1200, 1200, 1200]
+    assert page.execute_async_script(DECODED) == [1200, 1200, 1200]
     assert page.get_log("browser") == []
