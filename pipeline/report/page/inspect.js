@@ -83,7 +83,8 @@
     const rows = content.clips.map((clip) => ({ clip, node: section(clip, content) }));
     byId("title").textContent = `${rows.length} clips`;
     byId("sort").append(...content.figures.map(({ key, title }) => element("option", { value: key }, title)));
-    for (const id of ["filter", "which", "sort", "descending"]) byId(id).addEventListener("input", () => show(rows));
+    byId("filter").addEventListener("input", () => show(rows));
+    for (const id of ["which", "sort", "descending"]) byId(id).addEventListener("change", () => show(rows));
     show(rows);
   }
 
