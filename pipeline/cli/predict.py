@@ -131,8 +131,8 @@ def predict(
     model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
     with ExitStack() as stack:
         results.report = _open_report(stack, html, is_one=len(clip_ids) == 1)
-        display = stack.enter_context(ProgressDisplay())
         stack.enter_context(results.kept())
+        display = stack.enter_context(ProgressDisplay())
         display.start("loading the networks")
         for number, prediction in enumerate(model.stream(sources, on_progress=display.frames), 1):
             display.pause()

@@ -204,23 +204,14 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
     assert result.exit_code == 3, result.output  # one clip is broken
     good, bad = json.loads(out.read_text())
     assert set(good) == {
-        "video",
-        "family",
-        "unknown",
-        "elements",
-        "segments",
-        "label",
-        "score",
-        "top_k",
-        "persons",
-        "checkpoint",
-        "lost_frames",
-        "error",
-    }
+        "video", "path", "fps", "img_shape", "duration_seconds", "frame_inds", "pts_seconds",
+        "family", "unknown", "elements", "segments", "label", "score", "top_k", "persons",
+        "checkpoint", "version", "lost_frames", "error",
+    }  # fmt: skip
     assert good["unknown"] == (good["label"] is None)
     assert good["top_k"][0]["label"] in ACTIONS
     assert set(good["top_k"][0]) == {"label", "score"}
-    assert set(good["persons"][0]) == {"track_id", "unknown", "top_k"}
+    assert set(good["persons"][0]) == {"track_id", "unknown", "top_k", "bboxes"}
     assert bad["label"] is None
     assert bad["error"]
     assert len(list(overlay_folder.rglob("*.mp4"))) == 1
