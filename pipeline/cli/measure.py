@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -158,14 +157,12 @@ def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
 
 def write_figures(path: Path | None, figures: Any) -> None:
     """Write figures as JSON to the file that ``--json`` names, or to standard output."""
-    from ...pose_extract.common.files import atomic_write
+    from ..inference.tables import json_text, write_json
 
-    text = json.dumps(figures, indent=1) + "\n"
     if path == STDOUT:
-        write_stdout(text)
+        write_stdout(json_text(figures))
     elif path is not None:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_json(path, figures)
 
 
 def _print_notes(notes: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -141,9 +141,14 @@ class ClipSkeletons:
             "pts_seconds": np.round(sequence.pts_seconds, 6).tolist(),
         }
 
-    def plain_bboxes(self, person: int) -> list[list[float] | None]:
-        """Return a person's box in each frame, xyxy to a tenth of a pixel; None where not seen."""
-        sequence = self.sequence
+    def plain_bboxes(self, person: int) -> list[list[float] | None] | None:
+        """Return a person's box in each frame, xyxy to a tenth of a pixel; None where not seen.
+
+        None for a clip without skeletons.
+        """
+        sequence = self._sequence
+        if sequence is None:
+            return None
         present = sequence.is_present()[person]
         boxes = np.round(sequence.bboxes[person].astype(np.float64), 1).tolist()
         return [box if seen else None for box, seen in zip(boxes, present)]
@@ -229,7 +234,7 @@ class ClipSkeletons:
             SkelactError: if the suffix is another one, the clip failed, or for ``.mp4`` its file is
                 not there.
         """
-        writers = {
+        writers: dict[str, Callable[[Path], None]] = {
             ".csv": lambda target: write_csv(target, keypoint_table(self.sequence)),
             ".json": lambda target: write_json(target, self.to_dict()),
             ".mp4": self._write_overlay,

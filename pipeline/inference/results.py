@@ -218,7 +218,7 @@ class ActionPrediction:
             SkelactError: if the suffix is another one; for ``.srt``, ``.mp4`` and ``.npz`` if the
                 clip failed.
         """
-        writers = {
+        writers: dict[str, Callable[[Path], None]] = {
             ".csv": lambda target: write_csv(target, self._columns()),
             ".json": lambda target: write_json(target, self.to_dict()),
             ".mp4": self._write_overlay,

@@ -79,7 +79,7 @@ def _clip(
     labeller: Labeller | None,
 ) -> dict[str, Any]:
     """Return what the page says of a clip, and write its sheet."""
-    known = {
+    known: dict[str, Any] = {
         "name": printable(entry.video),
         "label": None if entry.label is None else printable(entry.label),
         "error": None if entry.error is None else printable(entry.error),

@@ -76,6 +76,17 @@ def test_results_lie_in_the_folder_and_are_told(folder):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_it_shows_how_many_clips_are_done_and_quiet_shows_nothing(folder, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "skelact.pipeline.cli.terminal.ProgressDisplay.clips",
+        lambda display, done, total, what: told.append((done, total, what)),
+    )
+    result = run("export", folder, "--to", "csv", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert told == [(1, 2, "exported"), (2, 2, "exported")]
+
+
 def test_elements_and_segments_are_those_of_predict(folder, tmp_path):
     """The shipped classifier, on skeletons from the cache and given from Python."""
     result = run("export", folder, "--to", "csv", "--tables", "elements,segments", "--out", "out")

@@ -131,7 +131,7 @@ def test_a_checkpoint_of_an_earlier_version_never_says_unknown(checkpoint, tmp_p
 def test_the_command_says_unknown_and_no_label(checkpoint, tmp_path, monkeypatch):
     path = with_gate(checkpoint, tmp_path, novelty_thr=0.0)
     prediction = Predictor(path).predict_sequence(sequence_of(2))
-    monkeypatch.setattr(Pipeline, "stream", lambda model, sources: iter([prediction]))
+    monkeypatch.setattr(Pipeline, "stream", lambda model, sources, **_: iter([prediction]))
     clip = write_clip(tmp_path / "a.mp4")
     result = CliRunner().invoke(main, ["predict", str(clip), "--checkpoint", str(path)])
     assert result.exit_code == 0, result.output
