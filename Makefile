@@ -8,7 +8,7 @@ STAMP := $(VENV)/.skelact-installed
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint check install clean
+.PHONY: demo test lint docs check install clean
 
 install: $(STAMP)
 
@@ -41,7 +41,11 @@ lint: $(STAMP)
 	MYPYPATH=$(VENV)/typed $(BIN)/mypy -p skelact.pipeline -p skelact.models -p skelact.pose_extract
 	$(BIN)/hadolint docker/Dockerfile.cpu docker/Dockerfile.cuda
 
-check: lint test
+# The pages of docs/ in build/site; a dead link is an error. The variable leaves out news of the tool.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+check: lint docs test
 
 clean:
 	rm -rf .venv demo_out build dist *.egg-info

@@ -232,7 +232,8 @@ class Kinds:
         self._detect(self._bad("d.onnx", damaged_onnx(self._good("detector.onnx"), rng)))
 
     def _manifest(self, rng: np.random.Generator) -> None:
-        from skelact.pipeline.drawing.sheet import worst_first, write_page
+        from skelact.pipeline.drawing.sheet import worst_first
+        from skelact.pipeline.report.inspection import write_inspection
         from skelact.pose_extract.store.manifest import ManifestEntry, manifest_line
 
         lines = [
@@ -244,7 +245,7 @@ class Kinds:
         ]
         lines.append(manifest_line(ManifestEntry("c.mp4", "failed", error="whole")))
         self._bad("manifest", b"").with_name("manifest.jsonl").write_bytes(b"\n".join(lines))
-        write_page(self._folder, worst_first(self._folder), None)
+        write_inspection(self._folder, worst_first(self._folder), None)
 
     def _yaml(self, rng: np.random.Generator) -> None:
         from skelact.pipeline.config import FinetuneConfig, load_config

@@ -126,7 +126,7 @@ def test_the_examples_run_on_a_real_clip(repository, shared, tmp_path, monkeypat
     assert len(names["several"][1].skeletons) == 8
     assert "FFmpeg cannot read it" in names["broken"].error
     saved = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert saved == ["clip.json", "clip.npz", "clip.srt"]
+    assert saved == ["clip.json", "clip.npz", "clip.srt", "slow.mp4"]
     assert zipfile.is_zipfile(tmp_path / "out" / "clip.npz")
 
 

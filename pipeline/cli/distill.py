@@ -9,6 +9,7 @@ import click
 from ...pose_extract.common.text import printable
 from .measure import FILE
 from .outputs import check_outputs
+from .terminal import SOME_FAILED
 from .training_options import run_options
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -27,7 +28,8 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
     """Label the people in the videos and images of SOURCES (files or folders).
 
     Two pose models estimate each person in an upright crop and in its flipped copy; people on whom
-    they agree are stored with the frame. Videos and images that have labels are skipped.
+    they agree are stored with the frame. Videos and images that have labels are skipped. Those that
+    cannot be read stop no other, and make the exit code 3.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -50,7 +52,7 @@ def label(sources: tuple[Path, ...], out: Path, jobs: int | None) -> None:
     click.echo(printable(f"{out}: {people} people in {len(list(out.glob('*.npz')))} files"))
     if failed:
         click.echo(f"sources that could not be read: {failed}", err=True)
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(SOME_FAILED)
 
 
 @distill.command()

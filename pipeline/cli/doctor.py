@@ -39,6 +39,14 @@ _OPENCV = (
 )
 
 
+# OpenMMLab's RTMDet-nano as ONNX, and a pose model of MMPose by its name.
+_RTMDET = (
+    "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/"
+    "rtmdet_nano_8xb32-100e_coco-obj365-person-05d8511e.zip"
+)
+_LARGER_POSE = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
+
+
 @dataclass(frozen=True)
 class Finding:
     """A line of the table.
@@ -82,6 +90,7 @@ def examine() -> list[Finding]:
         ("decoders", _decoders),
         ("devices", _devices),
         ("weights", _weights),
+        ("networks", _networks),
         ("classifier", _classifier),
     )
     findings: list[Finding] = []
@@ -296,6 +305,23 @@ def _weights() -> Iterator[Finding]:
             target = cache_folder() / "weights"
             mend = f"put {file.filename} into {target}, or its folder's name into SKELACT_WEIGHTS"
             yield Finding(what, status, "not on this machine", mend)
+
+
+def _networks() -> Iterator[Finding]:
+    """Say which detector and pose model are taken where none is chosen, and where others are."""
+    from ...pose_extract.weights.download import choose_detector
+    from ...pose_extract.weights.table import DEFAULT_POSE, WEIGHTS
+
+    best = next(name for name, file in WEIGHTS.items() if file.kind == "detector")
+    chosen = choose_detector()
+    if chosen == best:
+        yield Finding("detector", "ok", f"{chosen} is taken")
+    else:
+        found = f"{chosen}, which ships, is taken: {best} is not here, and is more accurate"
+        mend = f"`--detector {_RTMDET}` fetches OpenMMLab's export of it; or see weights {best}"
+        yield Finding("detector", "note", found, mend)
+    found = f"{DEFAULT_POSE}, which ships, is taken; `--pose {_LARGER_POSE}` fetches a larger one"
+    yield Finding("pose model", "ok", f"{found} (OpenMMLab's HRNet-W32)")
 
 
 def _classifier() -> Iterator[Finding]:

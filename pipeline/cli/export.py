@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from ...pose_extract.common.text import printable
 from .outputs import check_folder, check_outputs
+from .terminal import SOME_FAILED, ProgressDisplay, note, quiet_option, say
 
 if TYPE_CHECKING:
     from ..export.run import ExportOptions, ExportSummary
@@ -61,6 +63,7 @@ class _Export(click.Command):
     type=float,
     help="Write trc and c3d in metres, y up [pixels, y down].",
 )
+@quiet_option
 def export(
     skeletons: Path,
     to: str,
@@ -81,7 +84,7 @@ def export(
     trc, c3d      markers, a file per clip and person
 
     Files of the same names are replaced. A clip that cannot be read or written is listed, stops no
-    other, and makes the exit code 1.
+    other, and makes the exit code 3.
     """
     from ..export.run import ExportOptions, export_skeletons, require_packages
     from ..export.sources import find_skeletons
@@ -102,7 +105,16 @@ def export(
         from ..inference.predict import Predictor
 
         labeller = Predictor(checkpoint)
-    _report(export_skeletons(found, out, options, labeller=labeller), found, out)
+    with ProgressDisplay() as display:
+        done = count(1)
+        summary = export_skeletons(
+            found,
+            out,
+            options,
+            labeller=labeller,
+            on_clip=lambda clip: display.clips(next(done), len(found.clips), "exported"),
+        )
+    _report(summary, found, out)
 
 
 def _check_places(
@@ -120,18 +132,15 @@ def _report(summary: ExportSummary, found: Skeletons, out: Path) -> None:
     clips = f"{summary.num_clips} of {len(found.clips)} clips"
     if len(summary.paths) <= _MAX_NAMED:
         for path in summary.paths:
-            click.echo(printable(path))
+            say(printable(path))
     else:
-        click.echo(f"{printable(out)}: {len(summary.paths)} files or folders")
-    click.echo(f"{clips}: {rows}" if rows else clips)
+        say(f"{printable(out)}: {len(summary.paths)} files or folders")
+    say(f"{clips}: {rows}" if rows else clips)
     for name in summary.empty:
-        click.echo(f"  no people in it, no file: {printable(name)}")
+        say(f"  no people in it, no file: {printable(name)}")
     if found.num_without:
-        click.echo(
-            f"  {found.num_without} more clips have no skeletons: `skelact inspect` says why",
-            err=True,
-        )
+        note(f"  {found.num_without} more clips have no skeletons: `skelact inspect` says why")
     for name, error in summary.failed.items():
         click.echo(f"  failed: {printable(name)}: {printable(error)}", err=True)
     if summary.failed:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(SOME_FAILED)

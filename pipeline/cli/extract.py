@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,18 +13,15 @@ import click
 from ...pose_extract.common.text import printable
 from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
 from .outputs import check_outputs, files_of
+from .terminal import SOME_FAILED, ProgressDisplay, note, quiet_option, say
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from ...pose_extract.batch import BatchSummary
     from ...pose_extract.extract import ExtractConfig, Extractor, Progress
     from ...pose_extract.sources import ClipSource
     from ...pose_extract.store.manifest import ManifestEntry
     from ...pose_extract.store.plan import BatchPlan
 
-# Of a longer name the end is shown beside the progress of its clip.
-_MAX_NAME_CHARS = 40
 F = TypeVar("F", bound=Callable[..., Any])
 
 # One list for both commands. Defaults stand in ExtractConfig alone: an option that is not given
@@ -140,7 +138,7 @@ def find_clips(
     """
     from ...pose_extract.sources import check_cuts, find_sources
 
-    clips = find_sources(sources, lambda line: click.echo(printable(line), err=True))
+    clips = find_sources(sources, lambda line: note(printable(line)))
     for line in check_cuts(filter(is_new, clips)):
         click.echo(f"will fail: {printable(line)}", err=True)
     return clips
@@ -169,6 +167,7 @@ def find_clips(
 )
 @click.option("--shard", default="1/1", metavar="I/N", help="Work on part I of N of the clips.")
 @click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
+@quiet_option
 @pose_options
 def extract(
     sources: tuple[str, ...],
@@ -185,7 +184,7 @@ def extract(
     start_seconds, end_seconds or start_frame, end_frame for cuts of long videos).
 
     A run that was stopped goes on where it was; what is there and unchanged is not done again.
-    Broken videos are listed, stop nothing, and make the exit code 1.
+    Broken videos are listed, stop nothing, and make the exit code 3.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
@@ -202,7 +201,8 @@ def extract(
     extractor = make_extractor(options)
     part = Shard.parse(shard)
     try:
-        with _ProgressTable() as table:
+        with ProgressDisplay() as display:
+            progress = _BatchProgress(display)
             summary = extract_clips(
                 clips,
                 out,
@@ -210,10 +210,10 @@ def extract(
                 shard=part,
                 retry_failed=retry_failed,
                 read_entries=annotations is not None,
-                on_compare=table.compare,
-                on_plan=table.plan,
-                on_progress=table.progress,
-                on_entry=table.entry,
+                on_compare=progress.compare,
+                on_plan=progress.plan,
+                on_progress=progress.progress,
+                on_entry=progress.entry,
             )
     except KeyboardInterrupt:
         click.echo("stopped; finished clips are kept, the same command goes on", err=True)
@@ -234,89 +234,56 @@ def _write_annotations(path: Path, form: str, summary: BatchSummary, out: Path) 
     else:
         labels = label_index(entry.label for entry in summary.entries)
         count = write_sequences(path, items, labels)
-    click.echo(f"{printable(path)}: {count} annotations")
+    say(f"{printable(path)}: {count} annotations")
 
 
 def _report(summary: BatchSummary, out: Path) -> None:
     failed = summary.failed
     done = len(summary.entries) - len(failed)
-    click.echo(
+    say(
         f"{done} of {len(summary.entries)} clips done ({summary.num_new} worked on now), "
         f"{len(failed)} failed; see {printable(out / 'manifest.jsonl')}"
     )
     for entry in failed:
         click.echo(printable(f"  failed: {entry.video}: {entry.error}"), err=True)
     if failed:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(SOME_FAILED)
 
 
-class _ProgressTable:
-    """Two progress bars, all clips and the one being read, with people per second."""
+class _BatchProgress:
+    """What a batch tells of itself: all clips, the one that is read, and people per second."""
 
-    def __enter__(self) -> _ProgressTable:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._bars.start()
-        self._comparison: TaskID | None = None
-        self._clip: ClipSource | None = None
-        self._num_failed = 0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._began = time.monotonic()
+        self._num_compared = self._num_done = self._num_failed = self._num_todo = 0
 
     def compare(self, clip: ClipSource) -> None:
         """Show that a video is read to see whether its result still holds."""
-        if self._comparison is None:
-            text = "videos whose time or place changed are compared with their results"
-            self._comparison = self._bars.add_task(text, total=None, note="")
-        self._bars.update(self._comparison, advance=1, note=printable(clip.clip_id))
+        self._num_compared += 1
+        self._display.show("all", "compared with results", self._num_compared, None, "videos")
 
     def plan(self, plan: BatchPlan) -> None:
-        if self._comparison is not None:
-            self._bars.remove_task(self._comparison)
-            self._comparison = None
+        self._display.pause()
         for line in plan.lines():
-            text = printable(line)
-            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        if plan.num_todo:
-            self._all = self._bars.add_task("clips", total=plan.num_todo, note="")
-            self._one = self._bars.add_task("", total=None, note="")
+            say(printable(line))
+        self._num_todo, self._began = plan.num_todo, time.monotonic()
 
     def progress(self, progress: Progress) -> None:
-        seconds = self._bars.tasks[self._all].elapsed or 0.0
-        rate = progress.people_done / seconds if seconds else 0.0
-        self._bars.update(self._all, note=f"{rate:.0f} people/s")
-        if progress.clip is not self._clip:
-            self._clip = progress.clip
-            name = printable(progress.clip.clip_id)
-            # The figures beside it are what one waits for.
-            short = name if len(name) <= _MAX_NAME_CHARS else f"…{name[1 - _MAX_NAME_CHARS :]}"
-            self._bars.reset(self._one, description=short)
-        self._bars.update(
-            self._one, completed=progress.frames_done, total=progress.frames_total, note="frames"
-        )
+        self._show_clips()
+        seconds = time.monotonic() - self._began
+        unit = f"frames, {progress.people_done / max(seconds, 1e-9):.0f} people/s"
+        name = progress.clip.clip_id
+        self._display.show("one", name, progress.frames_done, progress.frames_total, unit)
 
     def entry(self, entry: ManifestEntry) -> None:
+        self._num_done += 1
         self._num_failed += entry.status != "done"
-        note = f", {self._num_failed} failed" if self._num_failed else ""
-        self._bars.update(self._all, advance=1, description=f"clips{note}")
-        if not self._bars.console.is_terminal:
+        self._show_clips()
+        if not self._display.has_bars:
             # A log shows no bars: it gets a line per clip.
-            click.echo(f"{printable(entry.video)}: {printable(entry.error or entry.status)}")
+            say(f"{printable(entry.video)}: {printable(entry.error or entry.status)}")
+
+    def _show_clips(self) -> None:
+        failed = f", {self._num_failed} failed" if self._num_failed else ""
+        self._display.show("all", "all", self._num_done, self._num_todo, f"clips{failed}")

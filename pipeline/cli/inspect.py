@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...pose_extract.common.text import printable
+from .terminal import ProgressDisplay, quiet_option, say
 
 if TYPE_CHECKING:
     from ...pose_extract.store.manifest import ManifestEntry
@@ -22,18 +23,47 @@ if TYPE_CHECKING:
     help="Folder that the videos were extracted from: skeletons are then drawn on their frames.",
 )
 @click.option("--page", is_flag=True, help="Also write FOLDER/inspect/index.html with images.")
-def inspect(folder: Path, videos: Path | None, page: bool) -> None:
+@click.option("--predict", is_flag=True, help="Also label the clips, for the page.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Classifier of --predict [the shipped one].",
+)
+@quiet_option
+def inspect(
+    folder: Path, videos: Path | None, page: bool, predict: bool, checkpoint: Path | None
+) -> None:
     """Show how good the skeletons in FOLDER are, the worst first.
 
-    FOLDER is the --out of `skelact extract`. With --page (or --videos) an image per clip, some of
-    its frames with skeletons, is written beside a page that lists the worst first.
+    FOLDER is the --out of `skelact extract`. With --page (or --videos, or --predict) an image per
+    clip, some of its frames with skeletons, is written beside a page on which clips are sorted and
+    searched, with their labels; a click on a frame opens the video there.
     """
-    from ..drawing.sheet import worst_first, write_page
+    from ..drawing.sheet import worst_first
 
+    if checkpoint is not None and not predict:
+        raise click.UsageError("--checkpoint is for predictions: give --predict, too")
     entries = worst_first(folder)
     _print(entries)
-    if page or videos is not None:
-        click.echo(f"page: {printable(write_page(folder, entries, videos))}")
+    if not (page or predict or videos is not None):
+        return
+    from ..report.inspection import write_inspection
+
+    labeller: Any = None
+    if predict:
+        from ..inference.predict import Predictor
+
+        labeller = Predictor(checkpoint)
+    with ProgressDisplay() as display:
+        written = write_inspection(
+            folder,
+            entries,
+            videos,
+            with_frames=videos is not None,
+            labeller=labeller,
+            on_clip=lambda done, total: display.clips(done, total, "drawn"),
+        )
+    say(f"page: {printable(written)}")
 
 
 def _print(entries: Sequence[ManifestEntry]) -> None:
@@ -42,17 +72,21 @@ def _print(entries: Sequence[ManifestEntry]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..drawing.sheet import COLUMNS
+    from ..drawing.sheet import FIGURES
+    from .terminal import has_text
 
+    if not has_text():
+        return
     console = Console()
     table = Table()
     table.add_column("video", overflow="fold")
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right", no_wrap=True)
+    for title, _ in FIGURES.values():
+        # Two words in two lines: eight figures and a name fit into 80 columns.
+        table.add_column("\n".join(title.split()), justify="right", no_wrap=True)
     for entry in entries:
         video = printable(entry.video)
         if entry.status == "done":
-            figures = (str(getattr(entry, column)) for column in COLUMNS)
+            figures = (str(getattr(entry, column)) for column in FIGURES)
             table.add_row(Text(video), *figures)
         else:
             line = Text(f"failed: {video}: {printable(entry.error or '')}", style="red")

@@ -6,6 +6,7 @@ short helps stand here so that listing the commands imports none of their module
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from typing import Any
@@ -45,6 +46,10 @@ _COMMANDS = {
 }
 
 
+# Least likeness of what is suggested for a misspelt command, 0 to 1; difflib's own default.
+_CLOSE = 0.6
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -55,6 +60,18 @@ class _LazyGroup(click.Group):
         module, attribute, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module, __package__), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=3, cutoff=_CLOSE)
+            if close and "Did you mean" not in error.message:
+                names = " or ".join(f"'{name}'" for name in close)
+                vars(error)["message"] = f"{error.message} Did you mean {names}?"
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

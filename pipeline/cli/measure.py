@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,16 @@ import click
 
 from ...pose_extract.common.text import printable
 from .outputs import check_outputs
+from .terminal import (
+    STDOUT,
+    ProgressDisplay,
+    file_of,
+    keep_stdout_for_data,
+    note,
+    quiet_option,
+    say,
+    write_stdout,
+)
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -27,7 +36,12 @@ LABEL_MAP = click.option(
 @click.option("--ann-file", required=True, type=FILE, help="PYSKL annotation file.")
 @click.option("--split", required=True, help="Split of the file to measure on.")
 @LABEL_MAP
-@click.option("--json", "json_path", type=FILE, help="Write the figures to this file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    help="Write the figures to this file; - is standard output.",
+)
 @click.option("--num-clips", type=int, help="Test clips per video [as in the checkpoint].")
 @click.option(
     "--joint-noise",
@@ -43,6 +57,7 @@ LABEL_MAP = click.option(
 )
 @click.option("--seed", type=int, default=0, help="Seed of noise and removed frames [0].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@quiet_option
 def evaluate(
     checkpoint: Path | None,
     ann_file: Path,
@@ -59,27 +74,28 @@ def evaluate(
 
     The classes of the file and of the checkpoint are matched by name.
     """
-    from ...pose_extract.common.files import atomic_write
     from ..evaluation.evaluate import evaluate_checkpoint
 
-    check_outputs([("--json", json_path)], [checkpoint, ann_file, label_map])
-    result = evaluate_checkpoint(
-        checkpoint,
-        ann_file,
-        split,
-        label_map=label_map,
-        device=device,
-        num_clips=num_clips,
-        joint_noise=joint_noise,
-        lost_frames=lost_frames,
-        seed=seed,
-    )
+    check_outputs([("--json", file_of(json_path))], [checkpoint, ann_file, label_map])
+    if json_path == STDOUT:
+        keep_stdout_for_data()
+    with ProgressDisplay() as display:
+        result = evaluate_checkpoint(
+            checkpoint,
+            ann_file,
+            split,
+            label_map=label_map,
+            device=device,
+            num_clips=num_clips,
+            joint_noise=joint_noise,
+            lost_frames=lost_frames,
+            seed=seed,
+            on_progress=lambda done, total: display.clips(done, total, "measured"),
+        )
     _print_notes(result.notes)
-    click.echo(f"{result.num_clips} clips of split {split!r}")
+    say(f"{result.num_clips} clips of split {split!r}")
     print_figures([result.to_json()], "")
-    if json_path:
-        with atomic_write(json_path) as temporary:
-            temporary.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_figures(json_path, result.to_json())
 
 
 @click.command()
@@ -139,9 +155,19 @@ def cost(configs: tuple[str, ...], num_person: int, num_classes: int) -> None:
         )
 
 
+def write_figures(path: Path | None, figures: Any) -> None:
+    """Write figures as JSON to the file that ``--json`` names, or to standard output."""
+    from ..inference.tables import json_text, write_json
+
+    if path == STDOUT:
+        write_stdout(json_text(figures))
+    elif path is not None:
+        write_json(path, figures)
+
+
 def _print_notes(notes: Sequence[str]) -> None:
-    for note in notes:
-        click.echo(printable(f"skelact: note: {note}"), err=True)
+    for sentence in notes:
+        note(printable(f"skelact: note: {sentence}"))
 
 
 def print_figures(figures: list[dict[str, Any]], metric: str) -> None:
@@ -151,5 +177,5 @@ def print_figures(figures: list[dict[str, Any]], metric: str) -> None:
     for name in ("top1", "top5", "mean_class_accuracy"):
         values = [figure[name] for figure in figures]
         spread = f" +- {stdev(values):.2f} over {len(values)} seeds" if len(values) > 1 else ""
-        note = "  <- the figure of this data set" if name == metric else ""
-        click.echo(f"{name}: {mean(values):.2f} %{spread}{note}")
+        mark = "  <- the figure of this data set" if name == metric else ""
+        say(f"{name}: {mean(values):.2f} %{spread}{mark}")

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from ...pose_extract.common.text import printable
 from .extract import find_clips, make_extractor, pose_options
-from .outputs import check_folder, check_outputs, check_place, files_of
+from .outputs import check_folder, check_outputs, files_of
+from .predict_outputs import overlay_paths, timeline_paths
+from .terminal import (
+    SOME_FAILED,
+    STDOUT,
+    ProgressDisplay,
+    file_of,
+    has_text,
+    keep_stdout_for_data,
+    quiet_option,
+    say,
+    write_stdout,
+)
 
 if TYPE_CHECKING:
     from ..inference.results import ActionPrediction
     from ..report.write import ReportWriter
 
 # What does not shape the labels, and who is the athlete.
-_NO_LABEL_OPTIONS = ("subject", "html", "json_path", "overlay", "timelines")
+_NO_LABEL_OPTIONS = (
+    "subject", "html", "json_path", "lines_path", "overlay", "slow", "angles", "crop", "timelines",
+)  # fmt: skip
+_OVERLAY_OPTIONS = ("slow", "angles", "crop")
+_JSON = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 
 
 @click.command()
@@ -29,13 +46,30 @@ _NO_LABEL_OPTIONS = ("subject", "html", "json_path", "overlay", "timelines")
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a list with one entry per clip.",
+    type=_JSON,
+    help="Write a list with one entry per clip; - is standard output.",
+)
+@click.option(
+    "--json-lines",
+    "lines_path",
+    type=_JSON,
+    help="Write an entry per clip, each as a line as soon as it is known; - is standard output.",
 )
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path),
-    help="Write the clip with skeletons and label: an .mp4, or a folder for several clips.",
+    help="Write the clip with skeletons, label and time: an .mp4, or a folder for several clips.",
+)
+@click.option(
+    "--slow",
+    type=click.FloatRange(1, 100),
+    help="The overlay runs so many times slower, without sound [1].",
+)
+@click.option("--angles", is_flag=True, help="The overlay has the athlete's angles, in degrees.")
+@click.option(
+    "--crop",
+    type=click.Choice(["athlete"]),
+    help="The overlay shows a window that follows the athlete.",
 )
 @click.option(
     "--timeline",
@@ -54,12 +88,17 @@ _NO_LABEL_OPTIONS = ("subject", "html", "json_path", "overlay", "timelines")
 @click.option(
     "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Labels to give."
 )
+@quiet_option
 @pose_options
 def predict(
     clips: tuple[str, ...],
     checkpoint: Path | None,
     json_path: Path | None,
+    lines_path: Path | None,
     overlay: Path | None,
+    slow: float | None,
+    angles: bool,
+    crop: str | None,
     timelines: tuple[Path, ...],
     html: Path | None,
     top_k: int,
@@ -69,58 +108,152 @@ def predict(
 
     CLIPS are video files, folders of them, or CSV lists as for `skelact extract`. A clip that
     cannot be read, or whose overlay, .srt or page cannot be written, stops no other; it makes the
-    exit code 1. A file that --json, --overlay or --timeline names is replaced, and a report that
-    --html names; one of CLIPS never is. A run that is interrupted writes the entries of the clips
-    that are done.
+    exit code 3. A file that --json, --json-lines, --overlay or --timeline names is replaced, and a
+    report that --html names; one of CLIPS never is. A run that is interrupted writes the entries of
+    the clips that are done.
     """
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
+    style = _overlay_style(overlay, slow, angles, crop)
+    if STDOUT in (json_path, lines_path):
+        _check_one_on_stdout(json_path, lines_path)
+        keep_stdout_for_data()
     require_mmpose()
     from ..inference.pipeline import Pipeline
-    from ..inference.tables import write_csv, write_json
-    from ..inference.timeline import TIMELINE_COLUMNS
 
     sources = find_clips(clips)
     clip_ids = [source.clip_id for source in sources]
-    overlays = _overlay_paths(overlay, clip_ids)
-    tables, subtitles = _timeline_paths(timelines, clip_ids)
+    tables, subtitles = timeline_paths(timelines, clip_ids)
+    overlays = overlay_paths(overlay, clip_ids)
+    results = _Results(json_path, lines_path, tables, subtitles, overlays, style)
     inputs = [*clips, *(source.path for source in sources), checkpoint, *files_of(options)]
-    outputs = [("--json", json_path), *(("--timeline", path) for path in tables)]
+    _check_outputs(results, inputs, html)
+    model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
+    with ExitStack() as stack:
+        results.report = _open_report(stack, html, is_one=len(clip_ids) == 1)
+        stack.enter_context(results.kept())
+        display = stack.enter_context(ProgressDisplay())
+        display.start("loading the networks")
+        for number, prediction in enumerate(model.stream(sources, on_progress=display.frames), 1):
+            display.pause()
+            results.add(prediction, display)
+            display.clips(number, len(sources), "labelled")
+    if not results.is_whole:
+        raise click.exceptions.Exit(SOME_FAILED)
+
+
+def _overlay_style(
+    overlay: Path | None, slow: float | None, angles: bool, crop: str | None
+) -> dict[str, Any]:
+    """Return the options of ``ActionPrediction.save_overlay``."""
+    given = {"slow": slow, "angles": angles or None, "crop": crop}
+    style = {name: value for name, value in given.items() if value is not None}
+    if style and overlay is None:
+        raise click.UsageError(f"--{next(iter(style))} is for an overlay: give --overlay, too")
+    return style
+
+
+def _check_one_on_stdout(json_path: Path | None, lines_path: Path | None) -> None:
+    if json_path == lines_path:
+        raise click.UsageError("--json and --json-lines: one of them can be standard output")
+
+
+def _check_outputs(
+    results: _Results, inputs: Sequence[str | Path | None], html: Path | None
+) -> None:
+    """Check, before any work, that all can be written and nothing is written over."""
+    outputs = [
+        ("--json", file_of(results.json_path)),
+        ("--json-lines", file_of(results.lines_path)),
+        *(("--timeline", path) for path in results.tables),
+    ]
     per_clip = [
-        *(("--overlay", path) for path in overlays.values()),
-        *(("--timeline", path) for paths in subtitles.values() for path in paths),
+        *(("--overlay", path) for path in results.overlays.values()),
+        *(("--timeline", path) for paths in results.subtitles.values() for path in paths),
     ]
     check_outputs(outputs, inputs, per_clip)
     _check_html(html, [*inputs, *(path for _, path in [*outputs, *per_clip])])
-    model = Pipeline(checkpoint, extractor=make_extractor(options), top_k=top_k)
-    entries: list[dict[str, Any]] = []
-    timeline: dict[str, list[Any]] = {name: [] for name in TIMELINE_COLUMNS}
-    is_whole = True
-    with ExitStack() as stack:
-        report = _open_report(stack, html, is_one=len(clip_ids) == 1)
+
+
+@dataclass
+class _Results:
+    """What is written of the clips: some of it clip by clip, the rest at the end.
+
+    Attributes:
+        json_path, lines_path: Where the entries go, a list and a line each.
+        tables: Tables of all clips.
+        subtitles, overlays: Files of each clip, by its id.
+        style: Options of the overlays.
+        report: Writes their pages.
+        is_whole: Whether all went well until now.
+    """
+
+    json_path: Path | None
+    lines_path: Path | None
+    tables: Sequence[Path]
+    subtitles: dict[str, list[Path]]
+    overlays: dict[str, Path]
+    style: dict[str, Any]
+    report: ReportWriter | None = None
+    is_whole: bool = True
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _timeline: dict[str, list[Any]] = field(default_factory=dict)
+    _has_lines: bool = False
+
+    def add(self, prediction: ActionPrediction, display: ProgressDisplay) -> None:
+        """Print a clip's answer, and write its files."""
+        _print(prediction)
+        entry = prediction.to_dict()
+        self._write_line(entry)
+        if self.json_path is not None:
+            self._entries.append(entry)
+        for name, values in prediction.timeline().items():
+            self._timeline.setdefault(name, []).extend(values)
+        self.is_whole &= prediction.error is None
+        if self.report is not None:
+            self.is_whole &= _add_page(self.report, prediction)
+        if prediction.skeletons.error is not None:
+            return
+        if prediction.video in self.overlays:
+            self.is_whole &= self._save_overlay(prediction, display)
+        for path in self.subtitles.get(prediction.video, ()):
+            self.is_whole &= _save("subtitles", prediction, partial(prediction.save, path))
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Write at the end what is of all clips, also where the run is interrupted."""
+        from ..inference.tables import json_text, write_csv, write_json
+
         try:
-            for prediction in model.stream(sources):
-                _print(prediction)
-                entries.append(prediction.to_dict())
-                for name, values in prediction.timeline().items():
-                    timeline[name] += values
-                is_whole &= prediction.error is None
-                if report is not None:
-                    is_whole &= _add_page(report, prediction)
-                if prediction.skeletons.error is not None:
-                    continue
-                if prediction.video in overlays:
-                    is_whole &= _save("overlay", prediction, overlays[prediction.video])
-                for path in subtitles.get(prediction.video, ()):
-                    is_whole &= _save("subtitles", prediction, path)
+            yield
         finally:
-            # A run that is interrupted keeps what it has done.
-            if json_path and entries:
-                write_json(json_path, entries)
-            for path in tables if entries else ():
-                write_csv(path, timeline)
-    if not is_whole:
-        raise click.exceptions.Exit(1)
+            if self._entries and self.json_path == STDOUT:
+                write_stdout(json_text(self._entries))
+            elif self._entries and self.json_path is not None:
+                write_json(self.json_path, self._entries)
+            for path in self.tables if self._timeline else ():
+                write_csv(path, self._timeline)
+
+    def _write_line(self, entry: dict[str, Any]) -> None:
+        from ..inference.tables import ESCAPED, json_line
+
+        if self.lines_path == STDOUT:
+            write_stdout(json_line(entry))
+        elif self.lines_path is not None:
+            # The first line replaces what was there.
+            mode = "a" if self._has_lines else "w"
+            self.lines_path.parent.mkdir(parents=True, exist_ok=True)
+            with self.lines_path.open(mode, encoding="utf-8", errors=ESCAPED) as file:
+                file.write(json_line(entry))
+            self._has_lines = True
+
+    def _save_overlay(self, prediction: ActionPrediction, display: ProgressDisplay) -> bool:
+        def show(done: int, total: int) -> None:
+            display.show("one", f"overlay of {prediction.video}", done, total, "frames")
+
+        path = self.overlays[prediction.video]
+        save = partial(prediction.save_overlay, path, **self.style, on_frame=show)
+        return _save("overlay", prediction, save, display)
 
 
 def _check_html(html: Path | None, others: Iterable[str | Path | None]) -> None:
@@ -155,7 +288,6 @@ def _options_given() -> list[str]:
 def _add_page(report: ReportWriter, prediction: ActionPrediction) -> bool:
     """Write a clip's page, and return whether that went well; the other clips go on without it."""
     from ... import SkelactError
-    from ...pose_extract.common.text import printable
 
     try:
         page = report.add(prediction)
@@ -164,105 +296,52 @@ def _add_page(report: ReportWriter, prediction: ActionPrediction) -> bool:
         if prediction.skeletons.error is None:
             click.echo(f"  no page: {printable(error)}", err=True)
         return False
-    click.echo(f"  page: {printable(page)}")
+    say(f"  page: {printable(page)}")
     return True
 
 
-def _overlay_paths(overlay: Path | None, clip_ids: Sequence[str]) -> dict[str, Path]:
-    """Return where the overlay of each clip goes; ``overlay`` is a folder, or one clip's file."""
-    from ... import SkelactError
-
-    if overlay is None:
-        return {}
-    if overlay.suffix == "" or overlay.is_dir():
-        check_folder("--overlay", overlay)
-        return {clip_id: overlay / f"{clip_id}.mp4" for clip_id in clip_ids}
-    if overlay.suffix.lower() != ".mp4" or len(clip_ids) > 1:
-        what = "a folder" if len(clip_ids) > 1 else "an .mp4 file or a folder"
-        raise SkelactError(f"--overlay: expected {what} for {len(clip_ids)} clips, got {overlay}")
-    check_place("--overlay", overlay)
-    return dict.fromkeys(clip_ids, overlay)
-
-
-def _timeline_paths(
-    places: Sequence[Path], clip_ids: Sequence[str]
-) -> tuple[list[Path], dict[str, list[Path]]]:
-    """Return the tables of all clips, and where the subtitles of each clip go."""
-    from ... import SkelactError
-
-    tables: list[Path] = []
-    subtitles: dict[str, list[Path]] = {clip_id: [] for clip_id in clip_ids}
-    for place in places:
-        suffix = "" if place.is_dir() else place.suffix.lower()
-        if suffix == ".csv":
-            tables.append(place)
-        elif suffix == "":
-            check_folder("--timeline", place)
-            for clip_id, name in _subtitle_names(clip_ids).items():
-                subtitles[clip_id].append(place / name)
-        elif suffix == ".srt" and len(clip_ids) == 1:
-            check_place("--timeline", place)
-            subtitles[clip_ids[0]].append(place)
-        else:
-            what = "a .csv, an .srt" if len(clip_ids) == 1 else "a .csv"
-            raise SkelactError(
-                f"--timeline: expected {what} or a folder for {len(clip_ids)} clips, got {place}"
-            )
-    return tables, subtitles
-
-
-def _subtitle_names(clip_ids: Sequence[str]) -> dict[str, str]:
-    """Return the .srt of each clip: by the video's name without its suffix, as players look for it.
-
-    Clips that would have one name, as a.mp4 and a.avi, keep their suffixes.
-    """
-    from ...pose_extract.sources import VIDEO_SUFFIXES
-
-    stems = {}
-    for clip_id in clip_ids:
-        stem, suffix = os.path.splitext(clip_id)
-        stems[clip_id] = stem if suffix.lower() in VIDEO_SUFFIXES else clip_id
-    counts = Counter([*stems.values(), *(name for name in clip_ids if stems[name] != name)])
-    return {
-        clip_id: f"{stem if counts[stem] == 1 else clip_id}.srt" for clip_id, stem in stems.items()
-    }
-
-
 def _print(prediction: ActionPrediction) -> None:
-    from ...pose_extract.common.text import printable
     from ..inference.timeline import element_text
 
-    click.echo(printable(prediction.video))
+    if prediction.error and not has_text():
+        click.echo(f"{printable(prediction.video)}: {printable(prediction.error)}", err=True)
+    say(printable(prediction.video))
     if prediction.error:
-        click.echo(f"  {printable(prediction.error)}")
+        say(f"  {printable(prediction.error)}")
     elif prediction.skeletons.num_lost:
-        click.echo(
-            f"  {prediction.skeletons.num_lost} frames are lost, {len(prediction.skeletons)} read"
-        )
+        say(f"  {prediction.skeletons.num_lost} frames are lost, {len(prediction.skeletons)} read")
     if prediction.unknown:
-        click.echo(f"  {printable(prediction.words)}")
+        say(f"  {printable(prediction.words)}")
     for item in () if prediction.unknown else prediction.top_k:
         bar = "#" * round(30 * item.score)
-        click.echo(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
+        say(f"  {100 * item.score:5.1f} %  {printable(item.label):<24} {bar}")
     for element in prediction.elements:
         times = f"{element.start_seconds:.2f} to {element.end_seconds:.2f} s"
-        click.echo(f"  {times}: {element_text(element)}")
+        say(f"  {times}: {element_text(element)}")
     if len(prediction.segments) > 1:
         for segment in prediction.segments:
             times = f"{segment.start_seconds:.1f} to {segment.end_seconds:.1f} s"
-            click.echo(f"  {times}: {printable(segment.label)} {100 * segment.score:.0f} %")
+            say(f"  {times}: {printable(segment.label)} {100 * segment.score:.0f} %")
 
 
-def _save(what: str, prediction: ActionPrediction, path: Path) -> bool:
+def _save(
+    what: str,
+    prediction: ActionPrediction,
+    save: Callable[[], Path],
+    display: ProgressDisplay | None = None,
+) -> bool:
     """Write a clip's file, and return whether that went well; the other clips go on without it."""
     from ... import SkelactError
-    from ...pose_extract.common.text import printable
 
     try:
-        saved = printable(prediction.save(path))
+        saved = printable(save())
     except (SkelactError, OSError) as error:
+        if display is not None:
+            display.pause()
         click.echo(f"  no {what}: {printable(error)}", err=True)
         return False
+    if display is not None:
+        display.pause()
     is_empty = what == "subtitles" and not (prediction.segments or prediction.elements)
-    click.echo(f"  {what}: {saved}{' (empty: no segment and no element)' if is_empty else ''}")
+    say(f"  {what}: {saved}{' (empty: no segment and no element)' if is_empty else ''}")
     return True

@@ -1,42 +1,40 @@
-"""What ``skelact inspect`` shows of an output folder: its clips, worst first, as an image page."""
+"""What ``skelact inspect`` shows of an output folder: its clips, worst first, and their frames."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from ... import SkelactError
 from ...pose_extract.common.files import atomic_write, below
-from ...pose_extract.common.text import printable
 from ...pose_extract.decode.frames import VideoError
 from ...pose_extract.decode.video import open_video
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.store.manifest import ManifestEntry, read_manifests
-from ...pose_extract.store.npz import load_sequence
 from ...pose_extract.store.quality import Quality
 from .overlay import draw_people
 
-# Figures that are shown of a clip: fields of ManifestEntry and their titles.
-COLUMNS = {
-    "athlete_share": "seen",
-    "gaps": "gaps",
-    "longest_gap": "longest",
-    "mean_score": "score",
-    "jitter": "jitter",
-    "swaps_mended": "swaps",
-    "inverted_share": "inverted",
-    "turns": "turns",
+# Figures that are shown of a clip: fields of ManifestEntry, their titles, and what they are.
+FIGURES = {
+    "athlete_share": ("athlete seen", "share of the frames in which the athlete is seen"),
+    "gaps": ("gaps", "runs of frames in which the athlete is not seen"),
+    "longest_gap": ("longest gap", "longest of these runs, in frames"),
+    "mean_score": ("keypoint score", "mean score of the athlete's keypoints, 0 to 1"),
+    "jitter": (
+        "jitter",
+        "median distance of a joint from the middle between the frames before and after, as a "
+        "share of the body's size",
+    ),
+    "swaps_mended": ("sides exchanged", "frames in which left and right were put right"),
+    "inverted_share": ("upside down", "share of the frames in which the athlete is upside down"),
+    "turns": ("turns", "net rotation in the image, in whole turns"),
 }
 # Frames of a clip's sheet, in rows of six, and the height of each in pixels: twelve show the course
 # of a clip of some seconds, and two rows of a 16:9 video fit a screen 1600 pixels wide.
 _TILES = 12
-_TILES_PER_ROW = 6
+TILES_PER_ROW = 6
 _TILE_HEIGHT = 150
 _MAX_TILE_WIDTH = 10 * _TILE_HEIGHT
 # More than 16k video (15360 x 8640) has; an entry may say any size.
@@ -44,7 +42,6 @@ _MAX_PIXELS = 1 << 27
 _BACKGROUND = 24
 _JPEG_QUALITY = 85
 _FRAMES_PER_BATCH = 16
-_STYLE = "body{font:15px sans-serif;margin:2em}img{max-width:100%}h2{font-size:1em}"
 
 
 def worst_first(folder: Path) -> list[ManifestEntry]:
@@ -70,48 +67,17 @@ def worst_first(folder: Path) -> list[ManifestEntry]:
     return sorted(entries.values(), key=order)
 
 
-def write_page(folder: Path, entries: Sequence[ManifestEntry], videos: Path | None) -> Path:
-    """Write ``inspect/index.html`` in an output folder, with a sheet of frames for each clip.
+def write_sheet(path: Path, sequence: SkeletonSequence, video: Path | None) -> np.ndarray:
+    """Write some frames of a clip, evenly spread, with their skeletons, as one JPEG image.
 
     Args:
-        folder: The ``--out`` of ``skelact extract``.
-        entries: The clips in the order in which the page shows them.
-        videos: Folder of the videos, for frames behind the skeletons; None draws on a dark ground.
+        path: Target.
+        sequence: The clip's people.
+        video: Its file, for frames behind the skeletons; None draws on a dark ground.
 
     Returns:
-        The page.
+        (N,) int64, the steps that are shown, row by row, ``TILES_PER_ROW`` in each.
     """
-    page = folder / "inspect" / "index.html"
-    sections = "".join(_section(folder, entry, videos) for entry in entries)
-    text = (
-        f"<!doctype html><meta charset='utf-8'><title>skelact inspect</title>"
-        f"<style>{_STYLE}</style><h1>{len(entries)} clips, worst first</h1>{sections}"
-    )
-    with atomic_write(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return page
-
-
-def _section(folder: Path, entry: ManifestEntry, videos: Path | None) -> str:
-    """Return a clip's part of the page, and write its sheet."""
-    title = f"<h2>{escape(printable(entry.video))}</h2>"
-    if entry.status != "done" or entry.output is None:
-        return f"{title}<p>{escape(printable(entry.error or ''))}</p>"
-    figures = ", ".join(f"{name} {getattr(entry, column)}" for column, name in COLUMNS.items())
-    sheet = f"{entry.video}.jpg"
-    try:
-        sequence = load_sequence(below(folder, entry.output))
-        write_sheet(below(folder / "inspect", sheet), sequence, videos)
-    # Whatever is wrong with one clip's skeletons, the page shows the others.
-    except Exception as error:
-        why = escape(f"no image: {printable(error)}")
-        return f"{title}<p>{escape(figures)}</p><p>{why}</p>"
-    address = escape(quote(os.fsencode(sheet)))
-    return f"{title}<p>{escape(figures)}</p><img src='{address}' loading='lazy'>"
-
-
-def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> None:
-    """Write some frames of a clip, evenly spread, with their skeletons, as one JPEG image."""
     height, width = sequence.img_shape
     if sequence.num_frames == 0 or height * width > _MAX_PIXELS:
         raise SkelactError(
@@ -124,9 +90,9 @@ def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> 
     size = (min(max(1, tile_width), _MAX_TILE_WIDTH), _TILE_HEIGHT)
     tiles = [
         cv2.resize(draw_people(frame, sequence, int(step)), size, interpolation=cv2.INTER_AREA)
-        for frame, step in zip(_frames(sequence, steps, videos), steps)
+        for frame, step in zip(_frames(sequence, steps, video), steps)
     ]
-    columns = min(_TILES_PER_ROW, len(tiles))
+    columns = min(TILES_PER_ROW, len(tiles))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     # Not imwrite: names that are not UTF-8 are none for OpenCV.
@@ -134,18 +100,29 @@ def write_sheet(path: Path, sequence: SkeletonSequence, videos: Path | None) -> 
     _, jpeg = cv2.imencode(".jpg", np.vstack(rows)[..., ::-1], quality)
     with atomic_write(path) as temporary:
         temporary.write_bytes(jpeg.tobytes())
+    return np.asarray(steps)
 
 
-def _frames(sequence: SkeletonSequence, steps: np.ndarray, videos: Path | None) -> list[np.ndarray]:
+def video_of(entry: ManifestEntry, videos: Path | None) -> Path | None:
+    """Return the file of a clip: below ``videos``, or where it was extracted from; None if gone."""
+    # The id of a cut is the path of its video, "@" and the cut.
+    if videos is not None:
+        path = below(videos, entry.video.partition("@")[0])
+    elif entry.source is not None:
+        path = Path(entry.source)
+    else:
+        return None
+    return path.absolute() if path.is_file() else None
+
+
+def _frames(sequence: SkeletonSequence, steps: np.ndarray, video: Path | None) -> list[np.ndarray]:
     """Return the frames (H, W, 3) uint8 RGB of some steps; dark ones where they cannot be read."""
     dark = np.full((*sequence.img_shape, 3), _BACKGROUND, np.uint8)
     found: dict[int, np.ndarray] = {}
-    # The id of a cut is the path of its video, "@" and the cut.
-    source = below(videos, sequence.video_id.partition("@")[0]) if videos else None
     wanted = set(sequence.frame_inds[steps].tolist())
-    if source is not None and source.is_file():
+    if video is not None:
         try:
-            with open_video(source) as reader:
+            with open_video(video) as reader:
                 for batch in reader.batches(_FRAMES_PER_BATCH, min(wanted), max(wanted) + 1):
                     for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
                         if index in wanted and frame.shape[:2] == sequence.img_shape:

@@ -79,6 +79,7 @@ def evaluate_checkpoint(
     joint_noise: float = 0.0,
     lost_frames: float = 0.0,
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a classifier on a split of an annotation file.
 
@@ -97,6 +98,7 @@ def evaluate_checkpoint(
         joint_noise: See :func:`corrupt`.
         lost_frames: See :func:`corrupt`.
         seed: Seed of the noise and the lost frames.
+        on_progress: Told now and then how many clips are done, and of how many.
 
     Raises:
         SkelactError: if the checkpoint, the file or the split cannot be used, a class of the clips
@@ -115,7 +117,14 @@ def evaluate_checkpoint(
     clips = corrupt(clips, joint_noise, lost_frames, seed)
     chosen = choose_device(device)
     protocol = TestProtocol.of(meta, num_clips)
-    scores = classify(model.to(chosen), meta, clips, device=chosen, protocol=protocol)
+    scores = classify(
+        model.to(chosen),
+        meta,
+        clips,
+        device=chosen,
+        protocol=protocol,
+        on_progress=on_progress,
+    )
     names = [clip.frame_dir for clip in clips]
     result = measure(scores, np.array([clip.label for clip in clips]), names)
     return replace(result, notes=tuple(sentence for sentence in (*notes, note) if sentence))

@@ -84,6 +84,7 @@ def score_clips(
     device: torch.device,
     protocol: TestProtocol,
     batch_size: int = 64,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return class probabilities and novelty of each clip, both averaged over its views.
 
@@ -93,6 +94,7 @@ def score_clips(
         device: Where to compute.
         protocol: Which views of each clip are averaged.
         batch_size: Views per batch, of one clip at least.
+        on_progress: Told after each batch how many clips are done, and of how many.
 
     Returns:
         (N, num_classes) float32, and (N,) float32, None where the classifier does not measure it.
@@ -110,6 +112,8 @@ def score_clips(
             scores.append(logits.float().softmax(dim=1).unflatten(0, shape).mean(dim=1).cpu())
             if distance is not None:
                 novelty.append(distance.float().unflatten(0, shape).mean(dim=1).cpu())
+            if on_progress is not None:
+                on_progress(inds.stop, len(store))
     return torch.cat(scores).numpy(), torch.cat(novelty).numpy() if novelty else None
 
 
@@ -121,6 +125,7 @@ def classify(
     device: torch.device,
     batch_size: int = 64,
     protocol: TestProtocol | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Return class probabilities of each clip, (N, num_classes) float32, not calibrated.
 
@@ -132,9 +137,17 @@ def classify(
         batch_size: Views per batch, of one clip at least.
         protocol: Which views of each clip are averaged; None for those that the classifier was
             measured with.
+        on_progress: See :func:`score_clips`.
     """
     from ..data.clip_store import ClipStore
 
     store = ClipStore(annotations, meta.preprocess)
     chosen = protocol or TestProtocol.of(meta)
-    return score_clips(model, store, device=device, protocol=chosen, batch_size=batch_size)[0]
+    return score_clips(
+        model,
+        store,
+        device=device,
+        protocol=chosen,
+        batch_size=batch_size,
+        on_progress=on_progress,
+    )[0]

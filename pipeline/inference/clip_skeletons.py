@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -126,6 +126,33 @@ class ClipSkeletons:
         values["pixel_aspect"] = float(sequence.pixel_aspect)
         return values | {name: getattr(sequence, name).tolist() for name in _ARRAYS}
 
+    def clip_facts(self) -> dict[str, Any]:
+        """Return path, size, rate and times of the clip, as JSON can hold them; None if unknown."""
+        names = ("fps", "img_shape", "duration_seconds", "frame_inds", "pts_seconds")
+        facts: dict[str, Any] = {"path": None if self.source is None else str(self.source.path)}
+        sequence = self._sequence
+        if sequence is None:
+            return facts | dict.fromkeys(names)
+        return facts | {
+            "fps": float(sequence.fps),
+            "img_shape": [int(side) for side in sequence.img_shape],
+            "duration_seconds": round(sequence.duration_seconds, 6),
+            "frame_inds": sequence.frame_inds.tolist(),
+            "pts_seconds": np.round(sequence.pts_seconds, 6).tolist(),
+        }
+
+    def plain_bboxes(self, person: int) -> list[list[float] | None] | None:
+        """Return a person's box in each frame, xyxy to a tenth of a pixel; None where not seen.
+
+        None for a clip without skeletons.
+        """
+        sequence = self._sequence
+        if sequence is None:
+            return None
+        present = sequence.is_present()[person]
+        boxes = np.round(sequence.bboxes[person].astype(np.float64), 1).tolist()
+        return [box if seen else None for box, seen in zip(boxes, present)]
+
     def to_df(self) -> pandas.DataFrame:
         """Return a table with one row per person, frame and joint; none for a failed clip.
 
@@ -207,7 +234,7 @@ class ClipSkeletons:
             SkelactError: if the suffix is another one, the clip failed, or for ``.mp4`` its file is
                 not there.
         """
-        writers = {
+        writers: dict[str, Callable[[Path], None]] = {
             ".csv": lambda target: write_csv(target, keypoint_table(self.sequence)),
             ".json": lambda target: write_json(target, self.to_dict()),
             ".mp4": self._write_overlay,
@@ -280,6 +307,7 @@ class ClipSkeletons:
         path: Path,
         lines: Sequence[str] = (),
         person_labels: Mapping[int, str] | None = None,
+        **options: Any,
     ) -> None:
         from ..drawing.overlay import write_overlay
 
@@ -289,7 +317,9 @@ class ClipSkeletons:
                 f"{path}: an .mp4 is drawn on the clip's file, and these frames were in memory; "
                 "draw them with plot(frame, image)"
             )
-        write_overlay(sequence, self.source, path, lines=lines, person_labels=person_labels)
+        write_overlay(
+            sequence, self.source, path, lines=lines, person_labels=person_labels, **options
+        )
 
 
 def _first_line(error: Exception | None) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from ... import __version__
 from ...pose_extract.skeleton import SkeletonSequence
 from ..elements.recognise import RecognisedElement
 from .clip_skeletons import ClipSkeletons
@@ -134,13 +136,20 @@ class ActionPrediction:
         return self.top_k[rank]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold; without the skeletons, which have their own."""
+        """Return plain values that JSON can hold; of the skeletons boxes and times alone.
+
+        ``path`` is the clip's file as it was named, and ``version`` that of skelact. Lengths are
+        those of the frames: ``pts_seconds``, when each of them is shown, from the file's first
+        frame, ``frame_inds``, their numbers in the file, and of each person ``bboxes``, xyxy in
+        square pixels, to a tenth, None where the person is not seen.
+        """
 
         def plain(labels: Sequence[LabelScore]) -> list[dict[str, Any]]:
             return [{"label": item.label, "score": item.score} for item in labels]
 
         return {
             "video": self.video,
+            **self.skeletons.clip_facts(),
             "family": self.family,
             "unknown": self.unknown,
             "label": self.label,
@@ -153,10 +162,12 @@ class ActionPrediction:
                     "track_id": person.track_id,
                     "unknown": person.unknown,
                     "top_k": plain(person.top_k),
+                    "bboxes": self.skeletons.plain_bboxes(index),
                 }
-                for person in self.persons
+                for index, person in enumerate(self.persons)
             ],
             "checkpoint": self.checkpoint,
+            "version": __version__,
             "lost_frames": self.skeletons.num_lost,
             "error": self.error,
         }
@@ -207,16 +218,46 @@ class ActionPrediction:
             SkelactError: if the suffix is another one; for ``.srt``, ``.mp4`` and ``.npz`` if the
                 clip failed.
         """
-        writers = {
+        writers: dict[str, Callable[[Path], None]] = {
             ".csv": lambda target: write_csv(target, self._columns()),
             ".json": lambda target: write_json(target, self.to_dict()),
-            ".mp4": lambda target: self.skeletons._write_overlay(
-                target, self._lines() or [self.error or ""], self._person_labels()
-            ),
+            ".mp4": self._write_overlay,
             ".npz": self.skeletons._write_cache_entry,
             ".srt": self._write_subtitles,
         }
         return save_by_suffix(Path(path), writers, self.skeletons.source)
+
+    def save_overlay(
+        self,
+        path: str | Path,
+        *,
+        slow: float = 1,
+        angles: bool = False,
+        crop: Literal["athlete"] | None = None,
+        on_frame: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write the clip with its people, labels and time drawn on it; return the path.
+
+        Args:
+            path: Target, ending in .mp4.
+            slow: How many times slower than the clip it runs, 1 to 100; slow motion is silent.
+            angles: Draw the athlete's angles, in degrees.
+            crop: "athlete" shows a window that follows the athlete.
+            on_frame: Told after each frame how many are done, and of how many.
+
+        Raises:
+            SkelactError: if the clip failed, its file is not there, or the path has another suffix.
+            ValueError: if an option cannot be.
+        """
+        from ..drawing.overlay import OverlayStyle
+
+        style = OverlayStyle(slow, angles, crop)
+        writers = {".mp4": partial(self._write_overlay, style=style, on_frame=on_frame)}
+        return save_by_suffix(Path(path), writers, self.skeletons.source)
+
+    def _write_overlay(self, path: Path, **options: Any) -> None:
+        lines = self._lines() or [self.error or ""]
+        self.skeletons._write_overlay(path, lines, self._person_labels(), **options)
 
     def _write_subtitles(self, path: Path) -> None:
         if self.error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ ANGLE_COLUMNS = {
 }
 
 _ROWS_AT_ONCE = 1 << 14
+# A list of numbers as json indents it. No text has a line end: there it is an escape.
+_NUMBERS = re.compile(r"\[\n[-+0-9.eE,\s]*\]")
 _UNSEEN = np.float32(np.nan)
 # Python holds the bytes of a file name that are not UTF-8 as lone surrogates. This writes them as
 # \udcff, which readers of JSON turn back.
@@ -146,11 +149,21 @@ def table_rows(columns: Mapping[str, Any]) -> Iterator[list[Any]]:
             yield ["" if value != value else value for value in row]
 
 
+def json_text(values: Any) -> str:
+    """Return plain values as JSON for people, too: indented, lists of numbers in one line each."""
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    return _NUMBERS.sub(lambda found: " ".join(found.group().split()), text) + "\n"
+
+
+def json_line(values: Any) -> str:
+    """Return plain values as one line of JSON, with its end."""
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write plain values as JSON, whole or not at all."""
     with atomic_write(path) as temporary:
-        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors=ESCAPED)
+        temporary.write_text(json_text(values), encoding="utf-8", errors=ESCAPED)
 
 
 def save_by_suffix(

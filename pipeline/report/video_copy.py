@@ -17,8 +17,8 @@ from ...pose_extract.decode.frames import VideoError, VideoInfo
 from ...pose_extract.decode.video import VideoReader, open_video
 from ...pose_extract.sources import ClipSource
 from ..drawing.h264 import H264Writer, copy_clock
+from ..drawing.streams import copy_sound, copy_streams
 from ..inference.clip_skeletons import ClipSkeletons
-from .streams import copy_streams
 
 # Longer side of a copy that is encoded: phones decode full HD in hardware.
 _LONGEST_SIDE = 1920
@@ -106,15 +106,11 @@ def _encoded(
     factor = min(1.0, _LONGEST_SIDE / max(height, width))
     size_wh = (_even(width * factor), _even(height * factor))
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        sound = Path(folder) / "sound.mp4"
-        has_sound = copy_streams(
-            source.path, sound, video=False, start=float(info.pts_seconds[start]),
-            end=float(info.pts_seconds[:stop][-1] + 1 / sequence.fps) if source.is_cut else None,
-        )  # fmt: skip
+        sound = copy_sound(source, info.pts_seconds[start:stop], sequence.fps, Path(folder))
         with H264Writer(
             path, (size_wh[1], size_wh[0]), sequence.fps, time_base, f"{path}: the video",
             max_gop=max(round(float(sequence.fps) * _SECONDS_PER_KEY_FRAME), 1),
-            sound=sound if has_sound else None,
+            sound=sound,
         ) as writer:  # fmt: skip
             for batch in reader.batches(_FRAMES_PER_BATCH, start, stop):
                 for frame, index in zip(batch.frames, batch.frame_inds.tolist()):
@@ -125,7 +121,7 @@ def _encoded(
                     writer.add(frame, int(ticks[index - start]))
     seconds = ticks[sequence.frame_inds - start] * float(time_base)
     covers = size_wh if factor == 1 else (width, height)
-    return VideoCopy(seconds, covers, True, has_sound)
+    return VideoCopy(seconds, covers, True, sound is not None)
 
 
 def _even(side: float) -> int:

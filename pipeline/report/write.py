@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import SkelactError
+from ...pose_extract.common.files import atomic_write
 from ...pose_extract.common.text import printable
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
@@ -133,8 +134,8 @@ class ReportWriter:
         """Write the page that lists the clips, where there are several."""
         if self._is_one or not self._clips:
             return
-        _write_data(self._new / "data" / "clips.js", "clips", {"clips": self._clips})
-        _copy_page(self._new, _LIST_PAGE)
+        write_data(self._new / "data" / "clips.js", "clips", {"clips": self._clips})
+        copy_page(self._new, _LIST_PAGE)
 
     def _write_clip(self, prediction: ActionPrediction, target: Path) -> None:
         sequence = prediction.sequence
@@ -145,11 +146,11 @@ class ReportWriter:
         copy = write_video_copy(prediction.skeletons, target / VIDEO_NAME)
         relabel = self._relabel(sequence, prediction.skeletons.source, target.name)
         index = clip_index(prediction, copy, courses, relabel, VIDEO_NAME)
-        _write_data(target / "data" / "index.js", "index", index)
+        write_data(target / "data" / "index.js", "index", index)
         for number, chunk in enumerate(clip_chunks(sequence, courses)):
             name = f"frames-{number:04}"
-            _write_data(target / "data" / f"{name}.js", name, chunk)
-        _copy_page(target, _CLIP_PAGE)
+            write_data(target / "data" / f"{name}.js", name, chunk)
+        copy_page(target, _CLIP_PAGE)
 
     def _relabel(
         self, sequence: SkeletonSequence, source: ClipSource | None, name: str
@@ -191,15 +192,15 @@ def _clear(folder: Path, *, is_kept: bool) -> None:
         folder.mkdir()
 
 
-def _write_data(path: Path, name: str, values: Any) -> None:
+def write_data(path: Path, name: str, values: Any) -> None:
     """Write values as a script that hands them to the page.
 
     A page that is opened from the disk may load scripts and nothing else. ASCII alone, and no
     value ends the script.
     """
-    path.parent.mkdir(exist_ok=True)
     text = json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    path.write_text(f"skelactData({json.dumps(name)},{text});\n", encoding="ascii")
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"skelactData({json.dumps(name)},{text});\n", encoding="ascii")
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
@@ -219,9 +220,10 @@ def read_index(folder: str | Path) -> dict[str, Any]:
     return values
 
 
-def _copy_page(target: Path, page: str) -> None:
+def copy_page(target: Path, page: str) -> None:
+    """Copy a page of ``page/``, with what all of them share, into a folder as ``index.html``."""
     # The page last: where it is, all else is.
-    (target / "page").mkdir(exist_ok=True)
+    (target / "page").mkdir(parents=True, exist_ok=True)
     for file in sorted(PAGE_FOLDER.iterdir()):
         if file.suffix in (".js", ".css"):
             shutil.copyfile(file, target / "page" / file.name)

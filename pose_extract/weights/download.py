@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import logging
 import os
 import re
 import shutil
@@ -37,7 +36,6 @@ _MAX_URL_CHARS = 160
 _MAX_BYTES = 8 << 30
 # Of a file name in the cache; folders take 255 bytes, and temporary files have longer names.
 _MAX_NAME_CHARS = 100
-_LOG = logging.getLogger(__name__)
 
 
 def weight_folders() -> list[Path]:
@@ -109,19 +107,11 @@ def identify_weights(name: str) -> str:
 def choose_detector() -> str:
     """Return the name of the best detector on this machine: the table has them in order.
 
-    The one that ships in the package comes last and is always there; a warning says when it is
-    taken.
+    The one that ships in the package comes last and is always there; ``skelact doctor`` says when
+    it is taken.
     """
     known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
-    chosen = next((name for name in known if locate_weights(name)), known[0])
-    if chosen == known[-1]:
-        _LOG.warning(
-            "detector %s is not on this machine: %s takes its place and is less accurate; "
-            "`skelact doctor` says what to do",
-            known[0],
-            chosen,
-        )
-    return chosen
+    return next((name for name in known if locate_weights(name)), known[0])
 
 
 def download(url: str, target: str | Path, sha256: str | None = None) -> Path:

@@ -30,6 +30,22 @@ def test_help_lists_the_commands():
         assert run(command, "--help")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("skelact pre", {"pretrain", "predict"}),
+        ("skelact predict --js", {"--json", "--json-lines"}),
+        ("skelact predict --effort t", {"thorough"}),
+    ],
+)
+def test_shells_complete_commands_options_and_choices(words, found):
+    """As the line in docs/terminal.md sets bash up."""
+    env = {"_SKELACT_COMPLETE": "bash_complete", "COMP_WORDS": words}
+    env["COMP_CWORD"] = str(len(words.split()) - 1)
+    result = CliRunner().invoke(main, prog_name="skelact", env=env)
+    assert {line.partition(",")[2] for line in result.output.split()} == found
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
@@ -42,10 +58,13 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_an_unknown_command_is_an_error():
+def test_an_unknown_command_is_an_error_with_the_closest_ones():
     code, output = run("extrakt")
     assert code == 2
-    assert "No such command" in output
+    assert "No such command 'extrakt'. Did you mean 'extract' or 'export'?" in output
+    code, output = run("xyz")
+    assert (code, output.endswith("Error: No such command 'xyz'.\n")) == (2, True)
+    assert "Did you mean '--overlay'?" in run("predict", "a.mp4", "--ovrelay", "b")[1]
 
 
 def test_doctor_finds_this_environment_whole(shared):
@@ -70,6 +89,11 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(tmp_path, monkeypatch):
     # The networks of the package take their place.
     assert (code, lost["status"]) == (0, "note")
     assert findings["weights skelact-detector-320"]["status"] == "ok"
+    taken = findings["detector"]
+    assert taken["status"] == "note"
+    assert taken["found"].startswith("skelact-detector-320, which ships, is taken: rtmdet-nano is")
+    assert "`--detector https://download.openmmlab.com/" in taken["mend"]
+    assert "fetches a larger one" in findings["pose model"]["found"]
     monkeypatch.setattr("skelact.pose_extract.weights.download.locate_weights", lambda name: None)
     code, output = run("doctor", "--json")
     findings = {finding["what"]: finding for finding in json.loads(output)}
@@ -90,7 +114,7 @@ def test_extract_people_and_odd_files(shared, tmp_path):
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     by_status = {status: [x["video"] for x in lines if x["status"] == status] for status in
                  {x["status"] for x in lines}}  # fmt: skip
-    assert code == 1
+    assert code == 3
     assert sorted(by_status["failed"]) == ["broken.mp4", "silent.mp4"]
     assert len(by_status["done"]) == len(lines) - 2 == 12
     for name in by_status["failed"]:
@@ -100,7 +124,7 @@ def test_extract_people_and_odd_files(shared, tmp_path):
     assert set(lost.values()) == {0}
     assert len(pickle.loads((tmp_path / "a.pkl").read_bytes())["annotations"]) == 12
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
-    assert run(*arguments)[0] == 1
+    assert run(*arguments)[0] == 3
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
 
 

@@ -76,6 +76,17 @@ def test_results_lie_in_the_folder_and_are_told(folder):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_it_shows_how_many_clips_are_done_and_quiet_shows_nothing(folder, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "skelact.pipeline.cli.terminal.ProgressDisplay.clips",
+        lambda display, done, total, what: told.append((done, total, what)),
+    )
+    result = run("export", folder, "--to", "csv", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert told == [(1, 2, "exported"), (2, 2, "exported")]
+
+
 def test_elements_and_segments_are_those_of_predict(folder, tmp_path):
     """The shipped classifier, on skeletons from the cache and given from Python."""
     result = run("export", folder, "--to", "csv", "--tables", "elements,segments", "--out", "out")
@@ -97,11 +108,11 @@ def test_elements_and_segments_are_those_of_predict(folder, tmp_path):
     assert elements[["kind", "half_somersaults"]].values.tolist() == [["salto", 4]]
 
 
-def test_broken_entries_stop_no_other_and_make_the_exit_code_1(folder):
+def test_broken_entries_stop_no_other_and_make_the_exit_code_3(folder):
     (folder / "deep" / "b.mp4.npz").write_bytes(b"no")
     for to in ("csv", "trc", "dlc", "openpose"):
         result = run("export", folder, "--to", to)
-        assert result.exit_code == 1, result.output
+        assert result.exit_code == 3, result.output
         assert "  failed: deep/b.mp4: " in result.output
         assert "1 of 2 clips" in result.output
     assert (folder / "export" / "dive.mp4_px_person00.trc").is_file()
@@ -118,7 +129,7 @@ def test_a_manifest_leads_to_no_other_place(folder, tmp_path):
     write_manifest(folder / "manifest.jsonl", lines)
     for to in ("csv", "openpose"):
         result = run("export", folder, "--to", to, "--out", "out")
-        assert result.exit_code == 1, result.output
+        assert result.exit_code == 3, result.output
         assert result.output.count("expected a path below skeletons") == 3
         assert "1 of 4 clips" in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "secret.npz", "skeletons"]

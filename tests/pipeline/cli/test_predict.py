@@ -43,7 +43,7 @@ def answer(clip):
 @pytest.fixture
 def predict(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Pipeline, "stream", lambda model, clips: map(answer, clips))
+    monkeypatch.setattr(Pipeline, "stream", lambda model, clips, **_: map(answer, clips))
     return lambda *arguments: CliRunner().invoke(main, ["predict", *map(str, arguments)])
 
 
@@ -103,7 +103,7 @@ def test_a_broken_clip_costs_no_other_one_its_files(predict, tmp_path):
     touch(tmp_path, "in/a.mp4", "in/broken.mp4", "in/z.mp4")
     touch(tmp_path, "subs/broken.srt")
     result = predict("in", "--timeline", "subs", "--timeline", "all.csv")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert sorted(path.name for path in Path("subs").iterdir()) == ["a.srt", "broken.srt", "z.srt"]
     assert Path("subs/broken.srt").read_text() == ""
     assert {row["clip"] for row in rows_of("all.csv")} == {"a.mp4", "z.mp4"}
@@ -113,7 +113,7 @@ def test_one_srt_whose_place_is_taken_stops_no_other(predict, tmp_path):
     touch(tmp_path, "in/a.mp4", "in/b.mp4", "in/c/d.mp4", "subs/c")
     Path("subs/b.srt").mkdir(parents=True)
     result = predict("in", "--timeline", "subs")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.count("no subtitles: ") == 2
     assert Path("subs/a.srt").read_text().startswith("1\n00:00:00,000 --> ")
 
@@ -129,7 +129,7 @@ def test_one_srt_that_cannot_be_written_stops_no_other(predict, tmp_path, monkey
 
     monkeypatch.setattr(ActionPrediction, "save", full)
     result = predict("in", "--timeline", "subs")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "no subtitles: [Errno 28] No space left on device: 'subs/a.srt'" in result.output
     assert [path.name for path in Path("subs").iterdir()] == ["b.srt"]
 
@@ -139,7 +139,7 @@ def test_an_interrupted_run_keeps_the_rows_of_the_clips_that_are_done(
 ):
     touch(tmp_path, "in/a.mp4", "in/b.mp4")
 
-    def stopped(model, clips):
+    def stopped(model, clips, **_):
         yield answer(clips[0])
         raise KeyboardInterrupt
 

@@ -28,7 +28,7 @@ def test_real_people_are_labelled_once_and_broken_files_are_reported(shared, tmp
     result = CliRunner().invoke(
         main, ["distill", "label", str(folder), "--out", str(tmp_path / "out"), "--jobs", "1"]
     )
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 3, result.output
     assert "sources that could not be read: 1" in result.output
     labelled = LabelledFrames.load(tmp_path / "out")
     assert 1 <= len(labelled.person_frames) <= 12

@@ -67,6 +67,21 @@ def test_the_order_of_the_classes_in_a_file_changes_nothing(ann_file, checkpoint
         assert evaluate_checkpoint(checkpoint, str(path), "val") == expected
 
 
+def test_it_tells_how_far_it_is_and_prints_json_alone(ann_file, checkpoint):
+    told = []
+    result = evaluate_checkpoint(
+        checkpoint, ann_file, "val", num_clips=20, on_progress=lambda *step: told.append(step)
+    )
+    # Three clips of 20 views are a batch of at most 64.
+    assert told == [(3, 12), (6, 12), (9, 12), (12, 12)]
+    arguments = ["--checkpoint", str(checkpoint), "--ann-file", str(ann_file), "--split", "val"]
+    command = ["evaluate", *arguments, "--num-clips", "20"]
+    printed = CliRunner().invoke(main, [*command, "--json", "-"])
+    assert json.loads(printed.stdout) == result.to_json()
+    quiet = CliRunner().invoke(main, [*command, "--quiet"])
+    assert (quiet.exit_code, quiet.output) == (0, "")
+
+
 def test_the_same_66_clips_give_the_same_figures_in_every_order(shared, tmp_path):
     """The shipped classifier on real clips that it knows: all right, or none before."""
     data = load_annotations(shared / "data" / "penn_action_train.pkl")

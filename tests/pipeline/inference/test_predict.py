@@ -131,7 +131,7 @@ def test_a_checkpoint_of_an_earlier_version_never_says_unknown(checkpoint, tmp_p
 def test_the_command_says_unknown_and_no_label(checkpoint, tmp_path, monkeypatch):
     path = with_gate(checkpoint, tmp_path, novelty_thr=0.0)
     prediction = Predictor(path).predict_sequence(sequence_of(2))
-    monkeypatch.setattr(Pipeline, "stream", lambda model, sources: iter([prediction]))
+    monkeypatch.setattr(Pipeline, "stream", lambda model, sources, **_: iter([prediction]))
     clip = write_clip(tmp_path / "a.mp4")
     result = CliRunner().invoke(main, ["predict", str(clip), "--checkpoint", str(path)])
     assert result.exit_code == 0, result.output
@@ -201,26 +201,17 @@ def test_the_command_on_a_real_clip(shared, checkpoint, tmp_path):
         main,
         ["predict", *arguments, "--json", str(out), "--overlay", str(overlay_folder)],
     )
-    assert result.exit_code == 1, result.output  # one clip is broken
+    assert result.exit_code == 3, result.output  # one clip is broken
     good, bad = json.loads(out.read_text())
     assert set(good) == {
-        "video",
-        "family",
-        "unknown",
-        "elements",
-        "segments",
-        "label",
-        "score",
-        "top_k",
-        "persons",
-        "checkpoint",
-        "lost_frames",
-        "error",
-    }
+        "video", "path", "fps", "img_shape", "duration_seconds", "frame_inds", "pts_seconds",
+        "family", "unknown", "elements", "segments", "label", "score", "top_k", "persons",
+        "checkpoint", "version", "lost_frames", "error",
+    }  # fmt: skip
     assert good["unknown"] == (good["label"] is None)
     assert good["top_k"][0]["label"] in ACTIONS
     assert set(good["top_k"][0]) == {"label", "score"}
-    assert set(good["persons"][0]) == {"track_id", "unknown", "top_k"}
+    assert set(good["persons"][0]) == {"track_id", "unknown", "top_k", "bboxes"}
     assert bad["label"] is None
     assert bad["error"]
     assert len(list(overlay_folder.rglob("*.mp4"))) == 1
@@ -351,7 +342,7 @@ def test_an_overlay_that_cannot_be_written_stops_no_other_clip(monkeypatch, tmp_
     (tmp_path / "out" / "b.mp4.mp4").mkdir(parents=True)
     found = tmp_path / "found.json"
     result = predict_fakes(monkeypatch, *clips, "--overlay", tmp_path / "out", "--json", found)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.output.count("no overlay: ") == 1
     assert result.output.count("  overlay: ") == 2
     entries = json.loads(found.read_text())

@@ -109,8 +109,9 @@ def test_plain_values_survive_json():
     prediction = prediction_of(skeletons)
     assert json.loads(json.dumps(prediction.to_dict())) == prediction.to_dict()
     assert set(prediction.to_dict()) == {
-        "video", "family", "unknown", "label", "score", "top_k", "elements", "segments", "persons",
-        "checkpoint", "lost_frames", "error",
+        "video", "path", "fps", "img_shape", "duration_seconds", "frame_inds", "pts_seconds",
+        "family", "unknown", "label", "score", "top_k", "elements", "segments", "persons",
+        "checkpoint", "version", "lost_frames", "error",
     }  # fmt: skip
 
 

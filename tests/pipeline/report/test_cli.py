@@ -29,7 +29,7 @@ def run(clips, tmp_path, monkeypatch):
         return predicted(clip.path, name)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Pipeline, "stream", lambda model, sources: map(answer, sources))
+    monkeypatch.setattr(Pipeline, "stream", lambda model, sources, **_: map(answer, sources))
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clips(SUITED).read_bytes())
     touch(tmp_path, "broken.mp4")
@@ -49,7 +49,7 @@ def test_one_clip_has_its_page_in_the_folder(run):
 
 def test_several_clips_have_a_list_and_a_broken_one_stops_none(run):
     result = run("a.mp4", "broken.mp4", "b.mp4", "--html", "r")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     text = Path("r/data/clips.js").read_text()
     clips = json.loads(text[len('skelactData("clips",') : -3])["clips"]
     assert [clip["error"] for clip in clips] == [None, "no video", None]
@@ -60,7 +60,7 @@ def test_several_clips_have_a_list_and_a_broken_one_stops_none(run):
 
 def test_a_broken_clip_alone_has_no_page(run):
     result = run("broken.mp4", "--html", "r")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert not Path("r").exists()
 
 

@@ -143,7 +143,7 @@ def test_frames_in_memory_have_no_video(clips, tmp_path):
 
 def test_sound_that_ends_its_decoder_costs_the_sound_alone(clips, tmp_path, monkeypatch):
     """The process that takes the streams dies: the video is there all the same."""
-    monkeypatch.setattr("skelact.pipeline.report.streams._START", "import os; os.abort()")
+    monkeypatch.setattr("skelact.pipeline.drawing.streams._START", "import os; os.abort()")
     copy = write_video_copy(predicted(clips(SUITED)).skeletons, tmp_path / "v.mp4")
     assert (copy.is_encoded, copy.has_sound) == (True, False)
     assert shown(tmp_path / "v.mp4")[0] == list(range(60))

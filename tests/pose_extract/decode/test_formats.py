@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import av
 import pytest
 
-from skelact.pipeline.report.streams import copy_streams
+from skelact.pipeline.drawing.streams import copy_streams
 from skelact.pose_extract.decode.formats import is_unmistakable
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.video import open_video

@@ -82,8 +82,9 @@ def test_inspect_lists_the_worst_first_and_draws_them(shared, tmp_path):
     CliRunner().invoke(main, ["extract", str(videos), "--out", str(out), "--effort", "fast"])
     result = CliRunner().invoke(main, ["inspect", str(out), "--videos", str(videos)])
     assert result.exit_code == 0, result.output
-    page = (out / "inspect" / "index.html").read_text()
-    assert page.index("broken.mp4") < page.index("decord_video_90.mov")
+    clips = (out / "inspect" / "data" / "clips.js").read_text()
+    assert clips.index("broken.mp4") < clips.index("decord_video_90.mov")
+    assert f"{(videos / 'decord_video_90.mov').as_uri()}#t=" in clips
     assert (out / "inspect" / "decord_video_90.mov.jpg").stat().st_size > 1000
     entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert {"jitter", "gaps", "turns", "swaps_mended"} <= set(entries[0])

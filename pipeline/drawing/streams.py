@@ -19,6 +19,7 @@ import numpy as np
 
 from ...pose_extract.common.own_output import OVERLAY_COMMENT
 from ...pose_extract.decode.formats import open_input
+from ...pose_extract.sources import ClipSource
 
 # What each browser plays in MP4: H.264 with 8 bits and 4:2:0, within level 5.1 (4096 x 2304).
 _VIDEO_CODECS, _PIX_FMTS, _LONGEST_SIDE = ("h264",), ("yuv420p", "yuvj420p"), 4096
@@ -29,7 +30,7 @@ _SOUND_CODEC, _SOUND_HZ, _SOUND_LAYOUT = "aac", 48_000, "stereo"
 _LEAST_SECONDS, _BYTES_PER_SECOND = 60.0, 2e6
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from skelact.pipeline.report.streams import main; main()"
+    "from skelact.pipeline.drawing.streams import main; main()"
 )
 
 
@@ -61,6 +62,25 @@ def copy_streams(
     if not copied:
         target.unlink(missing_ok=True)
     return copied
+
+
+def copy_sound(
+    source: ClipSource, pts_seconds: np.ndarray, fps: Fraction, folder: Path
+) -> Path | None:
+    """Copy the sound of a clip to a new file in ``folder``; None where there is none.
+
+    Args:
+        source: The clip.
+        pts_seconds: (T,) float64, times of its frames in its file.
+        fps: Its nominal frame rate.
+        folder: Where the file goes.
+    """
+    sound = folder / "sound.mp4"
+    start, end = float(pts_seconds[0]), float(pts_seconds[-1] + 1 / fps)
+    has_sound = copy_streams(
+        source.path, sound, video=False, start=start, end=end if source.is_cut else None
+    )
+    return sound if has_sound else None
 
 
 def main() -> None:
