@@ -108,8 +108,8 @@ def extract_clips(
         The entries of all clips of this shard.
 
     Raises:
-        SkelactError: if two clips have one name, or several workers are asked for with a detector or
-            pose model of your own, which other processes do not have.
+        SkelactError: if two clips have one name, or several workers are asked for with a detector
+            or pose model of your own, which other processes do not have.
         NameTakenError: if ``out`` holds results of other videos of the same names; nothing is done.
         OutputError: if the folder cannot be written to, as on a full disk; what was done is kept.
     """

@@ -166,6 +166,13 @@ def find_clips(
     help="Form of the annotation file: PYSKL's pickle or COCO keypoint JSON.",
 )
 @click.option("--shard", default="1/1", metavar="I/N", help="Work on part I of N of the clips.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Extract so many clips side by side, each in a process [the free cores; 1 on a GPU].",
+)
 @click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
 @quiet_option
 @pose_options
@@ -175,6 +182,7 @@ def extract(
     annotations: Path | None,
     annotation_format: str,
     shard: str,
+    workers: int,
     retry_failed: bool,
     **options: Any,
 ) -> None:
@@ -208,6 +216,7 @@ def extract(
                 out,
                 extractor,
                 shard=part,
+                workers=workers,
                 retry_failed=retry_failed,
                 read_entries=annotations is not None,
                 on_compare=progress.compare,
@@ -251,7 +260,7 @@ def _report(summary: BatchSummary, out: Path) -> None:
 
 
 class _BatchProgress:
-    """What a batch tells of itself: all clips, the one that is read, and people per second."""
+    """What a batch tells of itself: all clips, those that are read, and people per second."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
@@ -274,11 +283,12 @@ class _BatchProgress:
         seconds = time.monotonic() - self._began
         unit = f"frames, {progress.people_done / max(seconds, 1e-9):.0f} people/s"
         name = progress.clip.clip_id
-        self._display.show("one", name, progress.frames_done, progress.frames_total, unit)
+        self._display.show(name, name, progress.frames_done, progress.frames_total, unit)
 
     def entry(self, entry: ManifestEntry) -> None:
         self._num_done += 1
         self._num_failed += entry.status != "done"
+        self._display.end(entry.video)
         self._show_clips()
         if not self._display.has_bars:
             # A log shows no bars: it gets a line per clip.

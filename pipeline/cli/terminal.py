@@ -195,14 +195,19 @@ class ProgressDisplay:
             unit: Of what.
         """
         if kind not in self._begun or self._begun[kind][0] != name:
+            self.end(kind)
             self._begun[kind] = name, self._clock(), done
-            if kind in self._tasks and self._bars is not None:
-                self._bars.remove_task(self._tasks.pop(kind))
         if self._bars is not None:
             self._show_bar(kind, name, done, total, unit)
         elif not self._is_quiet and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()
             note(self._line(kind, name, done, total, unit))
+
+    def end(self, kind: str) -> None:
+        """Take away what is shown of a kind of work."""
+        self._begun.pop(kind, None)
+        if kind in self._tasks and self._bars is not None:
+            self._bars.remove_task(self._tasks.pop(kind))
 
     def _show_bar(self, kind: str, name: str, done: int, total: int | None, unit: str) -> None:
         assert self._bars is not None
