@@ -1,0 +1,44 @@
+"""``skelact models``: which models there are, for what, and where they are on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the table.")
+def models(as_json: bool) -> None:
+    """List the models: names, what they are for, licence, size, origin, and where they are.
+
+    Names of detectors and pose models are those of --detector and --pose; `skelact doctor` says
+    how to get those that are missing.
+    """
+    from ..checkpoints.catalogue import list_models
+
+    found = list_models()
+    if as_json:
+        click.echo(json.dumps([asdict(model) for model in found], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ...pose_extract.common.text import printable
+
+    table = Table()
+    # A name that is broken over two lines cannot be copied.
+    table.add_column("name", no_wrap=True)
+    for title in ("what", "licence", "MB", "where"):
+        table.add_column(title, overflow="fold", justify="right" if title == "MB" else "left")
+    for model in found:
+        what = f"{model.kind}: {model.what}; from {model.source}"
+        if model.classes:
+            what += f"; classes: {', '.join(model.classes)}"
+        where = model.place if model.path else "not on this machine"
+        size = f"{model.num_bytes / 1e6:.1f}"
+        cells = (model.name, what, model.licence, size, where)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    Console().print(table)
