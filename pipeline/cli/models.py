@@ -28,17 +28,21 @@ def models(as_json: bool) -> None:
 
     from ...pose_extract.common.text import printable
 
+    console = Console()
     table = Table()
     # A name that is broken over two lines cannot be copied.
     table.add_column("name", no_wrap=True)
-    for title in ("what", "licence", "MB", "where"):
+    for title in ("kind", "MB", "where", "licence"):
         table.add_column(title, overflow="fold", justify="right" if title == "MB" else "left")
     for model in found:
-        what = f"{model.kind}: {model.what}; from {model.source}"
-        if model.classes:
-            what += f"; classes: {', '.join(model.classes)}"
-        where = model.place if model.path else "not on this machine"
-        size = f"{model.num_bytes / 1e6:.1f}"
-        cells = (model.name, what, model.licence, size, where)
+        where = model.place or "not on this machine"
+        # The rest of the terms stands below.
+        licence = model.licence.partition(";")[0]
+        cells = (model.name, model.kind, f"{model.num_bytes / 1e6:.1f}", where, licence)
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    Console().print(table)
+    console.print(table)
+    for model in found:
+        text = f"{model.name}: {model.what}; from {model.source}; {model.licence}"
+        if model.classes:
+            text += f"; classes: {', '.join(model.classes)}"
+        console.print(Text(printable(text)))

@@ -142,9 +142,8 @@ def learn_with(
     dataset = Path(dataset)
     clips = read_dataset(dataset, on_note)
     others = find_sources(unknown, on_note) if unknown is not None else []
-    name = os.path.basename(
-        os.path.abspath(dataset.with_suffix("") if dataset.is_file() else dataset)
-    )
+    whole = Path(os.path.abspath(dataset))  # "." has no name
+    name = whole.stem if whole.is_file() else whole.name
     work = Path(work_dir) if work_dir is not None else Path("work_dirs") / f"learn_{name}"
     recipe = make_recipe(pretrained, steps, name, overrides)
     summary = extraction(clips, work / "skeletons")

@@ -111,8 +111,8 @@ def finetune(
     Args:
         config: What to do.
         work_dir: Gets the checkpoint ``classifier``, ``metrics.json``, resume states and logs.
-        pretrained: A SkeletonMAE checkpoint, or a classifier of any classes, whose head is left out;
-            None starts from random weights.
+        pretrained: A SkeletonMAE checkpoint, or a classifier of any classes, whose head is left
+            out; None starts from random weights.
         seed: Seed of weights, order and augmentation.
         device: "auto", "cpu", "cuda" or "cuda:N".
         resume: Go on from the last state in ``work_dir`` if there is one.
