@@ -42,7 +42,7 @@ _SOME_FAILED = 3
     type=click.Path(exists=True, path_type=Path),
     help="Folder or list of clips of other actions, which the classifier learns to call unknown.",
 )
-@click.option("--steps", type=int, help="Most steps of a training [400].")
+@click.option("--steps", type=int, help="Most steps of a training [200].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of split and training.")
 @click.option(
     "--set",

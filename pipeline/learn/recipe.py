@@ -16,7 +16,7 @@ from ..config import NETWORKS, ClassifierConfig, FinetuneConfig, build_config, l
 # Of the shipped config; --set reaches the rest of it.
 _CONFIG = "learn"
 # Steps of a training that nothing stops, and between two measurements on the val part.
-DEFAULT_STEPS = 400
+DEFAULT_STEPS = 200
 _STEPS_BETWEEN = 20
 
 
