@@ -17,7 +17,7 @@ PAGES = [
     "README.md", "CONTRIBUTING.md", "docs/install.md", "docs/design.md", "docs/extract.md",
     "docs/data.md", "docs/reproduce.md", "docs/distill.md", "docs/train-pose.md",
     "docs/ablations.md", "docs/api.md", "docs/elements.md", "docs/export.md", "docs/report.md",
-    "docs/app.md",
+    "docs/app.md", "docs/learn.md",
     "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_litehrnet18_256x192.md",
     "models/pretrained/flight_factors.md",
@@ -37,7 +37,7 @@ def commands(repository):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|gate|evaluate|predict|"
                 r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|train-flight|"
-                r"doctor|app) .*)$",
+                r"doctor|app|learn|models) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):
