@@ -21,7 +21,9 @@ _EXPECTED = (
 )
 
 
-def read_dataset(path: str | Path, on_note: Callable[[str], None]) -> list[ClipSource]:
+def read_dataset(
+    path: str | Path, on_note: Callable[[str], None], work_dir: str | Path | None = None
+) -> list[ClipSource]:
     """Return the labelled clips of a data set.
 
     A folder has a folder per class, or ``train``, ``val`` and ``test`` with a folder per class
@@ -30,6 +32,7 @@ def read_dataset(path: str | Path, on_note: Callable[[str], None]) -> list[ClipS
     Args:
         path: The folder, or the list.
         on_note: Called with a sentence for what is left out.
+        work_dir: Folder of results, which is no class folder if it lies in the data set.
 
     Raises:
         SkelactError: if it is neither, a class folder holds no clip, there are fewer than two
@@ -38,6 +41,7 @@ def read_dataset(path: str | Path, on_note: Callable[[str], None]) -> list[ClipS
     path = Path(path)
     if path.is_dir():
         clips = _clips_of_folders(path, on_note)
+        _check_no_empty_folder(path, clips, work_dir)
     elif path.suffix.lower() in LIST_SUFFIXES:
         clips = _clips_of_list(path, on_note)
     else:
@@ -76,12 +80,14 @@ def _clips_of_folders(root: Path, on_note: Callable[[str], None]) -> list[ClipSo
         raise SkelactError(f"{root}: {_EXPECTED}; got {beside} clips without a class folder")
     if beside:
         on_note(f"{beside} clips beside the class folders of {root} are left out")
-    _check_no_empty_folder(root, found)
     return found
 
 
-def _check_no_empty_folder(root: Path, clips: Iterable[ClipSource]) -> None:
-    """Check that each class folder holds a clip; folders of skelact's own results are none."""
+def _check_no_empty_folder(
+    root: Path, clips: Iterable[ClipSource], work_dir: str | Path | None
+) -> None:
+    """Check that each class folder holds a clip; the one with skelact's own results is none."""
+    work = Path(os.path.realpath(work_dir)) if work_dir is not None else None
     used = {Path(clip.clip_id).parts[: 2 if clip.split else 1] for clip in clips}
     with os.scandir(root) as listed:
         folders = [(entry.name,) for entry in listed if entry.is_dir()]
@@ -93,7 +99,9 @@ def _check_no_empty_folder(root: Path, clips: Iterable[ClipSource]) -> None:
     empty = [
         os.path.join(*parts)
         for parts in sorted(folders)
-        if parts not in used and not parts[-1].startswith(".") and parts != ("work_dirs",)
+        if parts not in used
+        and not parts[-1].startswith(".")
+        and not (work and work.is_relative_to(os.path.realpath(root.joinpath(*parts))))
     ]
     if empty:
         raise SkelactError(

@@ -31,7 +31,7 @@ from .page import write_page
 from .recipe import DEFAULT_STEPS, Recipe, make_recipe
 from .skeletons import Skeletons, read_skeletons, warn_of_few
 from .split import Plan, plan_splits
-from .trainings import ANNOTATIONS, Trained, score_plan, train_plan, write_clips
+from .trainings import ANNOTATIONS, Trained, train_plan, write_clips
 
 __all__ = ["Learned", "learn", "learn_with"]
 
@@ -140,11 +140,11 @@ def learn_with(
     """
     check_seed(seed)
     dataset = Path(dataset)
-    clips = read_dataset(dataset, on_note)
-    others = find_sources(unknown, on_note) if unknown is not None else []
     whole = Path(os.path.abspath(dataset))  # "." has no name
     name = whole.stem if whole.is_file() else whole.name
     work = Path(work_dir) if work_dir is not None else Path("work_dirs") / f"learn_{name}"
+    clips = read_dataset(dataset, on_note, work)
+    others = find_sources(unknown, on_note) if unknown is not None else []
     recipe = make_recipe(pretrained, steps, name, overrides)
     summary = extraction(clips, work / "skeletons")
     skeletons = read_skeletons(clips, summary, work / "skeletons")
@@ -162,10 +162,16 @@ def learn_with(
     run = _run_folder(work, _digest(skeletons, groups, plan, recipe, seed))
     if not (run / ANNOTATIONS).is_file():
         write_clips(run / ANNOTATIONS, skeletons, plan)
-    result, done = train_plan(
-        run / "trainings", skeletons, plan, recipe, seed=seed, device=device, on_note=on_note
+    result, scored = train_plan(
+        run / "trainings",
+        skeletons,
+        groups,
+        plan,
+        recipe,
+        seed=seed,
+        device=device,
+        on_note=on_note,
     )
-    scored = score_plan(done, plan, skeletons, groups, device)
     outcome = sum_up(scored, skeletons.label_names) if scored else None
     return _write(run, dataset, recipe, skeletons, groups, plan, result, outcome)
 

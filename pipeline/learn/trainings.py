@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -57,47 +57,54 @@ def _split(part: str, number: int) -> str:
 def train_plan(
     folder: Path,
     skeletons: Skeletons,
+    groups: np.ndarray,
     plan: Plan,
     recipe: Recipe,
     *,
     seed: int,
     device: str,
     on_note: Callable[[str], None],
-) -> tuple[Trained, list[Trained]]:
-    """Run the trainings of a plan; return the one that is the result, and those that are measured.
+) -> tuple[Trained, list[Scored]]:
+    """Run the trainings of a plan; return the one that is the result, and what was measured.
 
     Args:
         folder: Gets a folder per training.
         skeletons: The clips.
+        groups: (N,) int, their groups.
         plan: Which of them are learned from.
         recipe: How.
         seed: Seed of all trainings.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        on_note: Called with a sentence before each training.
+        on_note: Called with a sentence before and after each training.
     """
     settings = _Settings(folder, recipe, seed, device)
-    done = []
+    done, scored = [], []
     for number, fold in enumerate(plan.folds, 1):
+        name = f"training {number} of {len(plan.folds) + plan.trains_on_all}"
         on_note(
-            f"training {number} of {len(plan.folds) + plan.trains_on_all}: "
-            f"{len(fold.train)} clips to learn from, {len(fold.val)} to stop by, "
+            f"{name}: {len(fold.train)} clips to learn from, {len(fold.val)} to stop by, "
             f"{len(fold.test)} to measure on"
         )
         val = _split("val", number) if fold.val else ""
         done.append(settings.train(f"fold_{number}", _split("train", number), val, len(fold.train)))
+        scored.append(_score_fold(done[-1], fold, skeletons, groups, device))
+        right = int((scored[-1].scores.argmax(axis=1) == scored[-1].labels).sum())
+        on_note(f"{name}: {right} of {len(fold.test)} right, after {done[-1].steps} steps")
     if not plan.trains_on_all:
-        return done[0], done
+        return done[0], scored
     count = len(skeletons.annotations)
     steps = None
     if plan.folds and all(fold.val for fold in plan.folds):
         # Measured in passes over the clips there would be more steps for more clips.
         steps = round(median(training.steps for training in done))
     on_note(f"training on all {count} clips, {steps or recipe.steps} steps")
-    return settings.train("all", "all", "", count, steps), done
+    return settings.train("all", "all", "", count, steps), scored
 
 
 @dataclass(frozen=True)
 class _Settings:
+    """What all trainings of a plan share."""
+
     folder: Path
     recipe: Recipe
     seed: int
@@ -106,6 +113,7 @@ class _Settings:
     def train(
         self, name: str, split: str, val: str, num_train: int, steps: int | None = None
     ) -> Trained:
+        """Run a training, or find it done; see :meth:`Recipe.for_clips`."""
         folder = self.folder / name
         info = folder / "classifier.json"
         ann_file = self.folder.parent / ANNOTATIONS
@@ -126,7 +134,7 @@ class _Settings:
         return Trained(info, num_train, self.recipe.steps_of(epochs, num_train))
 
 
-def score_fold(
+def _score_fold(
     trained: Trained, fold: Fold, skeletons: Skeletons, groups: np.ndarray, device: str
 ) -> Scored:
     """Measure a training on the test part of its fold."""
@@ -146,17 +154,3 @@ def score_fold(
         novelty,
         meta,
     )
-
-
-def score_plan(
-    trained: Sequence[Trained],
-    plan: Plan,
-    skeletons: Skeletons,
-    groups: np.ndarray,
-    device: str,
-) -> list[Scored]:
-    """Measure each training of a plan on what it did not see."""
-    return [
-        score_fold(training, fold, skeletons, groups, device)
-        for training, fold in zip(trained, plan.folds)
-    ]

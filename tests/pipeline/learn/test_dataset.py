@@ -37,6 +37,13 @@ def test_folders_of_splits_above_those_of_classes(tmp_path):
     ]  # fmt: skip
 
 
+def test_results_inside_the_data_set_are_no_class(tmp_path):
+    touch(tmp_path, "dive/a.mp4", "salto/b.mp4", "out/run_1/plan.json")
+    assert len(read_dataset(tmp_path, print, tmp_path / "out")) == 2
+    with pytest.raises(SkelactError, match="no clip in out"):
+        read_dataset(tmp_path, print)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
