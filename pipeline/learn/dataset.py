@@ -90,7 +90,7 @@ def _check_no_empty_folder(
     work = Path(os.path.realpath(work_dir)) if work_dir is not None else None
     used = {Path(clip.clip_id).parts[: 2 if clip.split else 1] for clip in clips}
     with os.scandir(root) as listed:
-        folders = [(entry.name,) for entry in listed if entry.is_dir()]
+        folders: list[tuple[str, ...]] = [(entry.name,) for entry in listed if entry.is_dir()]
     for split in SPLITS:
         if (split,) in folders and not any(parts == (split,) for parts in used):
             folders.remove((split,))

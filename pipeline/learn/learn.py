@@ -201,7 +201,7 @@ def _digest(skeletons: Skeletons, groups: np.ndarray, plan: Plan, recipe: Recipe
         "contents": skeletons.contents,
         "extractions": skeletons.extractions,
         "groups": groups.tolist(),
-        "plan": dataclasses.asdict(plan),
+        "plan": [plan.kind, *map(dataclasses.asdict, plan.folds)],
         "config": dataclasses.asdict(recipe.config),
         "steps": recipe.steps,
         "start": recipe.start_meta.weights_sha256,

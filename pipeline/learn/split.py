@@ -83,9 +83,9 @@ def plan_splits(
     said = (
         f"{count}-fold cross-validation by groups: each clip is measured once, by a classifier "
         "that learned from no clip of its group; the result learns from all clips",
-        f"{stopped} of {count} trainings were stopped early, by a val part that is neither learned "
-        "from nor measured on"
-        + ("" if stopped == count else "; the others have too few groups for one"),
+        f"{stopped} of {count} trainings have a val part, neither learned from nor measured on, "
+        "that may stop them early"
+        + ("" if stopped == count else "; there are too few groups for more"),
     )
     return Plan("folds", folds, said)
 
@@ -110,9 +110,9 @@ def _given(labels: np.ndarray, groups: np.ndarray, splits: np.ndarray, seed: int
 
 def _told(fold: Fold, what: str) -> str:
     stop = (
-        f"training was stopped early by {len(fold.val)} others"
+        f"{len(fold.val)} others may stop the training early"
         if fold.val
-        else "training was not stopped early: there are too few groups for a part to stop by"
+        else "nothing stops the training early: there are too few groups for a part to stop by"
     )
     return f"measured on {len(fold.test)} clips ({what}); {stop}"
 

@@ -52,7 +52,7 @@ def test_few_clips_are_measured_in_turn(seed):
     check(found, labels, groups)
     assert sorted(i for fold in found.folds for i in fold.test) == list(range(40))
     assert all(fold.val for fold in found.folds)
-    assert "5 of 5 trainings were stopped early" in found.said[1]
+    assert "5 of 5 trainings have a val part" in found.said[1]
     assert found.trains_on_all
 
 
