@@ -228,16 +228,3 @@ def test_the_shipped_classifier_is_a_start_for_other_classes(tmp_path):
     body = [name for name in own if not name.startswith("head.")]
     assert len(body) > 10
     assert all((own[name] == shipped[name]).all() for name in body)
-
-
-@pytest.mark.slow
-def test_the_python_of_the_docs_runs(dataset, repository, tmp_path, monkeypatch):
-    (block,) = re.findall(
-        r"^```python\n(.*?)^```", (repository / "docs/learn.md").read_text(), re.M | re.S
-    )
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "moves").symlink_to(dataset)
-    names = {}
-    exec(compile(block.replace("steps=200", "steps=2"), "docs/learn.md", "exec"), names)
-    assert names["model"].label_names == ("turn", "wave")
-    assert (tmp_path / "work_dirs" / "learn_moves" / "run_1" / "classifier.json").is_file()
