@@ -10,6 +10,7 @@ import click
 
 from ...pose_extract.common.text import printable
 from .extract import make_extractor, pose_options
+from .outputs import check_folder
 
 if TYPE_CHECKING:
     from ...pose_extract.batch import BatchSummary
@@ -76,23 +77,29 @@ def learn(
     from ..learn.learn import learn_with
     from ..learn.recipe import DEFAULT_STEPS
 
+    if work_dir is not None:
+        check_folder("--work-dir", work_dir)
     extractor = make_extractor(options)
 
     def extraction(clips: Sequence[ClipSource], folder: Path) -> BatchSummary:
         return _extract(clips, folder, extractor)
 
-    learned = learn_with(
-        extraction,
-        dataset,
-        work_dir,
-        pretrained=pretrained,
-        unknown=unknown,
-        steps=DEFAULT_STEPS if steps is None else steps,
-        seed=seed,
-        device=options["device"] or "auto",
-        overrides=overrides,
-        on_note=lambda text: click.echo(printable(text), err=True),
-    )
+    try:
+        learned = learn_with(
+            extraction,
+            dataset,
+            work_dir,
+            pretrained=pretrained,
+            unknown=unknown,
+            steps=DEFAULT_STEPS if steps is None else steps,
+            seed=seed,
+            device=options["device"] or "auto",
+            overrides=overrides,
+            on_note=lambda text: click.echo(printable(text), err=True),
+        )
+    except KeyboardInterrupt:
+        click.echo("stopped; what is done is kept, the same command goes on", err=True)
+        raise
     _print(learned)
     if learned.left_out:
         raise click.exceptions.Exit(_SOME_FAILED)

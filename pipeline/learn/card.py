@@ -93,7 +93,7 @@ def _figures(plan: Plan, outcome: Outcome | None) -> str:
             "none is left to measure it on."
         )
     lines += ["| class | clips | recall |\n|---|---|---|"]
-    for name, row, i in zip(outcome.label_names, evaluation.confusion_matrix, range(10_000)):
+    for i, (name, row) in enumerate(zip(outcome.label_names, evaluation.confusion_matrix)):
         recall = f"{100 * row[i] / sum(row):.1f} %" if sum(row) else "none measured"
         lines[-1] += f"\n| {_cell(name)} | {sum(row)} | {recall} |"
     return "\n\n".join(lines) + "\n"
