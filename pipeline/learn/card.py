@@ -49,7 +49,7 @@ def write_card(
         f"# {_cell(dataset.name)}\n\n"
         f"A classifier of {len(skeletons.label_names)} classes, made by `skelact learn`.\n\n"
         f"| | |\n|---|---|\n{table}\n\n## How the clips were used\n\n{used}\n\n"
-        f"## What was measured\n\n{_figures(plan, outcome)}"
+        f"## What was measured\n\n{_figures(meta, plan, outcome)}"
     )
     if skeletons.left_out:
         text += "\n## Left out\n\n" + "".join(f"- {_cell(s)}\n" for s in skeletons.left_out)
@@ -73,7 +73,7 @@ def _gate(meta: CheckpointMeta) -> str:
     )
 
 
-def _figures(plan: Plan, outcome: Outcome | None) -> str:
+def _figures(meta: CheckpointMeta, plan: Plan, outcome: Outcome | None) -> str:
     if outcome is None:
         return "Nothing.\n"
     evaluation = outcome.evaluation
@@ -86,6 +86,11 @@ def _figures(plan: Plan, outcome: Outcome | None) -> str:
         lines.append(
             f"The gate accepts {known} of the {len(outcome.clips)} measured clips; the others it "
             "calls unknown, though they are of the classes."
+        )
+    elif meta.gate is not None:
+        lines.append(
+            "How many clips of the classes the gate accepts was not measured: the classifiers of "
+            "the folds had too few clips for one."
         )
     if plan.kind == "folds":
         lines.append(

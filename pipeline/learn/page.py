@@ -16,6 +16,8 @@ from .split import Plan
 # The look of a report.
 _REPORT_STYLE = PACKAGE_FOLDER / "pipeline" / "report" / "page" / "report.css"
 _STYLE = """
+main h2 { margin-top: 1.5rem; }
+main ul { padding-left: 1.25rem; }
 .scroll { overflow-x: auto; }
 table.confusion { border-collapse: collapse; }
 table.confusion th, table.confusion td { border: 1px solid var(--line); padding: .35rem .6rem; }
