@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .pipeline.inference.pipeline import Pipeline, extract, predict
     from .pipeline.inference.results import ActionPrediction, LabelScore, PersonPrediction
     from .pipeline.inference.segments import Segment
+    from .pipeline.learn.learn import Learned, learn
     from .pipeline.report.write import write_report
     from .pose_extract.extract import ExtractConfig
     from .pose_extract.skeleton import SkeletonSequence
@@ -35,6 +36,7 @@ __all__ = [
     "Element",
     "ExtractConfig",
     "LabelScore",
+    "Learned",
     "PersonPrediction",
     "Pipeline",
     "RecognisedElement",
@@ -43,6 +45,7 @@ __all__ = [
     "SkeletonSequence",
     "__version__",
     "extract",
+    "learn",
     "predict",
     "write_report",
 ]
@@ -55,12 +58,14 @@ _LAZY = {
     "Element": ".pipeline.elements.element",
     "ExtractConfig": ".pose_extract.extract",
     "LabelScore": ".pipeline.inference.results",
+    "Learned": ".pipeline.learn.learn",
     "PersonPrediction": ".pipeline.inference.results",
     "Pipeline": ".pipeline.inference.pipeline",
     "RecognisedElement": ".pipeline.elements.recognise",
     "Segment": ".pipeline.inference.segments",
     "SkeletonSequence": ".pose_extract.skeleton",
     "extract": ".pipeline.inference.pipeline",
+    "learn": ".pipeline.learn.learn",
     "predict": ".pipeline.inference.pipeline",
     "write_report": ".pipeline.report.write",
 }

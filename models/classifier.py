@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 from .novelty import Novelty
+
+# How the names of the weights begin that belong to the classes, and not to what describes a clip.
+_OF_THE_CLASSES = ("head.", "novelty.")
 
 
 class SkeletonClassifier(nn.Module):
@@ -50,6 +54,29 @@ class SkeletonClassifier(nn.Module):
             SkelactError: if its type or its shapes are not those of this classifier.
         """
         raise NotImplementedError
+
+    def load_body(self, other: SkeletonClassifier) -> None:
+        """Copy the weights of a classifier of other classes: all but its head and its novelty.
+
+        Raises:
+            SkelactError: if it is another network, or its shapes differ.
+        """
+        if type(other) is not type(self):
+            raise SkelactError(
+                f"the pre-trained classifier does not fit: expected a {type(self).__name__}, got "
+                f"a {type(other).__name__}; take the same model in both configs"
+            )
+        own = [name for name in self.state_dict() if not name.startswith(_OF_THE_CLASSES)]
+        theirs = {n: v for n, v in other.state_dict().items() if not n.startswith(_OF_THE_CLASSES)}
+        try:
+            if set(own) != set(theirs):
+                raise RuntimeError(f"the layers differ, such as {min(set(own) ^ set(theirs))}")
+            self.load_state_dict(theirs, strict=False)
+        except RuntimeError as error:
+            raise SkelactError(
+                "the pre-trained classifier does not fit this one: expected the same network and "
+                f"num_person in both configs; {error}"
+            ) from None
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return pooled features (N, M, D') per person and their presence (N, M) bool."""

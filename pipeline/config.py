@@ -149,6 +149,8 @@ class OptimConfig:
         clip_grad_norm: Greatest norm of the gradient; 0 is off.
         label_smoothing: Of the cross-entropy.
         ema_momentum: Weight of a new value in the moving average of the weights; 0 is off.
+        patience: Training stops after so many measurements on the val split without a lower loss,
+            and the weights of the lowest are kept; 0 is off, and the last weights are kept.
     """
 
     kind: Literal["sgd", "adam", "adamw", "muon"]
@@ -163,12 +165,13 @@ class OptimConfig:
     clip_grad_norm: float = 0.0
     label_smoothing: float = 0.0
     ema_momentum: float = 0.0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         expect(self, "lr", 0 < self.lr < math.inf, "above 0")
         expect_at_least(self, 1, "batch_size", "epochs")
         expect(self, "epochs", self.epochs <= _MAX_EPOCHS, f"at most {_MAX_EPOCHS}")
-        expect_at_least(self, 0, "weight_decay", "warmup_epochs", "clip_grad_norm")
+        expect_at_least(self, 0, "weight_decay", "warmup_epochs", "clip_grad_norm", "patience")
         if self.schedule == "step":
             fits = bool(self.milestones) and min(self.milestones) >= 1
             expect(self, "milestones", fits, "epochs from 1 on for schedule 'step'")

@@ -30,7 +30,8 @@ _START = "is 'start_seconds' meant, or 'start_frame'?"
 _END = "is 'end_seconds' meant, or 'end_frame'?"
 _COLUMNS = ListColumns(
     names=(
-        "path", "label", "split", "start_seconds", "end_seconds", "start_frame", "end_frame",
+        "path", "label", "split", "group", "start_seconds", "end_seconds", "start_frame",
+        "end_frame",
     ),
     meant={
         **dict.fromkeys(("start", "begin", "from"), _START),
@@ -47,6 +48,7 @@ _COLUMNS = ListColumns(
         ),
         **dict.fromkeys(("action", "class", "class_name", "label_name"), "is 'label' meant?"),
         **dict.fromkeys(("subset", "set", "fold"), "is 'split' meant?"),
+        **dict.fromkeys(("series", "video_id", "athlete", "groups"), "is 'group' meant?"),
     },
 )  # fmt: skip
 
@@ -69,6 +71,8 @@ class ClipSource:
         end_frame: Frame after its last one.
         label: Its action, as text; None where unknown.
         split: Its split, such as "train"; None where there is none.
+        group: What it shares with other clips, such as an athlete or a recording: clips of a group
+            are never both learned from and measured on. None where it is not said.
         row: Where it was asked for, such as "clips.csv, line 3"; None outside of lists.
     """
 
@@ -80,6 +84,7 @@ class ClipSource:
     end_frame: int | None = None
     label: str | None = None
     split: str | None = None
+    group: str | None = None
     row: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -329,5 +334,6 @@ def _clip_of_row(row: Mapping[str, str], path: Path, root: Path, where: str) -> 
         end_frame=frames[1],
         label=row["label"] or None,
         split=row["split"] or None,
+        group=row["group"] or None,
         row=where,
     )

@@ -19,6 +19,7 @@ PAGES = [
     "docs/ablations.md", "docs/api.md", "docs/elements.md", "docs/export.md", "docs/report.md",
     "docs/app.md", "docs/index.md", "docs/label.md", "docs/dataset.md", "docs/cluster.md",
     "docs/terminal.md",
+    "docs/learn.md",
     "models/pretrained/penn_action_video.md",
     "models/pretrained/skelact_detector_320.md", "models/pretrained/skelact_litehrnet18_256x192.md",
     "models/pretrained/flight_factors.md",
@@ -38,7 +39,7 @@ def commands(repository):
             found = re.search(
                 r"(?:^|rm \w+ )((?:skelact )?(?:extract|pretrain|finetune|gate|evaluate|predict|"
                 r"synth|export|export-onnx|probe|cost|inspect|distill|train-pose|train-flight|"
-                r"doctor|app) .*)$",
+                r"doctor|app|learn|models) .*)$",
                 line,
             )
             if found and (line.startswith("skelact ") or "docker compose" in line):

@@ -16,7 +16,7 @@ POSE_EXTRACT = [
 PIPELINE = [
     "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
     "inference", "export", "report", "app", "evaluation", "training", "synth", "distill",
-    "pose_training", "flight_training", "cli",
+    "pose_training", "flight_training", "learn", "cli",
 ]  # fmt: skip
 # What reads a video with a library of its own.
 OPENERS = ("av.open", "decord.VideoReader", "cv2.VideoCapture")

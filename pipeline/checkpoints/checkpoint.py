@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ... import SkelactError, __version__
 from ...pose_extract.common.files import PACKAGE_FOLDER
@@ -198,6 +198,23 @@ def load_mae(path: str | Path) -> tuple[SkeletonMAE | TubeMAE, CheckpointMeta]:
     module = build_mae(meta.preprocess, _network(info, meta), mask)
     load_bundle_weights(info, module)
     return module.eval(), meta
+
+
+def load_start(
+    path: str | Path | None,
+) -> tuple[SkeletonMAE | TubeMAE | SkeletonClassifier, CheckpointMeta]:
+    """Load what a training may start from: a masked autoencoder, or a classifier of any classes.
+
+    Raises:
+        SkelactError: if the checkpoint is missing, damaged, or an exported ONNX file.
+    """
+    info = find_checkpoint(path)
+    if info.suffix == ".onnx":
+        raise SkelactError(f"{info}: expected a checkpoint to start from, got an ONNX file")
+    if load_meta(info).kind == "pretrain":
+        return load_mae(info)
+    module, meta = load_classifier(info)
+    return cast("SkeletonClassifier", module), meta
 
 
 def load_classifier(

@@ -210,7 +210,7 @@ def extract(
     part = Shard.parse(shard)
     try:
         with ProgressDisplay() as display:
-            progress = _BatchProgress(display)
+            progress = BatchProgress(display)
             summary = extract_clips(
                 clips,
                 out,
@@ -259,7 +259,7 @@ def _report(summary: BatchSummary, out: Path) -> None:
         raise click.exceptions.Exit(SOME_FAILED)
 
 
-class _BatchProgress:
+class BatchProgress:
     """What a batch tells of itself: all clips, those that are read, and people per second."""
 
     def __init__(self, display: ProgressDisplay) -> None:
@@ -273,12 +273,14 @@ class _BatchProgress:
         self._display.show("all", "compared with results", self._num_compared, None, "videos")
 
     def plan(self, plan: BatchPlan) -> None:
+        """Print what is going to be done."""
         self._display.pause()
         for line in plan.lines():
             say(printable(line))
         self._num_todo, self._began = plan.num_todo, time.monotonic()
 
     def progress(self, progress: Progress) -> None:
+        """Show how far a clip is."""
         self._show_clips()
         seconds = time.monotonic() - self._began
         unit = f"frames, {progress.people_done / max(seconds, 1e-9):.0f} people/s"
@@ -286,6 +288,7 @@ class _BatchProgress:
         self._display.show(name, name, progress.frames_done, progress.frames_total, unit)
 
     def entry(self, entry: ManifestEntry) -> None:
+        """Show that a clip is done, or has failed."""
         self._num_done += 1
         self._num_failed += entry.status != "done"
         self._display.end(entry.video)

@@ -19,6 +19,7 @@ from ...pose_extract.common.text import printable
 # command: (module in this folder, attribute, one-line help)
 _COMMANDS = {
     "extract": (".extract", "extract", "Turn videos into cached skeleton sequences."),
+    "learn": (".learn", "learn", "Train a classifier on your own clips, and measure it."),
     "pretrain": (".train", "pretrain", "Pre-train SkeletonMAE on unlabelled skeletons."),
     "finetune": (".train", "finetune", "Fine-tune the SSL classifier on labelled skeletons."),
     "gate": (".train", "gate", "Fit the gate of a classifier that has none."),
@@ -42,6 +43,7 @@ _COMMANDS = {
         "Train the network that reads dives and saltos, on simulated ones.",
     ),
     "inspect": (".inspect", "inspect", "Show how good extracted skeletons are, worst first."),
+    "models": (".models", "models", "List the models, their licences and where they are."),
     "doctor": (".doctor", "doctor", "Show what is installed, what is missing and how to fix it."),
 }
 

@@ -78,7 +78,7 @@ def pretrain(
 @click.option(
     "--pretrained",
     type=click.Path(path_type=Path),
-    help="SkeletonMAE checkpoint to start from; {seed} in it stands for the seed.",
+    help="SkeletonMAE or classifier checkpoint to start from; {seed} in it stands for the seed.",
 )
 @click.option("--half", is_flag=True, help="Keep the weights in half precision.")
 @_train_options

@@ -37,7 +37,8 @@ def training_note(meta: CheckpointMeta, data: AnnotationFile, clips: Sequence[An
     before = meta.data.get("pretrained_on")
     records: list[tuple[Mapping[str, Any], str]] = [(meta.data, "trained")]
     if isinstance(before, Mapping):
-        records.append((before, "pre-trained (without labels)"))
+        labels = "with" if before.get("kind") == "classifier" else "without"
+        records.append((before, f"pre-trained ({labels} labels)"))
     for record, done in records:
         split = str(record.get("split"))
         known_by = _known_by(record, meta, data)

@@ -80,7 +80,7 @@ def extract(
         TypeError: if an option or the source is of no known kind.
         ValueError: if an option, the frames or ``fps`` cannot be.
     """
-    extractor = Extractor(_extract_config(config, options))
+    extractor = Extractor(extract_config(config, options))
     return _run(source, fps, lambda clips: _skeletons(extractor, clips, None))
 
 
@@ -162,7 +162,7 @@ class Pipeline:
         **options: Any,
     ) -> None:
         if extractor is None:
-            extractor = Extractor(_extract_config(config, options))
+            extractor = Extractor(extract_config(config, options))
         elif config is not None or options:
             given = ", ".join([*(["config"] if config else []), *options])
             raise TypeError(f"extractor: it has a config of its own, got also {given}")
@@ -301,7 +301,12 @@ def _skeletons(
         yield skeletons
 
 
-def _extract_config(config: ExtractConfig | None, options: dict[str, Any]) -> ExtractConfig:
+def extract_config(config: ExtractConfig | None, options: dict[str, Any]) -> ExtractConfig:
+    """Return a config with some of its fields replaced.
+
+    Raises:
+        TypeError: for a name that is no field.
+    """
     known = [item.name for item in fields(ExtractConfig)]
     for name in options:
         if name not in known:

@@ -242,9 +242,17 @@ class FinetuneModule(_TrainingModule):
         )
         return {"loss": self.checked(loss, inds)}
 
+    @property
+    def has_val_split(self) -> bool:
+        """Whether there are clips to measure on."""
+        return self.val_store is not None
+
     @torch.no_grad()
     def figures(self) -> dict[str, Any]:
-        """Return the :class:`Evaluation` of the val split as plain values; {} without a split."""
+        """Return the :class:`Evaluation` of the val split as plain values; {} without a split.
+
+        ``val_loss`` is beside it, the mean of -log of the true class's probability.
+        """
         if self.val_store is None:
             return {}
         self.eval()
@@ -254,5 +262,8 @@ class FinetuneModule(_TrainingModule):
             predict_scores(self.classifier, self.val_store, inds.tolist(), device, self.protocol)
             for inds in torch.arange(len(self.val_store)).split(step)
         ]
-        found = torch.cat(scores).cpu().numpy()
-        return measure(found, self.val_store.labels.numpy(), self.val_store.names).to_json()
+        found = torch.cat(scores).cpu()
+        labels, names = self.val_store.labels, self.val_store.names
+        measured = measure(found.numpy(), labels.numpy(), names).to_json()
+        val_loss = F.nll_loss(found.clamp(min=torch.finfo(found.dtype).tiny).log(), labels)
+        return measured | {"val_loss": val_loss.item()}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ... import SkelactError
 from ...pose_extract.common.device import has_bf16
 from ..config import OptimConfig
+from .early_stop import BestSoFar
 from .muon import Muon
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -130,6 +131,7 @@ class TrainingState:
         self.module = module
         self.optimizer = build_optimizer(module, optim)
         self.average = MovingAverage(optim.ema_momentum) if optim.ema_momentum else None
+        self.best = BestSoFar(optim.patience) if optim.patience else None
         self._limit = optim.clip_grad_norm
         self._device = next(module.parameters()).device
         self._dtype = _DTYPES.get(precision)
@@ -176,14 +178,26 @@ class TrainingState:
         if self.average and self.average.values:
             self.module.load_state_dict(self.average.values)
 
+    def keep_best(self) -> int | None:
+        """Give the module the weights of the lowest loss on the val split; return their epoch.
+
+        Without early stopping they are the averaged ones, and None is returned.
+        """
+        if self.best is None or not self.best.values:
+            self.keep_average()
+            return None
+        self.module.load_state_dict(self.best.values)
+        return self.best.epoch
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: plain data and tensors."""
-        return {
+        values = {
             "module": self.module.state_dict(),
             "average": self.average.values if self.average else {},
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
+        return values | ({"best": self.best.state_dict()} if self.best else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take what :meth:`state_dict` gave.
@@ -208,3 +222,5 @@ class TrainingState:
             if own and {name: value.shape for name, value in own.items()} != shapes:
                 raise ValueError("average: expected the weights of the module, got others")
             self.average.values = own
+        if self.best is not None:
+            self.best.load_state_dict(state["best"])

@@ -11,7 +11,7 @@ import torch
 
 from ... import SkelactError
 from ...models.classifier import SkeletonClassifier
-from ..checkpoints.checkpoint import load_mae
+from ..checkpoints.checkpoint import load_start
 from ..checkpoints.networks import build_classifier
 from ..config import FinetuneConfig, PretrainConfig, load_label_names
 from ..data.annotations import (
@@ -66,7 +66,8 @@ def prepare_finetune(
         config: What to do.
         seed: Seed of the random weights, and of the labels that are used if ``data.label_draw`` is
             None.
-        pretrained: A checkpoint of pre-training; None starts from random weights.
+        pretrained: A checkpoint of pre-training, or a classifier of any classes, whose head is left
+            out; None starts from random weights.
 
     Raises:
         SkelactError: if the config, the data or ``pretrained`` cannot be used.
@@ -83,9 +84,13 @@ def prepare_finetune(
     classifier = build_classifier(config.preprocess, config.network, config.classifier, len(names))
     origin: dict[str, Any] | None = None
     if pretrained is not None:
-        mae, meta = load_mae(Path(pretrained))
-        classifier.load_pretrained(mae)
-        origin = meta.data | {"seed": meta.seed, "mask": meta.head}
+        start, meta = load_start(Path(pretrained))
+        if isinstance(start, SkeletonClassifier):
+            classifier.load_body(start)
+            origin = meta.data | {"seed": meta.seed, "kind": meta.kind}
+        else:
+            classifier.load_pretrained(start)
+            origin = meta.data | {"seed": meta.seed, "mask": meta.head}
     said = f"learns from the labels of {len(clips)} of {len(all_clips)} clips"
     if len(clips) < len(all_clips):
         said += f" ({len(clips) / len(all_clips):.1%}, draw {record['label_draw']})"

@@ -44,6 +44,15 @@ def barrier() -> None:
         dist.barrier()
 
 
+def from_main_process(value: bool) -> bool:
+    """Return what the main process gave; all processes have to ask."""
+    if rank_and_count()[1] < 2:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
 def distribute(module: nn.Module, device: torch.device) -> nn.Module:
     """Return the module, wrapped to share its gradients where torchrun started several processes.
 

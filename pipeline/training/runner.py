@@ -22,7 +22,13 @@ from ...pose_extract.common.device import choose_device, default_threads, keep_f
 from ..config import OptimConfig, RuntimeConfig, check_seed
 from .log import LOG, epoch_log
 from .optim import TrainingState, learning_rates, usable_precision
-from .processes import distribute, is_main_process, join_processes, rank_and_count
+from .processes import (
+    distribute,
+    from_main_process,
+    is_main_process,
+    join_processes,
+    rank_and_count,
+)
 from .resume import STATE_NAME, begin, save
 
 
@@ -46,7 +52,10 @@ class SeededModule(nn.Module):
     Attributes:
         store: The training samples.
         epoch: Number of the epoch that the step belongs to.
+        best_epoch: Epoch, from 1, whose weights early stopping kept; None without it.
     """
+
+    best_epoch: int | None = None
 
     def __init__(self, store: Samples) -> None:
         super().__init__()
@@ -67,6 +76,11 @@ class SeededModule(nn.Module):
         """Compile what learns; the steps around it, with their random states, stay."""
         for child in self.children():
             child.compile()
+
+    @property
+    def has_val_split(self) -> bool:
+        """Whether :meth:`figures` has a "val_loss", by which a training is stopped early."""
+        return False
 
     def figures(self) -> dict[str, Any]:
         """Measure on the val split; nothing where there is none."""
@@ -114,7 +128,7 @@ def train_module(
         quiet: Log warnings alone.
 
     Returns:
-        The module, on the CPU.
+        The module, on the CPU; ``best_epoch`` says which weights it has.
 
     Raises:
         SkelactError: if the device or precision is not there, there is no sample, a loss is not
@@ -123,6 +137,11 @@ def train_module(
     check_seed(seed)
     if not len(module.store):
         raise SkelactError("nothing to learn from: expected training samples, got none")
+    if optim.patience and not module.has_val_split:
+        raise SkelactError(
+            f"optim.patience: got {optim.patience}, and there is no val split to stop by; name one "
+            "in data.val_split"
+        )
     chosen = choose_device(device)
     torch.set_num_threads(default_threads())
     keep_freed_memory()
@@ -145,23 +164,27 @@ def train_module(
                 LOG.log(level, sentence)
         try:
             for epoch in range(start, optim.epochs):
+                if from_main_process(state.best is not None and state.best.is_over):
+                    break
                 began = time.perf_counter()
                 state.set_rate(rates[epoch])
                 figures = _train_epoch(network, module, state, optim.batch_size, seed, epoch)
                 done, is_last = epoch + 1, epoch + 1 == optim.epochs
                 # The main process writes and measures; the others wait for its next gradient.
-                if is_main_process() and (is_last or done % runtime.save_every == 0):
-                    save(work_dir / STATE_NAME, state, seed, done)
                 if is_main_process() and (is_last or done % runtime.val_every == 0):
                     with state.averaged():
                         figures |= module.figures()
+                        if state.best is not None:
+                            state.best.update(figures["val_loss"], done, module)
+                if is_main_process() and (is_last or done % runtime.save_every == 0):
+                    save(work_dir / STATE_NAME, state, seed, done)
                 figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
                 log(f"epoch {done}/{optim.epochs}", done, figures)
         except KeyboardInterrupt:
             if is_main_process() and (work_dir / STATE_NAME).is_file():
                 LOG.warning("stopped; --resume goes on from the last state in %s", work_dir)
             raise
-    state.keep_average()
+    module.best_epoch = state.keep_best()
     # A copy is not compiled: what comes next on the CPU would be compiled anew.
     return copy.deepcopy(module).cpu() if runtime.compile else module.cpu()
 

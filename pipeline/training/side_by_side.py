@@ -98,6 +98,8 @@ def train_side_by_side(
     Raises:
         SkelactError: see :func:`finetune_side_by_side`.
     """
+    if optim.patience:
+        raise SkelactError("side by side: optim.patience is not supported; expected 0")
     if optim.kind == "muon":
         raise SkelactError("side by side: optim.kind 'muon' is not supported; expected another")
     sizes = {len(module.store) for module in modules}

@@ -103,12 +103,16 @@ def finetune(
     quiet: bool = False,
     half: bool = False,
 ) -> Path:
-    """Train the classifier; the weights of the last epoch are kept, none is picked by its figures.
+    """Train the classifier; the weights of the last epoch are kept.
+
+    Only with ``optim.patience`` are those of the lowest loss on the val split kept, whose figures
+    are then a little too good.
 
     Args:
         config: What to do.
         work_dir: Gets the checkpoint ``classifier``, ``metrics.json``, resume states and logs.
-        pretrained: A SkeletonMAE checkpoint; None starts from random weights.
+        pretrained: A SkeletonMAE checkpoint, or a classifier of any classes, whose head is left
+            out; None starts from random weights.
         seed: Seed of weights, order and augmentation.
         device: "auto", "cpu", "cuda" or "cuda:N".
         resume: Go on from the last state in ``work_dir`` if there is one.
@@ -140,6 +144,8 @@ def finetune(
         quiet=quiet,
     )
     measured = best.figures() if is_main_process() else {}
+    if best.best_epoch is not None:
+        measured["best_epoch"] = best.best_epoch
     gate = _gate(config, best, unknown, seed) if is_main_process() else None
     meta = CheckpointMeta(
         kind="classifier",

@@ -37,9 +37,10 @@ CLASSES = {
     "diving_synth_tube": 48,
     "diving_synth_stgcn": 48,
     "own": 0,  # as many as the file has
+    "learn": 0,
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
-VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn"}
+VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn", "learn"}
 # Recipes of pre-training alone, and what is fine-tuned after them.
 PRETRAINED_FOR = {"penn_action_contrast": "penn_action_tube"}
 

@@ -111,7 +111,7 @@ def test_a_list_with_tabs_is_known_by_its_suffix(tmp_path):
         (["path,Start Time", "a.mp4,0"], "unknown column 'Start Time': is 'start_seconds' meant"),
         (["path,end_time", "a.mp4,0"], "unknown column 'end_time': is 'end_seconds' meant"),
         (["path,duration", "a.mp4,0"], "'duration': give the end in 'end_seconds', the start plus"),
-        (["path,athlete", "a.mp4,0"], "unknown column 'athlete'; the known ones are path, label, "),
+        (["path,camera", "a.mp4,0"], "unknown column 'camera'; the known ones are path, label, "),
         (["path,start_seconds", "a.mp4,soon"], "line 2: start_seconds: expected a number"),
         (["path,start_frame", "a.mp4,1.5"], "start_frame: expected a whole number"),
         (["path,start_frame,end_frame", "a.mp4,9,3"], "0 <= start < end"),
