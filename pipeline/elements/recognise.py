@@ -45,6 +45,9 @@ _MIN_INVERTED = 0.3
 # Torso lengths, half a metre each, by which the centre of a diver falls at least: from the lowest
 # board, 1 m, to the water.
 _DIVE_DROP = 2.0
+# Twice of what a gymnast falls who lets go of the high bar, 2.8 m, and lands on the feet, 1 m under
+# the centre: it is a dive, also where a body seems to stand after it.
+_DEEP_DROP = 8.0
 _MAX_ALTERNATIVES = 3
 # Seconds for which a handstand is held that is an element beside the walkover that it is a part of.
 # Set by hand: one that is passed through is upside down for less.
@@ -175,10 +178,12 @@ def _is_element(flight: CountedFlight) -> bool:
 
 
 def _is_dive(flight: CountedFlight) -> bool:
-    """Return whether a flight ends in water: head first or far below, and nobody stands after it.
+    """Return whether a flight ends in water: head first or far below, and no person stands there.
 
     Saltos land on the feet, and who lands stays in sight.
     """
+    if flight.drop is not None and flight.drop >= _DEEP_DROP:
+        return True
     if flight.lands_upright:
         return False
     falls_far = flight.drop is not None and flight.drop >= _DIVE_DROP

@@ -185,6 +185,25 @@ def test_who_sinks_after_an_upright_entry_has_dived(seen_seconds, kind):
     assert found.element.half_somersaults == 4
 
 
+def test_who_falls_deep_has_dived_also_where_a_body_seems_to_stand():
+    """Nine torso lengths, 4.5 m, below the take-off."""
+    keypoints, scores, seconds = somersault(4, hip=100, knee=100, fall=3.5)
+    (found,) = recognise_elements(sequence_of((keypoints, scores), seconds=seconds))
+    assert found.element.kind == "dive"
+
+
+def test_a_salto_in_slow_motion_is_named_with_the_times_of_the_file():
+    """Real gravity for a torso of half a metre, each frame shown four times as long."""
+    keypoints, scores, seconds = somersault(4, hip=100, knee=100, fall=2.4)
+    real, slow = (
+        recognise_elements(sequence_of((keypoints, scores), seconds=times * seconds))
+        for times in (1, 4)
+    )
+    assert [one.element for one in slow] == [one.element for one in real]
+    assert slow[0].start_seconds == pytest.approx(4 * real[0].start_seconds, abs=0.2)
+    assert slow[0].end_seconds == pytest.approx(4 * real[0].end_seconds, abs=0.2)
+
+
 def test_a_turn_too_fast_for_the_frame_rate_is_not_known():
     keypoints, scores, seconds = somersault(5, hip=100, fall=1.0, sense=-1.0, fps=5.0)
     for element in recognise_elements(sequence_of((keypoints, scores), seconds=seconds)):
