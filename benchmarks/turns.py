@@ -4,12 +4,13 @@
     python benchmarks/turns.py simulated
     python benchmarks/turns.py captures ../shared
     python benchmarks/turns.py limits ../shared
+    python benchmarks/turns.py slow-motion
 
 `fit` prints the coefficients of `pipeline/elements/turn_calibration.py`, fitted on simulated clips
 of seed 303; `simulated` names the elements of clips of seed 404 under the measured errors of our
 poses, and shows what each kind is named; `captures` does so with motion captures, filmed by
-simulated cameras; `inverted` shows how far upside down those are that the counter takes for
-flights. Real clips are measured by `dives.py`.
+simulated cameras; `limits` shows what tells flights from others, and `slow-motion` whether the pace
+of a clip is told. Real clips are measured by `dives.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from skelact.pipeline.elements.counted import CountedFlight
 from skelact.pipeline.elements.element import Element, diving48_elements
 from skelact.pipeline.elements.recognise import RecognisedElement, count_person, recognise_elements
 from skelact.pipeline.elements.signals import measure_body
+from skelact.pipeline.elements.slow_motion import times_slower
 from skelact.pipeline.elements.supported import in_scene
 from skelact.pipeline.elements.trunk_angle import trunk_path
 from skelact.pipeline.elements.turn_calibration import STEP_FEATURES, STEP_OUTCOMES
@@ -318,6 +320,44 @@ def limits(shared: Path, clips: int, cameras: int, noise: float) -> None:
             figures = np.quantile(values, [0, 0.05, 0.5, 0.95, 1]) if values else []
             table.add_row(name, str(len(values)), *(f"{figure:.2f}" for figure in figures))
         Console(width=110).print(table)
+
+
+@main.command("slow-motion")
+@click.option("--clips", default=96, show_default=True, help="Saltos, and dives, of each pace.")
+@click.option("--noise", default=1.0, show_default=True)
+def slow_motion(clips: int, noise: float) -> None:
+    """Tell how slow simulated saltos and dives are shown, and name them.
+
+    Clips in real time, and clips 2 to 8 times slower that nothing was fitted on. `told` are those
+    in which a flight tells the pace; of them the quotient of what is told and what is true.
+    """
+    rng = np.random.default_rng(REPORT_SEED)
+    table = Table("is", "shown", "told", "5 %", "median", "95 %", "kind and somersaults right")
+    for kind, elements in (("salto", SALTOS), ("dive", diving48_elements()[1])):
+        chosen = [elements[i] for i in rng.integers(len(elements), size=clips)]
+        for shown, chance in (("in real time", 0.0), ("slower", 1.0)):
+            quotients, right = [], []
+            films = film_elements(chosen, noise=noise, seed=REPORT_SEED + 1, slow_motion=chance)
+            for filmed, element in zip(films, chosen):
+                sequence = filmed.sequence
+                told = times_slower(
+                    sequence.keypoints[0],
+                    sequence.keypoint_scores[0],
+                    sequence.pts_seconds,
+                    sequence.camera_maps,
+                )
+                if told > 1:
+                    quotients.append(told / filmed.clip.slow_motion)
+                known = kind, element.half_somersaults
+                found = [one.element for one in recognise_elements(sequence)]
+                right.append(any((one.kind, one.half_somersaults) == known for one in found))
+            cells = (
+                [f"{q:.2f}" for q in np.quantile(quotients, [0.05, 0.5, 0.95])] if quotients else []
+            )
+            cells += [""] * (3 - len(cells))
+            told_share = f"{len(quotients)} of {clips}"
+            table.add_row(kind, shown, told_share, *cells, f"{100 * np.mean(right):.0f} %")
+    Console(width=110).print(table)
 
 
 def _turning(sequence: SkeletonSequence) -> list[CountedFlight]:
