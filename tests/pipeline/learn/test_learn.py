@@ -228,3 +228,21 @@ def test_the_shipped_classifier_is_a_start_for_other_classes(tmp_path):
     body = [name for name in own if not name.startswith("head.")]
     assert len(body) > 10
     assert all((own[name] == shipped[name]).all() for name in body)
+
+
+def test_clips_of_other_actions_are_extracted_and_told_of(dataset, start, tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    for i in range(3):
+        write_clip(others / f"other_{i}.mp4", num_frames=9 + i)
+    found = run(dataset, tmp_path / "work", start, unknown=others)
+    assert (tmp_path / "work" / "unknown.pkl").is_file()
+    assert found.outcome is not None
+    meta = load_meta(found.checkpoint)
+    # Too few to fit a gate on: what is said of it is the same with and without them.
+    assert meta.gate is None
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(SkelactError, match="unknown: none of its clips could be read"):
+        run(dataset, tmp_path / "work", start, unknown=empty)
