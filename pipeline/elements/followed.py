@@ -17,7 +17,7 @@ _SUPPORTED_SECONDS = 0.08
 # A flight that is lost in between goes on within so many seconds: as long as a body may be lost.
 _GAP_SECONDS = 0.3
 # Fewer frames have no second differences.
-_MIN_FRAMES = 4
+MIN_FRAMES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def follow_body(
     """
     if held is None:
         held = np.zeros(len(seconds), bool)
-    if len(seconds) < _MIN_FRAMES:
+    if len(seconds) < MIN_FRAMES:
         return None
     body = measure_body(keypoints, scores, camera_maps)
     if body is None:

@@ -11,10 +11,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from .followed import follow_body
+from .flights import find_flights
+from .followed import MIN_FRAMES
+from .signals import measure_body
+from .trunk_angle import trunk_path
 
 # Torso lengths per second squared: a torso of half a metre.
 _GRAVITY = 9.81 / 0.5
+# How many times slower a scene is taken to be in turn: what is looked for lasts fractions of a
+# second, and in slow motion longer.
+_TRIED = (1.0, 2.0, 4.0, 8.0)
 # Flights that tell it: those that fall this freely and turn this far, radians. Fewer times slower
 # than the least cannot be told from a body or a camera that is seen at an angle; more than the most
 # is not filmed in sports. Chosen on simulated clips (`benchmarks/turns.py slow-motion`).
@@ -54,17 +60,21 @@ def times_slower(
     Args:
         keypoints, scores, seconds, camera_maps: Of the frames of one scene, see ``real_seconds``.
     """
-    followed = follow_body(keypoints, scores, seconds, camera_maps)
-    flights = [] if followed is None else followed.spans
-    telling = [
-        flight
-        for flight in flights
-        if flight.ballistic >= _MIN_BALLISTIC
-        and flight.gravity > 0
-        and abs(flight.turn) >= _MIN_TURN
-    ]
-    if not telling:
+    body = measure_body(keypoints, scores, camera_maps) if len(seconds) >= MIN_FRAMES else None
+    if body is None:
         return 1.0
-    gravity = max(telling, key=lambda flight: abs(flight.turn)).gravity
-    slower = float(np.sqrt(_GRAVITY / gravity))
+    path, agreement = trunk_path(body.axes, body.axis_weight)
+    told: list[tuple[float, float]] = []
+    for tried in _TRIED:
+        for flight in find_flights(
+            path, agreement, body.center, body.center_weight, seconds / tried, fits_ballistics=True
+        ):
+            if flight.ballistic < _MIN_BALLISTIC or abs(flight.turn) < _MIN_TURN:
+                continue
+            left = float(np.sqrt(_GRAVITY / flight.gravity))
+            # Else it is found, and found better, where another pace is tried.
+            if 1 / _LEAST_SLOWER < left < _LEAST_SLOWER:
+                frames = flight.end - flight.start
+                told.append((flight.ballistic * frames, tried * left))
+    slower = max(told)[1] if told else 1.0
     return min(slower, _MOST_SLOWER) if slower >= _LEAST_SLOWER else 1.0
