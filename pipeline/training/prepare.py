@@ -26,6 +26,7 @@ from ..data.clip_store import ClipStore
 from ..data.labels import check_labelled, match_labels
 from ..evaluation.trained_on import training_record
 from ..inference.classify import TestProtocol
+from .head_start import fit_head
 from .objectives import FinetuneModule
 
 
@@ -90,6 +91,8 @@ def prepare_finetune(
     if len(clips) < len(all_clips):
         said += f" ({len(clips) / len(all_clips):.1%}, draw {record['label_draw']})"
     module = finetune_module(config, classifier, store, val_clips)
+    if config.optim.head_start == "probe":
+        fit_head(module, seed)
     return Prepared(module, names, record | {"pretrained_on": origin}, said)
 
 
