@@ -92,6 +92,9 @@ class DataConfig:
         label_fraction: Share of the training clips whose labels are used, at least one per class.
         label_draw: Which of the clips of each class these are: a seed of this draw alone, so that
             several seeds can learn from the same labels. None takes the seed of the run.
+        spread_from: Checkpoint of a network, pre-trained or fine-tuned: labels spread over clips
+            that are near in its features to the training clips whose labels are not used, and all
+            are learned from. Empty learns from the labelled ones alone.
         metric: The figure that the data set is judged by.
         fps: Frames per second of the clips, if all have about the same: what a long video is cut
             into when it is predicted then lasts as long as they do. 0 where it is not known, and
@@ -108,6 +111,7 @@ class DataConfig:
     num_classes: int = 0
     label_fraction: float = 1.0
     label_draw: int | None = None
+    spread_from: str = ""
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
     fps: float = 0.0
     unknown_file: str = ""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ..evaluation.probe import fit_linear
 from .objectives import FinetuneModule
 
-# Augmented views of each clip that the head is fitted on: fine-tuning shows it such views, and no
-# others. Not compared with other numbers.
-_VIEWS = 4
+# The head is fitted on augmented views, as fine-tuning shows them: about so many of all clips, and
+# one of each at least. Not compared with other numbers.
+_VIEWS = 256
 _BATCH = 64
 
 
@@ -47,10 +47,11 @@ def _features(module: FinetuneModule, before: nn.Module, seed: int) -> tuple[Ten
     was_training = module.training
     module.eval()
     features = []
-    for view in range(_VIEWS):
+    count = max(1, _VIEWS // len(module.store))
+    for view in range(count):
         for step, inds in enumerate(torch.arange(len(module.store)).split(_BATCH)):
             module.set_step(seed, view, step, 0)
             x, _ = module.training_batch(inds.tolist())
             features.append(before(module.classifier.pool_clip(x)).clone())
     module.train(was_training)
-    return torch.cat(features), module.store.labels.repeat(_VIEWS)
+    return torch.cat(features), module.store.labels.repeat(count)

@@ -22,11 +22,11 @@ from .gate import fit_gate
 from .log import LOG, console_log
 from .objectives import FinetuneModule, PretrainModule
 from .prepare import (
-    drawn_clips,
     finetune_module,
     labelled_clips,
     prepare_finetune,
     prepare_pretrain,
+    training_clips,
     training_store,
     unknown_store,
 )
@@ -195,7 +195,7 @@ def add_gate(
         )
     data = load_annotations(annotation_path(ann_file or config.data.ann_file))
     names, train_clips, val_clips = labelled_clips(config, data)
-    train_clips = drawn_clips(config, train_clips, meta.seed)
+    _, train_clips = training_clips(config, train_clips, meta.seed)
     expected = meta.label_names, meta.data.get("num_clips")
     if (names, len(train_clips)) != expected:
         raise SkelactError(
