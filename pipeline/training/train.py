@@ -102,6 +102,7 @@ def finetune(
     resume: bool = False,
     quiet: bool = False,
     half: bool = False,
+    gate: bool = True,
 ) -> Path:
     """Train the classifier; the weights of the last epoch are kept, none is picked by its figures.
 
@@ -114,6 +115,7 @@ def finetune(
         resume: Go on from the last state in ``work_dir`` if there is one.
         quiet: Log warnings alone.
         half: Keep the weights in half precision.
+        gate: Fit a gate at the end, without which the classifier never says "unknown".
 
     Returns:
         The checkpoint's JSON.
@@ -140,7 +142,7 @@ def finetune(
         quiet=quiet,
     )
     measured = best.figures() if is_main_process() else {}
-    gate = _gate(config, best, unknown, seed) if is_main_process() else None
+    fitted = _gate(config, best, unknown, seed) if gate and is_main_process() else None
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
@@ -152,7 +154,7 @@ def finetune(
         data=prepared.record,
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
-        gate=gate,
+        gate=fitted,
     )
     if measured:
         with atomic_write(work_dir / "metrics.json") as temporary:
