@@ -46,6 +46,13 @@ _PRETRAIN = {
 # Batch size, steps.
 _PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470), "contrast": (64, 256)}
 _FINETUNE = {"ssl": _SSL, "tube": (), "stgcn": ("runtime.precision=bf16",)}
+# With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
+_AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
+_TRANSFER = (
+    "classifier.pooling=mean_std",
+    "optim.head_start=probe",
+    "optim.encoder_rate=0.5",
+)
 _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 # Steps of fine-tuning with a share of the labels, and with all. Of all labels ST-GCN++ sees batches
 # of 128 for 32: as many clips as ours.
@@ -187,7 +194,28 @@ def arms() -> list[Arm]:
         found.append(Arm(f"transfer {share:g}", "pre-trained on the same set", **few))
         found.append(Arm(f"transfer {share:g}", "pre-trained on the other set",
                          pretrain_data="other", **few))  # fmt: skip
-    return found
+    return found + [arm for share in FRACTIONS[:3] for arm in _few_labels(share)]
+
+
+def _few_labels(share: float) -> list[Arm]:
+    """Return the rows of fine-tuning with few labels, with and without labels that spread.
+
+    Of random weights labels spread in the features of the row above; of pre-trained ones so, too,
+    where a class has more labels than one.
+    """
+    start = {"model": "tube", "fraction": share}
+    contrast = start | {"pretrain_config": "contrast"}
+    few = (*_SHORT, *_AVERAGED)
+    return [
+        Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT, **start),
+        Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
+            finetune=few, steps=250, spread="random weights", **start),
+        Arm(f"few labels {share:g}", "pre-trained", finetune=(*few, *_TRANSFER),
+            steps=90, **contrast),
+        Arm(f"few labels {share:g}", "pre-trained, labels spread", finetune=(*few, *_TRANSFER),
+            steps=100, spread="pretrained" if share == FRACTIONS[0] else "pre-trained",
+            **contrast),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
