@@ -96,8 +96,8 @@ class Arm:
         pretrain_data: Data set of the pre-training; empty for that of the fine-tuning.
         pretrain_config: What the name of the pre-training's config ends with; empty for the model.
         steps: Steps of fine-tuning; 0 for those of the model.
-        spread: Labels spread to the other training clips, in the features of the network of its
-            "pretrained" start, or of the row of the same table that it names; empty is off.
+        spread: Labels spread to the other training clips, in the features of the pre-trained
+            network of its "start", or of the row of the same table that it names; empty is off.
     """
 
     study: str
@@ -206,15 +206,17 @@ def _few_labels(share: float) -> list[Arm]:
     start = {"model": "tube", "fraction": share}
     contrast = start | {"pretrain_config": "contrast"}
     few = (*_SHORT, *_AVERAGED)
+    is_one_each = share == FRACTIONS[0]
+    spread = ("optim.lr=1e-3",) if is_one_each else ()
     return [
         Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT, **start),
         Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
             finetune=few, steps=250, spread="random weights", **start),
         Arm(f"few labels {share:g}", "pre-trained", finetune=(*few, *_TRANSFER),
             steps=90, **contrast),
-        Arm(f"few labels {share:g}", "pre-trained, labels spread", finetune=(*few, *_TRANSFER),
-            steps=100, spread="pretrained" if share == FRACTIONS[0] else "pre-trained",
-            **contrast),
+        Arm(f"few labels {share:g}", "pre-trained, labels spread",
+            finetune=(*few, *_TRANSFER, *spread), steps=100 if is_one_each else 125,
+            spread="start" if is_one_each else "pre-trained", **contrast),
     ]  # fmt: skip
 
 
@@ -294,13 +296,13 @@ class Run:
         parts = [self.data, self.pretrain_key, name, settings, self.seed]
         if self.arm.spread:
             first = self.spread_run
-            parts.append("pretrained" if first is None else first.key)
+            parts.append("start" if first is None else first.key)
         return _key("finetune", *parts)
 
     @property
     def spread_run(self) -> Run | None:
         """The run in whose network's features labels spread; None for the pre-trained one."""
-        if self.arm.spread == "pretrained":
+        if self.arm.spread == "start":
             return None
         (row,) = (
             arm for arm in arms() if (arm.study, arm.name) == (self.arm.study, self.arm.spread)
