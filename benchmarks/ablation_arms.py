@@ -51,7 +51,6 @@ _AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
 _TRANSFER = (
     "classifier.pooling=mean_std",
     "optim.head_start=probe",
-    "optim.encoder_rate=0.5",
 )
 _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 # Steps of fine-tuning with a share of the labels, and with all. Of all labels ST-GCN++ sees batches
@@ -207,13 +206,13 @@ def _few_labels(share: float) -> list[Arm]:
     contrast = start | {"pretrain_config": "contrast"}
     few = (*_SHORT, *_AVERAGED)
     is_one_each = share == FRACTIONS[0]
-    spread = ("optim.lr=1e-3",) if is_one_each else ()
+    spread = ("optim.encoder_rate=0.5", *(("optim.lr=1e-3",) if is_one_each else ()))
     return [
         Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT, **start),
         Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
             finetune=few, steps=250, spread="random weights", **start),
-        Arm(f"few labels {share:g}", "pre-trained", finetune=(*few, *_TRANSFER),
-            steps=90, **contrast),
+        Arm(f"few labels {share:g}", "pre-trained", finetune=(*_SHORT, *_TRANSFER),
+            steps=300, **contrast),
         Arm(f"few labels {share:g}", "pre-trained, labels spread",
             finetune=(*few, *_TRANSFER, *spread), steps=100 if is_one_each else 125,
             spread="start" if is_one_each else "pre-trained", **contrast),
