@@ -208,7 +208,8 @@ def _few_labels(share: float) -> list[Arm]:
     is_one_each = share == FRACTIONS[0]
     spread = ("optim.encoder_rate=0.5", *(("optim.lr=1e-3",) if is_one_each else ()))
     return [
-        Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT, **start),
+        Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT,
+            steps=300, **start),
         Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
             finetune=few, steps=250, spread="random weights", **start),
         Arm(f"few labels {share:g}", "pre-trained", finetune=(*_SHORT, *_TRANSFER),
