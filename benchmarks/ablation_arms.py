@@ -211,7 +211,7 @@ def _few_labels(share: float) -> list[Arm]:
         Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT,
             steps=300, **start),
         Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
-            finetune=few, steps=250, spread="random weights", **start),
+            finetune=few, steps=125, spread="random weights", **start),
         Arm(f"few labels {share:g}", "pre-trained", finetune=(*_SHORT, *_TRANSFER),
             steps=300, **contrast),
         Arm(f"few labels {share:g}", "pre-trained, labels spread",
