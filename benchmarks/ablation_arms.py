@@ -28,6 +28,7 @@ DRAWS = range(20)
 # Seeds of pre-training, which take turns over the draws: 20 pre-trainings would cost more than all
 # fine-tunings.
 _PRETRAIN_SEEDS = 5
+_CONTRAST_SEEDS = 3
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 # The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
 SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
@@ -35,9 +36,22 @@ SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
 # What is spent on a run, beside the shipped configs. The paper's network is shown half the frames,
 # pre-trained 15 epochs for its 50 and fine-tuned 60 for 110, so that its many arms end in hours.
 _SSL = ("preprocess.clip_len=32", "runtime.precision=bf16")
-_PRETRAIN = {"ssl": _SSL, "tube": ()}
-_PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470)}  # batch size, steps
+# Clips of 32 frames, and the contrast alone: a third of the cost, on two cores without bfloat16.
+_SHORT = ("preprocess.clip_len=32",)
+_PRETRAIN = {
+    "ssl": _SSL,
+    "tube": (),
+    "contrast": (*_SHORT, "contrast.reconstruct=false", "optim.warmup_epochs=2"),
+}
+# Batch size, steps.
+_PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470), "contrast": (64, 256)}
 _FINETUNE = {"ssl": _SSL, "tube": (), "stgcn": ("runtime.precision=bf16",)}
+# With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
+_AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
+_TRANSFER = (
+    "classifier.pooling=mean_std",
+    "optim.head_start=probe",
+)
 _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 # Steps of fine-tuning with a share of the labels, and with all. Of all labels ST-GCN++ sees batches
 # of 128 for 32: as many clips as ours.
@@ -79,6 +93,10 @@ class Arm:
         finetune: Settings of the fine-tuning.
         fraction: Share of the labels; 0 probes the features and fine-tunes nothing.
         pretrain_data: Data set of the pre-training; empty for that of the fine-tuning.
+        pretrain_config: What the name of the pre-training's config ends with; empty for the model.
+        steps: Steps of fine-tuning; 0 for those of the model.
+        spread: Labels spread to the other training clips, in the features of the pre-trained
+            network of its "start", or of the row of the same table that it names; empty is off.
     """
 
     study: str
@@ -88,6 +106,9 @@ class Arm:
     finetune: tuple[str, ...] = ()
     fraction: float = 0.1
     pretrain_data: str = ""
+    pretrain_config: str = ""
+    steps: int = 0
+    spread: str = ""
 
 
 def arms() -> list[Arm]:
@@ -172,7 +193,31 @@ def arms() -> list[Arm]:
         found.append(Arm(f"transfer {share:g}", "pre-trained on the same set", **few))
         found.append(Arm(f"transfer {share:g}", "pre-trained on the other set",
                          pretrain_data="other", **few))  # fmt: skip
-    return found
+    return found + [arm for share in FRACTIONS[:3] for arm in _few_labels(share)]
+
+
+def _few_labels(share: float) -> list[Arm]:
+    """Return the rows of fine-tuning with few labels, with and without labels that spread.
+
+    Of random weights labels spread in the features of the row above; of pre-trained ones so, too,
+    where a class has more labels than one.
+    """
+    start = {"model": "tube", "fraction": share}
+    contrast = start | {"pretrain_config": "contrast"}
+    few = (*_SHORT, *_AVERAGED)
+    is_one_each = share == FRACTIONS[0]
+    spread = ("optim.encoder_rate=0.5", *(("optim.lr=1e-3",) if is_one_each else ()))
+    return [
+        Arm(f"few labels {share:g}", "random weights", pretrain=None, finetune=_SHORT,
+            steps=300, **start),
+        Arm(f"few labels {share:g}", "random weights, labels spread", pretrain=None,
+            finetune=few, steps=125, spread="random weights", **start),
+        Arm(f"few labels {share:g}", "pre-trained", finetune=(*_SHORT, *_TRANSFER),
+            steps=300, **contrast),
+        Arm(f"few labels {share:g}", "pre-trained, labels spread",
+            finetune=(*few, *_TRANSFER, *spread), steps=100 if is_one_each else 125,
+            spread="start" if is_one_each else "pre-trained", **contrast),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,7 +231,7 @@ class Run:
     @property
     def pretrain_seed(self) -> int:
         """Seed of the pre-training."""
-        return self.seed % _PRETRAIN_SEEDS
+        return self.seed % (_CONTRAST_SEEDS if self.arm.pretrain_config else _PRETRAIN_SEEDS)
 
     @property
     def pretrain_data(self) -> str:
@@ -197,11 +242,12 @@ class Run:
 
     def pretrain_settings(self) -> tuple[str, tuple[str, ...]]:
         """Return the config's name and all settings of the pre-training."""
-        suffix = "" if self.arm.model == "ssl" else f"_{self.arm.model}"
         assert self.arm.pretrain is not None
-        batch_size, steps = _PRETRAIN_STEPS[self.arm.model]
+        kind = self.arm.pretrain_config or self.arm.model
+        suffix = "" if kind == "ssl" else f"_{kind}"
+        batch_size, steps = _PRETRAIN_STEPS[kind]
         epochs = _epochs(_TRAINING_CLIPS[self.pretrain_data], batch_size, steps)
-        settings = (*_PRETRAIN[self.arm.model], f"optim.epochs={epochs}", *self.arm.pretrain)
+        settings = (*_PRETRAIN[kind], f"optim.epochs={epochs}", *self.arm.pretrain)
         return DATA[self.pretrain_data][0] + suffix, settings
 
     def finetune_settings(self) -> tuple[str, tuple[str, ...]]:
@@ -211,8 +257,9 @@ class Run:
         start = "random" if self.arm.pretrain is None else "pretrained"
         tuned = _TUNED.get(f"{self.data} {model} {start} {share:g}", {})
         batch_size = tuned.get("batch_size", 32 if share < 1 or model == "tube" else 128)
-        num_clips = share * _TRAINING_CLIPS[self.data]
-        epochs = _epochs(num_clips, batch_size, _FINETUNE_STEPS[model][share == 1])
+        num_clips = (1 if self.arm.spread else share) * _TRAINING_CLIPS[self.data]
+        steps = self.arm.steps or _FINETUNE_STEPS[model][share == 1]
+        epochs = _epochs(num_clips, batch_size, steps)
         settings = [*_FINETUNE[model], f"optim.epochs={epochs}", f"optim.batch_size={batch_size}"]
         if model == "stgcn":  # PYSKL's rate is for 128 clips
             settings.append(f"optim.lr={0.1 * batch_size / 128}")
@@ -246,7 +293,21 @@ class Run:
         # Before there was a draw of its own, the seed was the draw: such results are the same.
         name, settings = self.finetune_settings()
         settings = tuple(text for text in settings if not text.startswith("data.label_draw="))
-        return _key("finetune", self.data, self.pretrain_key, name, settings, self.seed)
+        parts = [self.data, self.pretrain_key, name, settings, self.seed]
+        if self.arm.spread:
+            first = self.spread_run
+            parts.append("start" if first is None else first.key)
+        return _key("finetune", *parts)
+
+    @property
+    def spread_run(self) -> Run | None:
+        """The run in whose network's features labels spread; None for the pre-trained one."""
+        if self.arm.spread == "start":
+            return None
+        (row,) = (
+            arm for arm in arms() if (arm.study, arm.name) == (self.arm.study, self.arm.spread)
+        )
+        return Run(self.data, row, self.seed)
 
     @property
     def is_probed(self) -> bool:
@@ -256,6 +317,8 @@ class Run:
         """
         arm = self.arm
         if arm.pretrain is None or self.pretrain_data != self.data or self.seed >= _PRETRAIN_SEEDS:
+            return False
+        if arm.pretrain_config:  # by few_labels.py
             return False
         return bool(arm.pretrain) or not arm.finetune
 

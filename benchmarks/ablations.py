@@ -140,6 +140,10 @@ class Bench:
         config = load_config(
             FinetuneConfig, name, "finetune", [*settings, *self.ann_file(run.data)]
         )
+        if run.arm.spread:
+            config = replace(
+                config, data=replace(config.data, spread_from=str(self.spread_from(run)))
+            )
         # A killed run goes on from here; how often it is kept changes no figure, so no key either.
         every = max(1, config.optim.epochs // 8)
         config = replace(config, runtime=replace(config.runtime, save_every=every))
@@ -152,6 +156,7 @@ class Bench:
             device=self.device,
             quiet=True,
             resume=True,
+            gate=False,
         )
         figures = {
             "top1": load_meta(info).figures["top1"],
@@ -163,6 +168,19 @@ class Bench:
             figures["worse"] = self.under_worse_skeletons(run, config)
         (folder / STATE_NAME).unlink(missing_ok=True)
         return figures
+
+    def spread_from(self, run: Run) -> Path | None:
+        """Return the network in whose features a run's labels spread, trained if it is not."""
+        first = run.spread_run
+        if first is None:
+            return self.pretrained(run)
+        folder = self.folder / "finetuned" / first.key
+        while not (folder / "classifier.json").exists():
+            with self.claim(f"spread-{first.key}") as mine:
+                if mine:
+                    self._finetune(first)
+            time.sleep(0 if mine else 2)  # another process is at it
+        return folder
 
     def under_worse_skeletons(self, run: Run, config: FinetuneConfig) -> dict[str, float]:
         """Return the top-1 of a trained classifier with noise on the joints or lost frames."""

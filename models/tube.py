@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ from .classifier import SkeletonClassifier, bones_and_motion
 # Motion from frame to frame is about a tenth of the positions in size; this scale brings the two
 # closer. Set when the network was designed; no measurement of it is recorded.
 _MOTION_SCALE = 4.0
+
+# Keeps the gradient of a standard deviation finite where a feature never changes.
+_VARIANCE_EPS = 1e-5
 
 
 class GraphMixing(nn.Module):
@@ -253,7 +257,7 @@ class TubeMAE(nn.Module):
 
 
 class TubeClassifier(SkeletonClassifier):
-    """The encoder, mean pooling over joints and time, and a linear classifier.
+    """The encoder, pooling over joints and time, and a linear classifier.
 
     Args:
         layout: Keypoints and bones.
@@ -265,6 +269,11 @@ class TubeClassifier(SkeletonClassifier):
         strides: See :class:`TubeEncoder`.
         num_heads: See :class:`TubeEncoder`.
         dropout: Share of pooled features dropped while training.
+        pooling: "mean" over joints and time, or "mean_std": beside it, the standard deviation over
+            time of the mean over joints, which tells how much of the clip a feature holds for.
+
+    Raises:
+        ValueError: for another pooling.
     """
 
     def __init__(
@@ -279,11 +288,16 @@ class TubeClassifier(SkeletonClassifier):
         strides: Sequence[int] = (2, 1, 2, 1, 1, 1),
         num_heads: int = 8,
         dropout: float = 0.2,
+        pooling: Literal["mean", "mean_std"] = "mean",
     ) -> None:
+        if pooling not in ("mean", "mean_std"):
+            raise ValueError(f"pooling: expected 'mean' or 'mean_std', got {pooling!r}")
+        feature_dim = widths[-1] * (2 if pooling == "mean_std" else 1)
         shape = (num_person, clip_len, layout.num_keypoints, in_channels)
-        super().__init__(layout, shape, widths[-1])
+        super().__init__(layout, shape, feature_dim)
+        self.pooling = pooling
         self.encoder = TubeEncoder(layout, in_channels, widths, strides, num_heads)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], num_classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(feature_dim, num_classes))
 
     def load_pretrained(self, mae: nn.Module) -> None:
         """Copy the encoder; see :meth:`TubeEncoder.load_pretrained`."""
@@ -291,4 +305,15 @@ class TubeClassifier(SkeletonClassifier):
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
-        return self.encoder.channels_first(x).mean(dim=(1, 3)).T
+        h = self.encoder.channels_first(x)  # (D, T', B, V)
+        if self.pooling == "mean":
+            return h.mean(dim=(1, 3)).T
+        steps = h.mean(dim=3)
+        return mean_and_std(steps.to(torch.promote_types(steps.dtype, torch.float32))).T
+
+
+def mean_and_std(steps: Tensor) -> Tensor:
+    """Map (D, T, B) to (2 D, B): mean and standard deviation over T, which may be 1."""
+    mean = steps.mean(dim=1, keepdim=True)
+    variance = (steps - mean).square().mean(dim=1)
+    return torch.cat([mean.squeeze(1), (variance + _VARIANCE_EPS).sqrt()])

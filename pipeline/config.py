@@ -31,6 +31,7 @@ from .network_config import (
     expect,
     expect_at_least,
 )
+from .optim_config import OptimConfig, RuntimeConfig
 from .yaml_file import merge, parse_override, read_yaml
 
 __all__ = [
@@ -55,12 +56,6 @@ __all__ = [
     "load_label_names",
     "shipped_configs",
 ]
-
-# All test clips of a batch of videos are in memory at once; PYSKL takes 10.
-MAX_TEST_CLIPS = 1000
-
-# A learning rate is made for each epoch before the first: more would fill the memory.
-_MAX_EPOCHS = 1_000_000
 
 _CONFIG_FOLDER = PACKAGE_FOLDER / "configs"
 
@@ -97,6 +92,9 @@ class DataConfig:
         label_fraction: Share of the training clips whose labels are used, at least one per class.
         label_draw: Which of the clips of each class these are: a seed of this draw alone, so that
             several seeds can learn from the same labels. None takes the seed of the run.
+        spread_from: Checkpoint of a network, pre-trained or fine-tuned: labels spread over clips
+            that are near in its features to the training clips whose labels are not used, and all
+            are learned from. Empty learns from the labelled ones alone.
         metric: The figure that the data set is judged by.
         fps: Frames per second of the clips, if all have about the same: what a long video is cut
             into when it is predicted then lasts as long as they do. 0 where it is not known, and
@@ -113,6 +111,7 @@ class DataConfig:
     num_classes: int = 0
     label_fraction: float = 1.0
     label_draw: int | None = None
+    spread_from: str = ""
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
     fps: float = 0.0
     unknown_file: str = ""
@@ -133,83 +132,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimConfig:
-    """Optimiser and schedule.
-
-    Attributes:
-        kind: "sgd" (momentum 0.9), "adam", "adamw" or "muon".
-        lr: Learning rate at the top of the schedule.
-        weight_decay: Weight decay (the paper does not give it).
-        nesterov: Nesterov momentum, for "sgd".
-        batch_size: Clips per batch.
-        epochs: Passes over the data.
-        warmup_epochs: Epochs of linear warm-up; at most all but the last.
-        schedule: "step" divides by ten at ``milestones``, "cosine" falls to zero, "constant" stays.
-        milestones: Epochs at which "step" divides.
-        clip_grad_norm: Greatest norm of the gradient; 0 is off.
-        label_smoothing: Of the cross-entropy.
-        ema_momentum: Weight of a new value in the moving average of the weights; 0 is off.
-        patience: Training stops after so many measurements on the val split without a lower loss,
-            and the weights of the lowest are kept; 0 is off, and the last weights are kept.
-    """
-
-    kind: Literal["sgd", "adam", "adamw", "muon"]
-    lr: float
-    batch_size: int
-    epochs: int
-    weight_decay: float = 0.0
-    nesterov: bool = False
-    warmup_epochs: int = 0
-    schedule: Literal["step", "cosine", "constant"] = "constant"
-    milestones: tuple[int, ...] = ()
-    clip_grad_norm: float = 0.0
-    label_smoothing: float = 0.0
-    ema_momentum: float = 0.0
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        expect(self, "lr", 0 < self.lr < math.inf, "above 0")
-        expect_at_least(self, 1, "batch_size", "epochs")
-        expect(self, "epochs", self.epochs <= _MAX_EPOCHS, f"at most {_MAX_EPOCHS}")
-        expect_at_least(self, 0, "weight_decay", "warmup_epochs", "clip_grad_norm", "patience")
-        if self.schedule == "step":
-            fits = bool(self.milestones) and min(self.milestones) >= 1
-            expect(self, "milestones", fits, "epochs from 1 on for schedule 'step'")
-        for name in ("label_smoothing", "ema_momentum"):
-            expect(self, name, 0 <= getattr(self, name) < 1, "0 to below 1")
-
-
-@dataclass(frozen=True)
-class RuntimeConfig:
-    """How training runs; changes no result but by rounding.
-
-    Attributes:
-        precision: "fp32", or "bf16" / "fp16" mixed precision; processors without bf16 take fp32.
-        compile: Compile the network with torch.compile: minutes at the start, meant for long runs
-            on CUDA.
-        save_every: Epochs between the states that a stopped run resumes from.
-        val_every: Epochs between measurements on the val split; the last epoch is always measured.
-        num_test_clips: Clips per video whose scores are averaged when measuring.
-        flip_test: Average each clip's scores with those of its mirror image. Not for classes that
-            tell left from right.
-        tensorboard: Write TensorBoard events.
-    """
-
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    compile: bool = False
-    save_every: int = 5
-    val_every: int = 10
-    num_test_clips: int = 1
-    flip_test: bool = False
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        expect_at_least(self, 1, "save_every", "val_every")
-        is_few = 1 <= self.num_test_clips <= MAX_TEST_CLIPS
-        expect(self, "num_test_clips", is_few, f"1 to {MAX_TEST_CLIPS}")
-
-
-@dataclass(frozen=True)
 class ContrastConfig:
     """Contrast of clips beside the reconstruction of tubes; see ``models.contrast``.
 
@@ -218,6 +140,7 @@ class ContrastConfig:
         temperature: Of the softmax over similarities.
         num_neighbours: The positive of a view is drawn from so many nearest clips, too.
         neighbours_from: Share of the epochs after which it is; 1 is never.
+        reconstruct: Whether tubes are reconstructed, too; without, a step costs a third less.
         tube_ratio: Chance that a part is hidden in a span of a view, as ``mask.tube_ratio``.
         views: How the two views of a clip are augmented.
     """
@@ -226,6 +149,7 @@ class ContrastConfig:
     temperature: float = 0.1
     num_neighbours: int = 3
     neighbours_from: float = 0.2
+    reconstruct: bool = True
     tube_ratio: float = 0.3
     views: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -235,6 +159,8 @@ class ContrastConfig:
         expect_at_least(self, 1, "num_neighbours")
         expect(self, "neighbours_from", 0 <= self.neighbours_from <= 1, "0 to 1")
         expect(self, "tube_ratio", 0 < self.tube_ratio < 1, "a share between 0 and 1")
+        if not self.reconstruct and not self.weight:
+            raise ValueError("reconstruct: expected a contrast.weight above 0 without it, got 0")
 
 
 @dataclass(frozen=True)
@@ -260,6 +186,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         if self.model == "stgcn":
             raise ValueError("model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'")
+        self.optim.expect_no_head()
         if self.contrast.weight and (self.model != "tube" or self.optim.batch_size < 2):
             raise ValueError(
                 "contrast.weight: expected model 'tube' and an optim.batch_size of 2 or more, got "

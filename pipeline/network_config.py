@@ -160,8 +160,8 @@ class ClassifierConfig:
     """What the classifier adds to the encoder; see ``SSLClassifier``.
 
     ``missing`` says what a joint that was not seen is: "embedded" as the point (0, 0), or "mask" as
-    the vector [MASK] that hid it in pre-training. Model "tube" takes ``dropout`` of it, "stgcn"
-    nothing.
+    the vector [MASK] that hid it in pre-training. Model "tube" takes ``dropout`` and ``pooling`` of
+    it, see ``TubeClassifier``, "stgcn" nothing.
     """
 
     num_layers: int = 3
@@ -171,6 +171,7 @@ class ClassifierConfig:
     dropout: float = 0.0
     streams: tuple[Literal["bone", "motion"], ...] = ()
     missing: Literal["embedded", "mask"] = "embedded"
+    pooling: Literal["mean", "mean_std"] = "mean"
 
     def __post_init__(self) -> None:
         expect_at_least(self, 1, "num_layers", "temporal_dim")

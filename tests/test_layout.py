@@ -14,9 +14,9 @@ POSE_EXTRACT = [
     "weights", "detect", "pose", "track", "extract", "store", "folder_run", "workers", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "angles", "data", "network_config", "config", "checkpoints", "elements", "drawing",
-    "inference", "export", "report", "app", "evaluation", "training", "synth", "distill",
-    "pose_training", "flight_training", "learn", "cli",
+    "yaml_file", "angles", "data", "network_config", "optim_config", "config", "checkpoints",
+    "elements", "drawing", "inference", "export", "report", "app", "evaluation", "training",
+    "synth", "distill", "pose_training", "flight_training", "learn", "cli",
 ]  # fmt: skip
 # What reads a video with a library of its own.
 OPENERS = ("av.open", "decord.VideoReader", "cv2.VideoCapture")

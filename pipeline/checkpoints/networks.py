@@ -67,7 +67,9 @@ def build_classifier(
     }
     if isinstance(network, EncoderConfig):
         head = dataclasses.asdict(classifier)
+        del head["pooling"]  # of "tube" alone
         return SSLClassifier(layout, num_classes, **shape, **head)
     if isinstance(network, TubeConfig):
-        return TubeClassifier(layout, num_classes, dropout=classifier.dropout, **shape)
+        head = {"dropout": classifier.dropout, "pooling": classifier.pooling}
+        return TubeClassifier(layout, num_classes, **head, **shape)
     return STGCNClassifier(layout, num_classes, **shape)

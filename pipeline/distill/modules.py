@@ -73,6 +73,7 @@ class DistillConfig:
     }
 
     def __post_init__(self) -> None:
+        self.optim.expect_no_head()
         if self.ensemble_weight and self.norm_epochs != 0:
             raise ValueError(
                 "ensemble_weight: expected norm_epochs=0 with it, so that both networks have their "

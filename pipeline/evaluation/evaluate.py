@@ -11,10 +11,11 @@ import numpy as np
 
 from ... import SkelactError
 from ..checkpoints.checkpoint import load_classifier
-from ..config import MAX_TEST_CLIPS, check_seed
+from ..config import check_seed
 from ..data.annotations import Annotation, load_annotations
 from ..data.labels import LabelMap, match_labels, read_label_map
 from ..inference.classify import TestProtocol, classify
+from ..optim_config import MAX_TEST_CLIPS
 from .metrics import Evaluation, measure
 from .trained_on import training_note
 

@@ -52,6 +52,7 @@ class TrainFlightConfig:
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     def __post_init__(self) -> None:
+        self.optim.expect_no_head()
         expect_at_least(self, 1, "train_chunks", "held_out_chunks")
         expect_at_least(self, 0, "train_seed", "held_out_seed")
         differ = self.train_seed != self.held_out_seed

@@ -66,6 +66,7 @@ class TrainPoseConfig:
     runtime: RuntimeConfig = field(default_factory=lambda: RuntimeConfig(precision="bf16"))
 
     def __post_init__(self) -> None:
+        self.optim.expect_no_head()
         for name in ("excluded", "held_out"):
             value = getattr(self, name)
             if value and (len(value) != 2 or not 0 <= value[1] < value[0]):

@@ -101,13 +101,19 @@ class PretrainModule(_TrainingModule):
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips, and what it is the sum of."""
-        batch, generator = self.training_batch(inds)
         if not isinstance(self.mae, TubeMAE):
+            batch, generator = self.training_batch(inds)
             return {"loss": self.checked(self._frame_loss(self.mae, batch, generator), inds)}
-        losses = {"loss": self._tube_loss(self.mae, batch, generator)}
+        losses = {}
+        generator = self.generator()
+        if self.contrast.reconstruct:
+            batch, generator = self.training_batch(inds)
+            name = "loss" if self.clip_contrast is None else "reconstruction_loss"
+            losses[name] = self._tube_loss(self.mae, batch, generator)
         if self.clip_contrast is not None:
-            contrast = self._contrast_loss(self.mae, self.clip_contrast, inds, generator)
-            losses = {"reconstruction_loss": losses["loss"], "contrast_loss": contrast}
+            losses["contrast_loss"] = self._contrast_loss(
+                self.mae, self.clip_contrast, inds, generator
+            )
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
     def _contrast_loss(

@@ -20,8 +20,11 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def build_optimizer(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """Return the optimiser of a config, for the parameters that learn."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    """Return the optimiser of a config, for the parameters that learn.
+
+    With an ``encoder_rate`` there is a group of parameters for the head, and one for the rest.
+    """
+    parameters = _parameters(module, optim.encoder_rate)
     shared: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay}
     if optim.kind == "sgd":
         return torch.optim.SGD(parameters, momentum=0.9, nesterov=optim.nesterov, **shared)
@@ -29,6 +32,22 @@ def build_optimizer(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimi
         return Muon(parameters, **shared)
     cls = torch.optim.Adam if optim.kind == "adam" else torch.optim.AdamW
     return cls(parameters, **shared)
+
+
+def _parameters(module: nn.Module, encoder_rate: float) -> list[Any]:
+    """Return the parameters that learn; those of a rate of their own in a group with its factor."""
+    learning = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    if encoder_rate == 1:
+        return [p for _, p in learning]
+    # Side by side, names have slashes for dots.
+    head = [p for name, p in learning if "head" in name.replace("/", ".").split(".")]
+    if not head:
+        raise SkelactError(
+            f"optim.encoder_rate: expected 1, got {encoder_rate:g}: no parameter is in a 'head'"
+        )
+    in_head = {id(p) for p in head}
+    rest = [p for _, p in learning if id(p) not in in_head]
+    return [{"params": head, "factor": 1.0}, {"params": rest, "factor": encoder_rate}]
 
 
 def learning_rates(optim: OptimConfig) -> list[float]:
@@ -148,7 +167,7 @@ class TrainingState:
     def set_rate(self, rate: float) -> None:
         """Set the learning rate."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
 
     def step(self, loss: Tensor) -> None:
         """Change the weights by the gradient of a loss."""

@@ -26,7 +26,9 @@ from ..data.clip_store import ClipStore
 from ..data.labels import check_labelled, match_labels
 from ..evaluation.trained_on import training_record
 from ..inference.classify import TestProtocol
+from .head_start import fit_head
 from .objectives import FinetuneModule
+from .spread import spread_to
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ def prepare_finetune(
     """
     data = load_annotations(annotation_path(config.data.ann_file))
     names, all_clips, val_clips = labelled_clips(config, data)
-    clips = drawn_clips(config, all_clips, seed)
+    drawn, clips = training_clips(config, all_clips, seed)
     store = training_store(data, clips, config)
     record = data_record(config, data, store) | {
         "of_clips": len(all_clips),
+        "labelled_clips": len(drawn),
         "label_draw": seed if config.data.label_draw is None else config.data.label_draw,
     }
     torch.manual_seed(seed)
@@ -91,17 +94,32 @@ def prepare_finetune(
         else:
             classifier.load_pretrained(start)
             origin = meta.data | {"seed": meta.seed, "mask": meta.head}
-    said = f"learns from the labels of {len(clips)} of {len(all_clips)} clips"
-    if len(clips) < len(all_clips):
-        said += f" ({len(clips) / len(all_clips):.1%}, draw {record['label_draw']})"
+    said = f"learns from the labels of {len(drawn)} of {len(all_clips)} clips"
+    if len(drawn) < len(all_clips):
+        said += f" ({len(drawn) / len(all_clips):.1%}, draw {record['label_draw']})"
+    if len(drawn) < len(clips):
+        said += f", which spread to {len(clips) - len(drawn)} others"
     module = finetune_module(config, classifier, store, val_clips)
+    if config.optim.head_start == "probe":
+        fit_head(module, seed)
     return Prepared(module, names, record | {"pretrained_on": origin}, said)
 
 
-def drawn_clips(config: FinetuneConfig, clips: list[Annotation], seed: int) -> list[Annotation]:
-    """Return the training clips whose labels are used, as ``data.label_fraction`` says."""
+def training_clips(
+    config: FinetuneConfig, clips: list[Annotation], seed: int
+) -> tuple[list[Annotation], list[Annotation]]:
+    """Return the training clips whose labels are used, and all that are learned from.
+
+    They are the same unless labels spread, as ``data.spread_from`` says.
+
+    Raises:
+        SkelactError: if ``data.spread_from`` cannot be used.
+    """
     draw = config.data.label_draw
-    return label_fraction(clips, config.data.label_fraction, seed if draw is None else draw)
+    drawn = label_fraction(clips, config.data.label_fraction, seed if draw is None else draw)
+    if not config.data.spread_from or len(drawn) == len(clips):
+        return drawn, drawn
+    return drawn, spread_to(clips, drawn, config.data.spread_from)
 
 
 def unknown_store(config: FinetuneConfig) -> ClipStore | None:

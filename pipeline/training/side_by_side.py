@@ -39,11 +39,13 @@ class Draw:
         label_draw: Which clips have labels; see ``data.label_draw``.
         seed: Seed of its weights, order and augmentation.
         pretrained: A checkpoint of pre-training; None starts from random weights.
+        spread_from: A checkpoint in whose features labels spread; see ``data.spread_from``.
     """
 
     label_draw: int
     seed: int
     pretrained: Path | None = None
+    spread_from: Path | None = None
 
 
 def finetune_side_by_side(
@@ -75,6 +77,8 @@ def finetune_side_by_side(
         for draw in draws:
             check_seed(draw.seed)
             data = replace(config.data, label_draw=draw.label_draw)
+            if draw.spread_from:
+                data = replace(data, spread_from=str(draw.spread_from))
             own = replace(config, data=data)
             prepared = prepare_finetune(own, draw.seed, draw.pretrained)
             LOG.info("seed %d %s", draw.seed, prepared.said)

@@ -22,11 +22,11 @@ from .gate import fit_gate
 from .log import LOG, console_log
 from .objectives import FinetuneModule, PretrainModule
 from .prepare import (
-    drawn_clips,
     finetune_module,
     labelled_clips,
     prepare_finetune,
     prepare_pretrain,
+    training_clips,
     training_store,
     unknown_store,
 )
@@ -102,6 +102,7 @@ def finetune(
     resume: bool = False,
     quiet: bool = False,
     half: bool = False,
+    gate: bool = True,
 ) -> Path:
     """Train the classifier; the weights of the last epoch are kept.
 
@@ -118,6 +119,7 @@ def finetune(
         resume: Go on from the last state in ``work_dir`` if there is one.
         quiet: Log warnings alone.
         half: Keep the weights in half precision.
+        gate: Fit a gate at the end, without which the classifier never says "unknown".
 
     Returns:
         The checkpoint's JSON.
@@ -146,7 +148,7 @@ def finetune(
     measured = best.figures() if is_main_process() else {}
     if best.best_epoch is not None:
         measured["best_epoch"] = best.best_epoch
-    gate = _gate(config, best, unknown, seed) if is_main_process() else None
+    fitted = _gate(config, best, unknown, seed) if gate and is_main_process() else None
     meta = CheckpointMeta(
         kind="classifier",
         preprocess=config.preprocess,
@@ -158,7 +160,7 @@ def finetune(
         data=prepared.record,
         seed=seed,
         figures={k: v for k, v in measured.items() if k != "confusion_matrix"},
-        gate=gate,
+        gate=fitted,
     )
     if measured:
         with atomic_write(work_dir / "metrics.json") as temporary:
@@ -201,7 +203,7 @@ def add_gate(
         )
     data = load_annotations(annotation_path(ann_file or config.data.ann_file))
     names, train_clips, val_clips = labelled_clips(config, data)
-    train_clips = drawn_clips(config, train_clips, meta.seed)
+    _, train_clips = training_clips(config, train_clips, meta.seed)
     expected = meta.label_names, meta.data.get("num_clips")
     if (names, len(train_clips)) != expected:
         raise SkelactError(

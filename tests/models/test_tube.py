@@ -9,7 +9,7 @@ from skelact import SkelactError
 from skelact.models.losses import tube_loss
 from skelact.models.masking import tube_mask
 from skelact.models.skeleton_mae import SkeletonMAE
-from skelact.models.tube import GraphMixing, TubeClassifier, TubeEncoder, TubeMAE
+from skelact.models.tube import GraphMixing, TubeClassifier, TubeEncoder, TubeMAE, mean_and_std
 from skelact.pose_extract.layout import COCO_17
 
 SMALL = {"widths": (16, 32), "strides": (2, 1), "num_heads": 4}
@@ -120,3 +120,30 @@ def test_settings_that_do_not_fit():
         TubeMAE(COCO_17, widths=(12,), strides=(1,))
     with pytest.raises(ValueError, match="one per width, got 1 for 2"):
         TubeMAE(COCO_17, widths=(8, 8), strides=(1,))
+
+
+def test_mean_and_deviation_over_time_by_hand():
+    """One feature that stays at 2, and one that goes from 0 to 6: its mean is 3, and so is 3."""
+    steps = torch.tensor([[[2.0], [2.0]], [[0.0], [6.0]]])  # (D, T, B)
+    assert mean_and_std(steps).flatten().tolist() == pytest.approx([2, 3, 0, 3], abs=0.004)
+    assert mean_and_std(steps[:, :1]).flatten().tolist() == pytest.approx([2, 0, 0, 0], abs=0.004)
+
+
+def test_a_pooling_with_the_deviation_over_time():
+    torch.manual_seed(0)
+    model = TubeClassifier(COCO_17, 5, clip_len=16, pooling="mean_std", **SMALL).eval()
+    x = clips()
+    assert model.feature_dim == 64
+    encoded = model.encoder(x[:, 0]).mean(dim=2)  # (B, T, D)
+    expected = torch.cat([encoded.mean(dim=1), encoded.std(dim=1, correction=0)], dim=1)
+    torch.testing.assert_close(model.pool_person(x[:, 0], 0), expected, atol=0.004, rtol=0)
+    x[:, 1] = 0
+    assert torch.allclose(model(x), model(x[:, :1]), atol=1e-6)
+    model.train()(torch.zeros(3, 2, 16, 17, 2)).sum().backward()
+    model(torch.zeros(3, 1, 16, 17, 2) + 1).sum().backward()  # nothing moves
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_pooling_that_there_is_not():
+    with pytest.raises(ValueError, match="expected 'mean' or 'mean_std', got 'max'"):
+        TubeClassifier(COCO_17, 5, pooling="max", **SMALL)

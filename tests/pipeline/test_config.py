@@ -42,7 +42,10 @@ CLASSES = {
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
 VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn", "learn"}
 # Recipes of pre-training alone, and what is fine-tuned after them.
-PRETRAINED_FOR = {"penn_action_contrast": "penn_action_tube"}
+PRETRAINED_FOR = {
+    "penn_action_contrast": "penn_action_tube",
+    "diving_synth_contrast": "diving_synth_tube",
+}
 
 
 def write(path, text):

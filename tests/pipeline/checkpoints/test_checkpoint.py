@@ -21,7 +21,7 @@ from skelact.pipeline.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from skelact.pipeline.checkpoints.networks import build_classifier
-from skelact.pipeline.config import ClassifierConfig, EncoderConfig
+from skelact.pipeline.config import ClassifierConfig, EncoderConfig, TubeConfig
 from skelact.pipeline.data.preprocess import PreprocessConfig
 
 PREPROCESS = PreprocessConfig(clip_len=8, ignore_keypoints=("nose",))
@@ -97,6 +97,20 @@ def test_the_wrong_kind_is_refused(tmp_path):
     _, info = save(tmp_path / "one")
     with pytest.raises(SkelactError, match="expected a pretrain checkpoint, got one of kind"):
         load_mae(info)
+
+
+def test_a_classifier_of_an_earlier_version_pools_by_the_mean(tmp_path):
+    network = TubeConfig(widths=(16,), strides=(2,), num_heads=4)
+    preprocess = PreprocessConfig(clip_len=8, num_person=1)
+    module = build_classifier(preprocess, network, ClassifierConfig(), 2)
+    head = dataclasses.asdict(ClassifierConfig())
+    del head["pooling"]
+    meta = CheckpointMeta(
+        kind="classifier", preprocess=preprocess, encoder=dataclasses.asdict(network), head=head,
+        label_names=("wave", "turn"), config={}, data={}, seed=0, figures={}, model="tube",
+    )  # fmt: skip
+    classifier, _ = load_classifier(save_checkpoint(tmp_path / "old", module, meta))
+    assert classifier.pooling == "mean"
 
 
 @pytest.mark.parametrize(

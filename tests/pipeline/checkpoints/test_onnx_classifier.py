@@ -40,24 +40,26 @@ NETWORKS = {
 }
 
 
-def save(folder, model):
+def save(folder, model, pooling="mean"):
     torch.manual_seed(0)
-    network = NETWORKS[model]
-    module = build_classifier(PREPROCESS, network, ClassifierConfig(), 3)
+    network, head = NETWORKS[model], ClassifierConfig(pooling=pooling)
+    module = build_classifier(PREPROCESS, network, head, 3)
     # Some steps of batch statistics, so that no norm is at its start.
     module.train()(torch.randn(4, 2, 16, 17, 2))
     meta = CheckpointMeta(
         kind="classifier", preprocess=PREPROCESS, encoder=dataclasses.asdict(network),
-        head=dataclasses.asdict(ClassifierConfig()), label_names=("wave", "turn", "jump"),
+        head=dataclasses.asdict(head), label_names=("wave", "turn", "jump"),
         config={"runtime": {"num_test_clips": 2, "flip_test": True}}, data={}, seed=0, figures={},
         model=model,
     )  # fmt: skip
     return save_checkpoint(folder / model, module.eval(), meta)
 
 
-@pytest.mark.parametrize("model", list(NETWORKS))
-def test_the_same_answers_in_batches_of_any_size(tmp_path, model):
-    info = save(tmp_path, model)
+@pytest.mark.parametrize(
+    ("model", "pooling"), [*((model, "mean") for model in NETWORKS), ("tube", "mean_std")]
+)
+def test_the_same_answers_in_batches_of_any_size(tmp_path, model, pooling):
+    info = save(tmp_path, model, pooling)
     worst = export_onnx(info, tmp_path / "out.onnx", make_annotations(2))
     assert worst <= 1e-4
     network, meta = load_classifier(tmp_path / "out.onnx")

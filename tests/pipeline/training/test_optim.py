@@ -9,6 +9,7 @@ import torch
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
+from skelact import SkelactError
 from skelact.pipeline.config import OptimConfig
 from skelact.pipeline.training.optim import MovingAverage, TrainingState, learning_rates
 
@@ -97,3 +98,32 @@ def test_a_state_resumes_in_another_module():
     for state in (one, two):
         state.keep_average()
     assert torch.equal(nets[0].weight, nets[1].weight)
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_the_encoder_learns_at_a_rate_of_its_own(separator):
+    """Gradients are 1: the head moves by the rate, the rest by a tenth of it."""
+    net = nn.ModuleDict({"encoder": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    if separator == "/":  # as the names are side by side
+        flat = nn.Module()
+        for name, value in net.named_parameters():
+            flat.register_parameter(name.replace(".", "/"), value)
+        net = flat
+    for p in net.parameters():
+        nn.init.zeros_(p)
+    state = TrainingState(net, optim(lr=1.0, encoder_rate=0.1), "fp32")
+    state.set_rate(0.5)
+    state.step(sum(p.sum() for p in net.parameters()))
+    moved = {name[:4]: p.item() for name, p in net.named_parameters() if name.endswith("bias")}
+    assert moved == pytest.approx({"head": -0.5, "enco": -0.05})
+
+
+def test_a_rate_of_the_encoder_needs_a_head():
+    with pytest.raises(SkelactError, match=r"optim.encoder_rate: .* no parameter is in a 'head'"):
+        TrainingState(nn.Linear(1, 1), optim(encoder_rate=0.1), "fp32")
+    with pytest.raises(ValueError, match="encoder_rate: expected 1 for what is no classifier"):
+        optim(encoder_rate=0.1).expect_no_head()
+    with pytest.raises(ValueError, match="head_start: expected 'random' for no classifier"):
+        optim(head_start="probe").expect_no_head()
+    with pytest.raises(ValueError, match="encoder_rate: expected 1 for kind 'muon'"):
+        optim(kind="muon", encoder_rate=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -76,9 +77,15 @@ def train_alone(module, seed, optim):
     state.keep_average()
 
 
-@pytest.mark.parametrize("model", list(NETWORKS))
+@pytest.mark.parametrize("model", [*NETWORKS, "transferred"])
 def test_side_by_side_as_in_turn(ann_file, exact, model):
-    config, seeds = config_of(ann_file, model), (0, 1, 2)
+    config, seeds = config_of(ann_file, "tube" if model == "transferred" else model), (0, 1, 2)
+    if model == "transferred":
+        config = replace(
+            config,
+            classifier=replace(config.classifier, pooling="mean_std"),
+            optim=replace(config.optim, encoder_rate=0.1),
+        )
     modules = [prepared(config, seed) for seed in seeds]
     start = copy.deepcopy(modules[1].classifier.state_dict())
     alone = copy.deepcopy(modules)

@@ -142,6 +142,18 @@ def test_a_contrast_of_clips_goes_on_where_it_was_stopped(ann_file, tmp_path):
     assert not same(whole, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
 
 
+def test_a_contrast_without_reconstruction_learns_by_the_contrast_alone(ann_file, tmp_path):
+    contrast = CONTRAST["contrast"] | {"reconstruct": False}
+    config = make_config(PretrainConfig, ann_file, **(CONTRAST | {"contrast": contrast}))
+    mae, _ = load_mae(pretrain(config, tmp_path, quiet=True))
+    torch.manual_seed(0)  # the seed of the run, by which its network began
+    start = build_mae(config.preprocess, config.network, config.mask)
+    assert same(start.decoder.state_dict(), mae.decoder.state_dict())
+    assert not same(start.encoder.state_dict(), mae.encoder.state_dict())
+    with pytest.raises(SkelactError, match="reconstruct: expected a contrast.weight above 0"):
+        make_config(PretrainConfig, ann_file, **TUBE, contrast={"reconstruct": False})
+
+
 def test_a_contrast_needs_tubes_and_more_than_one_clip(ann_file):
     for changes in ({"contrast": {"weight": 1.0}}, CONTRAST | {"optim": {"batch_size": 1}}):
         with pytest.raises(SkelactError, match="contrast.weight"):
