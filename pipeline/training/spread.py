@@ -22,8 +22,8 @@ from ... import SkelactError
 from ..data.annotations import Annotation
 from ..evaluation.probe import clip_features
 
-# Nearest neighbours of a clip, and the share of its label that a clip takes from them (alpha of Zhou
-# et al. 2003, who take .99). Set by hand, with a look at the fifth of Penn Action's training clips
+# Nearest neighbours of a clip, and the share of its label that it takes from them (alpha of Zhou et
+# al. 2003, who take .99). Set by hand, with a look at the fifth of Penn Action's training clips
 # that choices are made on.
 _NEIGHBOURS = 10
 _ALPHA = 0.99
