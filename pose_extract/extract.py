@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .decode.process import WORKERS
 from .detect.base import PersonDetector
 from .detect.build import build_detector
 from .detect.rotated_views import RotatedViewsDetector
@@ -261,6 +262,7 @@ class Extractor:
             SkelactError: if a network cannot be loaded, before any clip is read.
             Exception: what ``on_progress`` raises is no fault of a clip, and ends the run.
         """
+        WORKERS.start()  # it starts while the networks load
         self._pose.load()
         self._detector.load()
         batch_size = self.config.batch_size or (16 if self._pose.device.type == "cpu" else 128)

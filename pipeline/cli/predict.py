@@ -266,10 +266,10 @@ def _check_html(html: Path | None, others: Iterable[str | Path | None]) -> None:
 
 
 def _open_report(stack: ExitStack, html: Path | None, *, is_one: bool) -> ReportWriter | None:
-    from ..report.write import report_writer
-
     if html is None:
         return None
+    from ..report.write import report_writer
+
     return stack.enter_context(report_writer(html, is_one=is_one, options=_options_given()))
 
 

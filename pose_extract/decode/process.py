@@ -245,6 +245,12 @@ class _Pool:
                 worker.close()
         return DecodeProcess()
 
+    def start(self) -> None:
+        """Let a worker start, if none waits: it is ready by the time that the first file is."""
+        # One that cannot start says so when it is asked for a file.
+        with suppress(OSError):
+            self.give_back(self.take())
+
     def give_back(self, worker: DecodeProcess) -> None:
         """Keep a worker for the next file."""
         with self._lock:

@@ -5,6 +5,9 @@ its top-down heatmap models never call, and MMEngine for the ``pkg_resources`` o
 While MMPose is imported, a finder in front of all others offers stand-ins for those that are
 missing; a package that is there is left alone. The stand-ins are taken out of ``sys.modules`` again
 afterwards, so the rest of the process still sees the packages as missing.
+
+Other stand-ins take the place of what is there, takes longer to import than the rest of MMPose and
+is needed by its trainings alone; they import it when it is used.
 """
 
 from __future__ import annotations
@@ -52,6 +55,9 @@ _INSTALL = {
     "xtcocotools": "pip install --no-build-isolation xtcocotools",
 }
 
+# What trainings alone use; imported when it is used (`benchmarks/startup.py`). sympy hangs on it.
+_SLOW = ("torch.distributed.optim", "torch.distributed.fsdp", "scipy.stats", "scipy.io")
+
 # Our own file in the place of a package that setuptools no longer has.
 _PKG_RESOURCES = str(Path(__file__).with_name("pkg_resources_stand_in.py"))
 
@@ -70,6 +76,28 @@ class _StandInMeta(type):
         )
 
 
+class _DeferredMeta(_StandInMeta):
+    """Makes placeholders of what is there: they import it when they are called or looked into."""
+
+    module: str
+
+    def _real(cls) -> Any:
+        return getattr(importlib.import_module(cls.module), cls.__name__)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "module" in vars(cls):
+            return cls._real()(*args, **kwargs)
+        raise SkelactError(
+            f"{cls.__name__} is for trainings, and {cls.package} was left out when skelact "
+            f"imported MMPose; put `import {cls.package}` before the first use of skelact"
+        )
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__") or "module" not in vars(cls):
+            raise AttributeError(f"{cls.__name__} has no {name}")
+        return getattr(cls._real(), name)
+
+
 class _StandInModule(ModuleType):
     """A module whose every name is a placeholder class."""
 
@@ -81,7 +109,11 @@ class _StandInModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"{self.__name__} is a stand-in and has no {name}")
-        placeholder = _StandInMeta(name, (), {"package": self._package})
+        if self._package in _SLOW:
+            values = {"package": self._package, "module": self.__name__}
+            placeholder: _StandInMeta = _DeferredMeta(name, (), values)
+        else:
+            placeholder = _StandInMeta(name, (), {"package": self._package})
         setattr(self, name, placeholder)
         return placeholder
 
@@ -201,7 +233,8 @@ def import_mmpose(*modules: str) -> ModuleType:
     with _lock:
         require_mmpose()
         try:
-            with _stand_ins(missing_packages()):
+            slow = [package for package in _SLOW if package not in sys.modules]
+            with _stand_ins([*missing_packages(), *slow]):
                 _import_yapf()
                 mmpose = importlib.import_module("mmpose")
                 for module in modules:

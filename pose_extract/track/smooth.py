@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from ..skeleton import SkeletonSequence
 
@@ -18,6 +17,9 @@ def smooth_sequence(sequence: SkeletonSequence) -> SkeletonSequence:
 
     Frames in which a person is not seen end a run; runs shorter than the filter stay as they are.
     """
+    # Here, since it takes longer to import than all of skelact, and few smooth.
+    from scipy.signal import savgol_filter
+
     window = max(round(_SECONDS * float(sequence.fps)) // 2 * 2 + 1, 5)
     keypoints = sequence.keypoints.copy()
     for person, present in enumerate(sequence.is_present()):

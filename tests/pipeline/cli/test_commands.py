@@ -58,6 +58,23 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_prediction_imports_nothing_heavy_that_it_does_not_use(tmp_path):
+    """All networks are loaded before the first clip, here one that is no video, is opened."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("no video")
+    code = (
+        "import sys\n"
+        "from skelact.pipeline.cli.main import main\n"
+        f"try:\n    main(['predict', {str(clip)!r}])\n"
+        "except SystemExit as end:\n    print(end.code)\n"
+        "heavy = {'av', 'decord', 'scipy.signal', 'scipy.stats', 'sympy', 'pandas',"
+        " 'matplotlib', 'torch._dynamo', 'torch.distributed.optim', 'torch.distributed.fsdp'}\n"
+        "print('mmpose.models' in sys.modules, sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["3", "True []"]
+
+
 def test_an_unknown_command_is_an_error_with_the_closest_ones():
     code, output = run("extrakt")
     assert code == 2

@@ -83,6 +83,48 @@ def test_no_stand_in_is_left_behind():
     )
 
 
+def test_what_trainings_alone_use_is_imported_when_it_is_used():
+    out = run(
+        """
+        from skelact import SkelactError
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose, _StandInMeta
+        import_mmpose("mmpose.models")
+        slow = {"torch.distributed.optim", "torch.distributed.fsdp", "sympy", "scipy.stats"}
+        assert not slow & set(sys.modules), slow & set(sys.modules)
+        for name, module in sys.modules.items():  # torch and scipy themselves are whole
+            if name.startswith(("torch", "scipy")):
+                assert not any(isinstance(v, _StandInMeta) for v in vars(module).values()), name
+        from mmpose.datasets.transforms.common_transforms import truncnorm
+        print(truncnorm.rvs(2, 2 + 1e-9, random_state=0).round(3), truncnorm(0, 1).cdf(1))
+        from mmengine.optim import ZeroRedundancyOptimizer
+        try:
+            ZeroRedundancyOptimizer([], "Adam")
+        except SkelactError as error:
+            print(error)
+        import torch.distributed.fsdp
+        print(torch.distributed.fsdp.FullyShardedDataParallel.__name__)
+        """
+    )
+    values, error, name = out.splitlines()
+    assert values == "2.0 1.0"
+    assert "put `import torch.distributed.optim` before the first use of skelact" in error
+    assert name == "FullyShardedDataParallel"
+
+
+def test_what_a_program_has_imported_already_mmpose_takes():
+    run(
+        """
+        import scipy.stats, torch.distributed.optim
+        from skelact.pose_extract.nets.mmpose_adapter import import_mmpose
+        import_mmpose("mmpose.models")
+        from mmengine.optim import ZeroRedundancyOptimizer
+        from mmpose.datasets.transforms.common_transforms import truncnorm
+        assert issubclass(ZeroRedundancyOptimizer, torch.distributed.optim.ZeroRedundancyOptimizer)
+        assert truncnorm is scipy.stats.truncnorm
+        """
+    )
+
+
 @pytest.mark.skipif(has_real("chumpy"), reason="chumpy is installed here")
 def test_a_stand_in_that_is_used_names_the_package_to_install():
     out = run(
