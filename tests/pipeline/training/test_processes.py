@@ -88,5 +88,6 @@ def test_pretraining_and_fine_tuning_by_two_processes(repository, monkeypatch, t
     expected = np.bincount(labels, minlength=99)
     assert np.array_equal(np.sum(figures["confusion_matrix"], axis=1), expected)
     assert load_meta(tmp_path / "pre").data["num_clips"] == length
+    assert figures.pop("val_loss") > 0  # of trainings alone
     again = evaluate_checkpoint(tmp_path / "fin", data.path, "val", device="cpu").to_json()
     assert {name: again[name] for name in figures} == figures
