@@ -95,7 +95,7 @@ class FrameBatch:
     first_scaled: int | None = None
 
     def take(self, chosen: slice | np.ndarray) -> FrameBatch:
-        """Return some of the frames; ascending rows at equal distances share this batch's memory."""
+        """Return some of the frames; rows at equal distances share the memory of this batch."""
         if isinstance(chosen, np.ndarray) and chosen.dtype != bool and len(chosen):
             step = int(chosen[1] - chosen[0]) if len(chosen) > 1 else 1
             if step > 0 and (np.diff(chosen) == step).all():
