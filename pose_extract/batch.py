@@ -143,7 +143,7 @@ def extract_clips(
             _remove_dead(dead_runs, mine)
             # Those that may kill this run as well come last.
             ordered = sorted(judged.todo.values(), key=lambda clip: clip.clip_id in killed)
-            count = choose_workers(workers, extractor, len(ordered))
+            count = choose_workers(workers, extractor, len(taken))
             if count > 1:
                 tasks = [
                     Task(clip, judged.digests[clip.clip_id], known.get(clip.clip_id))

@@ -11,10 +11,13 @@ does not depend on which worker extracts it, nor on how many there are.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pickle
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -34,6 +37,8 @@ from .store.results import ResultFolder
 
 # A process that has not ended so many seconds after it was asked to is killed.
 _END_SECONDS = 10.0
+# So many workers in a row that are killed before they begin: the next ones would be, too.
+_MOST_STILLBORN = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def choose_workers(asked: int, extractor: Extractor, num_clips: int) -> int:
         asked: A number; 0 takes the free cores, or one where the networks run on a GPU, which one
             process keeps busy.
         extractor: The chain from video to skeletons.
-        num_clips: More workers than clips would have nothing to do.
+        num_clips: All clips of the run, those that are done too: how many threads a worker has,
+            and with it the rounding, is the same after a resume.
 
     Raises:
         SkelactError: for a number that cannot be.
@@ -82,8 +88,8 @@ class Workers:
     """So many processes that extract clips into a folder; a context that ends them.
 
     Args:
-        count: How many.
-        config: How clips are extracted; the threads of the networks are shared among the workers.
+        count: How many share the threads of the networks; no more are started than there are clips.
+        config: How clips are extracted.
         out: The folder.
         on_progress: Called while clips are read.
         on_entry: Called with the line of each clip.
@@ -108,6 +114,7 @@ class Workers:
         self._working: dict[Connection, Task | None] = {}
         self._processes: dict[Connection, BaseProcess] = {}
         self._has_begun: set[Connection] = set()
+        self._num_stillborn = 0
 
     def __enter__(self) -> Workers:
         return self
@@ -150,6 +157,7 @@ class Workers:
                     continue
                 if kind == "next":
                     self._has_begun.add(connection)
+                    self._num_stillborn = 0
                     num_new += value
                     self._working[connection] = task = todo.popleft() if todo else None
                     with suppress(OSError):  # it has died: the next turn says so
@@ -171,7 +179,8 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self._config, self._out), daemon=True)
-        process.start()
+        with _ignoring_ctrl_c():
+            process.start()
         theirs.close()
         self._processes[mine] = process
         self._working[mine] = None
@@ -180,17 +189,19 @@ class Workers:
         """Take leave of a worker that has ended; return the clip that it was in.
 
         Raises:
-            SkelactError: if it ended by itself before it asked for any: the next one would, too.
+            SkelactError: if it ended before it asked for any, and the next one would, too.
         """
         process = self._processes.pop(connection)
         connection.close()
         process.join()
-        was_killed = process.exitcode is not None and process.exitcode < 0
-        if connection not in self._has_begun and not was_killed:
-            raise SkelactError(
-                f"a worker process ended with {process.exitcode} before it began; what it said is "
-                "above; one process alone (workers 1) does without"
-            )
+        if connection not in self._has_begun:
+            self._num_stillborn += 1
+            was_killed = process.exitcode is not None and process.exitcode < 0
+            if not was_killed or self._num_stillborn >= _MOST_STILLBORN:
+                raise SkelactError(
+                    f"a worker process ended with {process.exitcode} before it began (-9: killed, "
+                    "as for want of memory); take fewer workers"
+                )
         self._people_of_ended += self._people.pop(connection, 0)
         return self._working.pop(connection)
 
@@ -225,8 +236,7 @@ class Workers:
 def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
     """Extract the clips that are sent, until None is; what a worker process does."""
     signal.signal(signal.SIGTERM, _stop)
-    # Ctrl-C reaches all processes of a terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     digests: dict[str, str | None] = {}
     known: dict[str, ManifestEntry] = {}
 
@@ -241,11 +251,13 @@ def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
             clips = run.turns(_tasks(connection, digests, known, run), digests)
             for result in extractor.run(clips, lambda progress: say("progress", progress)):
                 run.finish(result)
-    except (BrokenPipeError, EOFError, ConnectionResetError):
-        pass  # the process that asked has ended
+    except (BrokenPipeError, EOFError, ConnectionResetError, KeyboardInterrupt):
+        pass  # the process that asked has ended, or ends this one
     except (SkelactError, OSError) as error:
         with suppress(OSError):
-            say("error", type(error)(*error.args) if type(error) is SkelactError else error)
+            say("error", _sendable(error))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _tasks(
@@ -270,3 +282,35 @@ def _tasks(
 
 def _stop(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Have a process that is started ignore Ctrl-C, which reaches all processes of a terminal.
+
+    The first one ends the others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with_parent() -> None:
+    """End this process where the one that started it has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error as another process can read it."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return SkelactError(str(error))

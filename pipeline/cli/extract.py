@@ -30,7 +30,7 @@ _POSE_OPTIONS = [
     click.option(
         "--effort",
         type=click.Choice(list(EFFORTS)),
-        help="How much is done to find and pose the athlete; the table below says what it changes "
+        help="How much is done to find and pose the athlete; `skelact extract --help` has a table "
         f"[{DEFAULT_EFFORT}].",
     ),
     click.option(
@@ -89,6 +89,15 @@ _POSE_OPTIONS = [
     click.option("--batch-size", type=int, help="Crops per batch of the pose model [16; GPU 128]."),
     click.option("--num-threads", type=int, help="Threads of the networks [the free cores]."),
 ]
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Extract so many clips side by side, each in a process [the free cores; 1 on a GPU].",
+)
 
 
 def _effort_epilog() -> str:
@@ -166,13 +175,7 @@ def find_clips(
     help="Form of the annotation file: PYSKL's pickle or COCO keypoint JSON.",
 )
 @click.option("--shard", default="1/1", metavar="I/N", help="Work on part I of N of the clips.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Extract so many clips side by side, each in a process [the free cores; 1 on a GPU].",
-)
+@workers_option
 @click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
 @quiet_option
 @pose_options

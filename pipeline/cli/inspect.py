@@ -11,6 +11,9 @@ import click
 from ...pose_extract.common.text import printable
 from .terminal import ProgressDisplay, quiet_option, say
 
+# Of names the table shows as much side by side; longer ones go on in the next line.
+_NAME_WIDTH = 16
+
 if TYPE_CHECKING:
     from ...pose_extract.store.manifest import ManifestEntry
 
@@ -78,16 +81,18 @@ def _print(entries: Sequence[ManifestEntry]) -> None:
     if not has_text():
         return
     console = Console()
-    table = Table()
-    table.add_column("video", overflow="fold")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    # A name is what one looks for.
+    table.add_column("video", overflow="fold", min_width=_NAME_WIDTH)
     for title, _ in FIGURES.values():
         # Two words in two lines: eight figures and a name fit into 80 columns.
         table.add_column("\n".join(title.split()), justify="right", no_wrap=True)
     for entry in entries:
         video = printable(entry.video)
         if entry.status == "done":
-            figures = (str(getattr(entry, column)) for column in FIGURES)
-            table.add_row(Text(video), *figures)
+            figures = (getattr(entry, column) for column in FIGURES)
+            cells = (f"{one:.2f}" if isinstance(one, float) else str(one) for one in figures)
+            table.add_row(Text(video), *cells)
         else:
             line = Text(f"failed: {video}: {printable(entry.error or '')}", style="red")
             console.print(line, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...pose_extract.common.text import printable
-from .extract import BatchProgress, make_extractor, pose_options
+from .extract import BatchProgress, make_extractor, pose_options, workers_option
 from .outputs import check_folder
 from .terminal import SOME_FAILED, ProgressDisplay
 
@@ -43,6 +43,7 @@ _MOST_CONFUSIONS = 10
     help="Folder or list of clips of other actions, which the classifier learns to call unknown.",
 )
 @click.option("--steps", type=int, help="Most steps of a training [200].")
+@workers_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of split and training.")
 @click.option(
     "--set",
@@ -58,6 +59,7 @@ def learn(
     pretrained: Path | None,
     unknown: Path | None,
     steps: int | None,
+    workers: int,
     seed: int,
     overrides: tuple[str, ...],
     **options: Any,
@@ -81,7 +83,7 @@ def learn(
     extractor = make_extractor(options)
 
     def extraction(clips: Sequence[ClipSource], folder: Path) -> BatchSummary:
-        return _extract(clips, folder, extractor)
+        return _extract(clips, folder, extractor, workers)
 
     try:
         learned = learn_with(
@@ -104,8 +106,10 @@ def learn(
         raise click.exceptions.Exit(SOME_FAILED)
 
 
-def _extract(clips: Sequence[ClipSource], folder: Path, extractor: Extractor) -> BatchSummary:
-    """Extract clips with progress, as many side by side as there are free cores."""
+def _extract(
+    clips: Sequence[ClipSource], folder: Path, extractor: Extractor, workers: int
+) -> BatchSummary:
+    """Extract clips with progress."""
     from ...pose_extract.batch import extract_clips
 
     with ProgressDisplay() as display:
@@ -114,7 +118,7 @@ def _extract(clips: Sequence[ClipSource], folder: Path, extractor: Extractor) ->
             clips,
             folder,
             extractor,
-            workers=0,
+            workers=workers,
             read_entries=True,
             on_compare=progress.compare,
             on_plan=progress.plan,

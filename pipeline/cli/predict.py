@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,18 @@ _OVERLAY_OPTIONS = ("slow", "angles", "crop")
 _JSON = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 
 
+class _Slower(click.FloatRange):
+    """A range without NaN, which is in all of click's."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("expected a number, got nan", param, ctx)
+        return number
+
+
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path())
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Classifier [the shipped one].")
@@ -62,7 +75,7 @@ _JSON = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 )
 @click.option(
     "--slow",
-    type=click.FloatRange(1, 100),
+    type=_Slower(1, 100),
     help="The overlay runs so many times slower, without sound [1].",
 )
 @click.option("--angles", is_flag=True, help="The overlay has the athlete's angles, in degrees.")

@@ -330,6 +330,8 @@ class _Scene:
         lines: Sequence[str],
     ) -> _Scene:
         window = athlete_window(sequence) if style.crop and sequence.num_frames else None
+        if style.crop:
+            sequence = _athlete_alone(sequence)
         people = _enlarged(sequence if window is None else window.moved(sequence))
         steps = {int(frame): step for step, frame in enumerate(sequence.frame_inds)}
         return cls(people, steps, window, style, person_labels, lines)
@@ -369,6 +371,16 @@ def _check_size(frames: np.ndarray, sequence: SkeletonSequence, source: ClipSour
 
 def _resized(frame: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.resize(frame, img_shape[::-1], interpolation=cv2.INTER_CUBIC))
+
+
+def _athlete_alone(sequence: SkeletonSequence) -> SkeletonSequence:
+    return replace(
+        sequence,
+        keypoints=sequence.keypoints[:1],
+        keypoint_scores=sequence.keypoint_scores[:1],
+        bboxes=sequence.bboxes[:1],
+        track_ids=sequence.track_ids[:1],
+    )
 
 
 def _enlarged(sequence: SkeletonSequence) -> SkeletonSequence:

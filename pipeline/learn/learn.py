@@ -183,10 +183,10 @@ def _for_data(recipe: Recipe, **changes: Any) -> Recipe:
 
 def _extract_unknown(extraction: Extraction, others: Sequence[ClipSource], work: Path) -> str:
     """Extract clips of other actions, and return their annotation file."""
-    folder = work / "unknown"
+    folder = work / "unknown_skeletons"
     bare = [dataclasses.replace(clip, label=None, split=None) for clip in others]
     summary = extraction(bare, folder)
-    path = work / "unknown.pkl"
+    path = folder / "annotations.pkl"
     if not write_sequences(path, load_done(summary, folder), {}):
         raise SkelactError("unknown: none of its clips could be read")
     return str(path)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ... import SkelactError
 from ...pose_extract.common.files import below
 from ...pose_extract.common.text import printable
 from ...pose_extract.skeleton import SkeletonSequence
@@ -55,7 +56,17 @@ def write_inspection(
 
     Returns:
         The page.
+
+    Raises:
+        SkelactError: if ``inspect/`` holds another page.
     """
+    target = folder / "inspect"
+    data = target / "data" / "clips.js"
+    if (target / PAGE_NAME).exists() and not data.exists():
+        raise SkelactError(
+            f"{target}: expected the page of an earlier skelact inspect or nothing, got another "
+            f"{PAGE_NAME}; move it away"
+        )
     clips = []
     for number, entry in enumerate(entries, 1):
         clips.append(_clip(folder, entry, videos, with_frames, labeller))
@@ -64,9 +75,8 @@ def write_inspection(
     figures = [
         {"key": key, "title": title, "about": about} for key, (title, about) in FIGURES.items()
     ]
-    target = folder / "inspect"
     content = {"clips": clips, "figures": figures, "tiles_per_row": TILES_PER_ROW}
-    write_data(target / "data" / "clips.js", "clips", content)
+    write_data(data, "clips", content)
     copy_page(target, _PAGE)
     return target / PAGE_NAME
 

@@ -134,17 +134,8 @@ class AthleteTracker:
             return self._run(clip, batch_size, on_frames)
 
     def _run(self, clip: ClipSource, batch_size: int, on_frames: OnFrames | None) -> TrackedClip:
-        with open_video(clip.path, self._decoder) as reader:
-            every = max(1, round(float(reader.info.fps) / self._effort.candidates_per_second))
-
-            def report(done: int) -> None:
-                if on_frames:
-                    on_frames(done // 2, _expected(clip, reader.info), self._num_crops)
-
-            scanned = find_candidates(
-                clip, reader, self._detector, every, use_motion=self._use_motion, on_frames=report
-            )
-            info, num_lost, first_scaled = reader.info, reader.num_lost, reader.first_scaled
+        scan = self._scan(clip, on_frames)
+        scanned, every, info = scan.found, scan.every, scan.info
         img_shape = (info.height, info.width)
         # From here to the sequence, frames are those that show something new.
         candidates, num_new = scanned.candidates, len(scanned.new_inds)
@@ -184,9 +175,27 @@ class AthleteTracker:
             "subject_score": round(score, 3),
             "repeated_frames": int(scanned.is_repeat.sum()),
         }
-        if first_scaled is not None:
-            facts["size_changes_at"] = first_scaled
-        return TrackedClip(sequence, num_lost, facts)
+        if scan.first_scaled is not None:
+            facts["size_changes_at"] = scan.first_scaled
+        return TrackedClip(sequence, scan.num_lost, facts)
+
+    def _scan(self, clip: ClipSource, on_frames: OnFrames | None, share_new: float = 1.0) -> _Scan:
+        """Read a clip a first time; ``share_new`` of its frames are taken to show something new."""
+        with open_video(clip.path, self._decoder) as reader:
+            every = _every(reader.info, share_new, self._effort.candidates_per_second)
+
+            def report(done: int) -> None:
+                if on_frames:
+                    on_frames(done // 2, _expected(clip, reader.info), self._num_crops)
+
+            found = find_candidates(
+                clip, reader, self._detector, every, use_motion=self._use_motion, on_frames=report
+            )
+            scan = _Scan(found, every, reader.info, reader.num_lost, reader.first_scaled)
+        if _every(scan.info, found.share_new, self._effort.candidates_per_second) < every:
+            # Of what is shown so often too little was looked at.
+            return self._scan(clip, on_frames, found.share_new)
+        return scan
 
     def _estimate_poses(
         self,
@@ -202,7 +211,7 @@ class AthleteTracker:
         poses = _Poses.of(tracks, len(scanned.new_inds), self._pose.layout)
         if not poses.on_track.any():
             return poses
-        every = max(1, round(float(info.fps) / self._effort.views_per_second))
+        every = _every(info, scanned.share_new, self._effort.views_per_second)
         step_of = {int(index): step for step, index in enumerate(scanned.new_inds)}
         start, stop = clip.frame_range(info)
         with open_video(clip.path, self._decoder) as reader:
@@ -244,6 +253,17 @@ class AthleteTracker:
         poses.scores[people, steps] = scores
         poses.side_margins[people, steps] = margins
         self._num_crops += num_crops
+
+
+@dataclass(frozen=True, eq=False)
+class _Scan:
+    """A clip that was read a first time: what was found, in every n-th new frame, and its file."""
+
+    found: ScannedClip
+    every: int
+    info: VideoInfo
+    num_lost: int
+    first_scaled: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,3 +382,8 @@ def _groups(
 def _expected(clip: ClipSource, info: VideoInfo) -> int:
     start, stop = clip.frame_range(info)
     return max((info.num_frames if stop is None else min(stop, info.num_frames)) - start, 0)
+
+
+def _every(info: VideoInfo, share_new: float, per_second: float) -> int:
+    """Return which n-th of the new frames are so many a second."""
+    return max(1, round(float(info.fps) * share_new / per_second))

@@ -40,6 +40,11 @@ class ScannedClip:
         return self.frame_inds[~self.is_repeat]
 
     @property
+    def share_new(self) -> float:
+        """0 to 1: how many of the frames do not repeat."""
+        return float((~self.is_repeat).mean()) if len(self.is_repeat) else 1.0
+
+    @property
     def shown_inds(self) -> np.ndarray:
         """(T,) int64: what each frame shows, as an index into ``new_inds``."""
         shown: np.ndarray = (~self.is_repeat).cumsum() - 1

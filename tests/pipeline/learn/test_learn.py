@@ -236,7 +236,7 @@ def test_clips_of_other_actions_are_extracted_and_told_of(dataset, start, tmp_pa
     for i in range(3):
         write_clip(others / f"other_{i}.mp4", num_frames=9 + i)
     found = run(dataset, tmp_path / "work", start, unknown=others)
-    assert (tmp_path / "work" / "unknown.pkl").is_file()
+    assert (tmp_path / "work" / "unknown_skeletons" / "annotations.pkl").is_file()
     assert found.outcome is not None
     meta = load_meta(found.checkpoint)
     # Too few to fit a gate on: what is said of it is the same with and without them.

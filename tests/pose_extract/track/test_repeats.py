@@ -77,3 +77,29 @@ def test_repeated_frames_have_the_skeletons_of_what_they_show(tmp_path):
     config = ExtractConfig(detector="whole-frame")
     (given,) = Extractor(config, pose=BrightnessPose()).run([ClipSource(path, "a")])
     assert given.facts["repeated_frames"] == 0
+
+
+def test_of_what_is_shown_several_times_as_much_is_looked_at_as_else(tmp_path):
+    """25 frames a second, each shown four times: every second new one has candidates."""
+
+    class Counting(OneWalker):
+        seen: list[int] = []
+
+        def detect(self, batch, clip_id):
+            self.seen.extend(batch.frame_inds.tolist())
+            return super().detect(batch, clip_id)
+
+    path = tmp_path / "pulled.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("ffv1", rate=Fraction(100))
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "bgr0"
+        for number in range(80):
+            image = np.full((96, 128, 3), 5 * (number // 4) + 20, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        file.mux(stream.encode())
+    extractor = Extractor(ExtractConfig(num_person=1), detector=Counting(), pose=BrightnessPose())
+    (result,) = extractor.run([ClipSource(path, "a")])
+    assert result.error is None
+    assert result.facts["repeated_frames"] == 60
+    # First every eighth new frame, as of 100 new ones a second, then every second.
+    assert Counting.seen == [0, 32, 64, *range(0, 80, 8)]
