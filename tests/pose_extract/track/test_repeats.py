@@ -82,11 +82,11 @@ def test_repeated_frames_have_the_skeletons_of_what_they_show(tmp_path):
 def test_of_what_is_shown_several_times_as_much_is_looked_at_as_else(tmp_path):
     """25 frames a second, each shown four times: every second new one has candidates."""
 
-    class Counting(OneWalker):
-        seen: list[int] = []
+    seen = []
 
+    class Counting(OneWalker):
         def detect(self, batch, clip_id):
-            self.seen.extend(batch.frame_inds.tolist())
+            seen.extend(batch.frame_inds.tolist())
             return super().detect(batch, clip_id)
 
     path = tmp_path / "pulled.mkv"
@@ -102,4 +102,4 @@ def test_of_what_is_shown_several_times_as_much_is_looked_at_as_else(tmp_path):
     assert result.error is None
     assert result.facts["repeated_frames"] == 60
     # First every eighth new frame, as of 100 new ones a second, then every second.
-    assert Counting.seen == [0, 32, 64, *range(0, 80, 8)]
+    assert seen == [0, 32, 64, *range(0, 80, 8)]
