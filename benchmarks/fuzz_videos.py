@@ -471,8 +471,8 @@ def main(
     ]
     print("\n".join(problems))
     report(verdicts)
-    # skelact extract ends with 1 where a clip failed.
-    sys.exit(1 if problems or (extracting and code not in (0, 1)) else 0)
+    # skelact extract ends with 3 where a clip failed.
+    sys.exit(1 if problems or (extracting and code not in (0, 3)) else 0)
 
 
 if __name__ == "__main__":

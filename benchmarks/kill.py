@@ -38,7 +38,7 @@ class Runs:
 
     def __init__(self, list_path: Path, broken: int) -> None:
         self._list_path = list_path
-        self._exit_code = 1 if broken else 0
+        self._exit_code = 3 if broken else 0
         self._groups: list[int] = []
 
     def start(self, out: Path, shard: str) -> subprocess.Popen[bytes]:

@@ -171,12 +171,17 @@ def train_module(
                 figures = _train_epoch(network, module, state, optim.batch_size, seed, epoch)
                 done, is_last = epoch + 1, epoch + 1 == optim.epochs
                 # The main process writes and measures; the others wait for its next gradient.
-                if is_main_process() and (is_last or done % runtime.val_every == 0):
+                measures = is_main_process() and (is_last or done % runtime.val_every == 0)
+                saves = is_main_process() and (is_last or done % runtime.save_every == 0)
+                if saves and state.best is None:
+                    # First: a stop while it measures loses nothing.
+                    save(work_dir / STATE_NAME, state, seed, done)
+                if measures:
                     with state.averaged():
                         figures |= module.figures()
                         if state.best is not None:
                             state.best.update(figures["val_loss"], done, module)
-                if is_main_process() and (is_last or done % runtime.save_every == 0):
+                if saves and state.best is not None:
                     save(work_dir / STATE_NAME, state, seed, done)
                 figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
                 log(f"epoch {done}/{optim.epochs}", done, figures)

@@ -127,7 +127,7 @@ def test_one_clip_that_cannot_be_shown_leaves_the_others(tmp_path):
 def test_names_and_errors_are_no_markup_and_steer_nothing(tmp_path):
     """In the page and on the terminal; a long error takes no room from the table."""
     bad = ManifestEntry(HOSTILE, "failed", error="[/]\x1b]0;title\x07 " + "long " * 100)
-    odd = ManifestEntry(f"odd/{HOSTILE}", "done", athlete_share=0.123, output="odd.npz")
+    odd = ManifestEntry(f"odd/{HOSTILE}", "done", athlete_share=0.12, output="odd.npz")
     folder = folder_with(tmp_path, bad, odd)
     failed, shown = contents(write_inspection(folder, worst_first(folder), None))["clips"]
     assert shown["sheet"] == "odd/%5Bred%5Da%1B%5B2J%0A%FF%23%3F%25.mp4.jpg"
@@ -138,7 +138,7 @@ def test_names_and_errors_are_no_markup_and_steer_nothing(tmp_path):
         assert "\x1b" not in text
         assert "[red]a\\x1b[2J\\x0a\\xff#?%.mp4" in text
         assert "[/]\\x1b]0;title\\x07 long" in text
-    assert "0.123" in result.output
+    assert "0.12" in result.output
 
 
 def test_what_was_typed_comes_back_without_control_characters(tmp_path):
