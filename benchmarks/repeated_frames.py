@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skelact.pose_extract.track import repeats
-from skelact.pose_extract.track.repeats import RepeatFinder
+from skelact.pose_extract.track.repeats import RepeatDetector
 
 _THRESHOLDS = (1.5, 3.0, 5.0, 8.0)
 _TIMES, _MOST_FRAMES, _EVERY_NTH_CLIP = 4, 48, 12
@@ -64,8 +64,8 @@ def _shown_again(film: Film, crf: int) -> Film:
 
 
 def _repeats(frames: Iterable[np.ndarray], threshold: float) -> np.ndarray:
-    finder = RepeatFinder(threshold)
-    return np.array([finder.add(frame) for frame in frames])
+    detector = RepeatDetector(threshold)
+    return np.array([detector.add(frame) for frame in frames])
 
 
 def _share(found: list[np.ndarray], chosen: list[np.ndarray]) -> str:

@@ -328,8 +328,8 @@ def limits(shared: Path, clips: int, cameras: int, noise: float) -> None:
 def slow_motion(clips: int, noise: float) -> None:
     """Tell how slow simulated saltos and dives are shown, and name them.
 
-    Clips in real time, and clips 2 to 8 times slower that nothing was fitted on. `told` are those
-    in which a flight tells the pace; of them the quotient of what is told and what is true.
+    Clips in real time, and clips 2 to 8 times slower. `told` are those in which a flight tells the
+    pace; of them the quotient of what is told and what is true.
     """
     rng = np.random.default_rng(REPORT_SEED)
     table = Table("is", "shown", "told", "5 %", "median", "95 %", "kind and somersaults right")

@@ -94,7 +94,9 @@ def extract_clips(
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
         workers: How many processes extract clips side by side; 0 takes the free cores, or one
-            process where the networks run on a GPU. The results are the same but for rounding.
+            process where the networks run on a GPU. The results are the same but for rounding. A
+            script that asks for several has what it runs under ``if __name__ == "__main__"``, as
+            ``multiprocessing`` asks.
         retry_failed: Also try again the clips whose own fault was found before.
         read_entries: Read results that are there whole, to make damaged ones again; else their
             size and end are looked at. For a caller that goes on to :func:`load_done`.

@@ -224,6 +224,7 @@ class Extractor:
         pose: PoseEstimator | None = None,
     ) -> None:
         self.config = config_or_default(config)
+        # Such parts are not there in other processes.
         self.has_own_parts = detector is not None or pose is not None
         self._detector = detector or candidate_detector(self.config)
         self._pose = pose or _pose_estimator(self.config)

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from .. import SkelactError
 from .common.device import choose_device, default_threads
@@ -31,9 +31,9 @@ from .extract import ExtractConfig, Extractor, Progress
 from .folder_run import FolderRun
 from .sources import ClipSource
 from .store.in_work import InWork, ProcessCrashError, find_dead_runs
-from .store.manifest import ManifestEntry
+from .store.manifest import ManifestEntry, append_entries, manifest_lock
 from .store.plan import note_crashes
-from .store.results import ResultFolder
+from .store.results import ResultFolder, writing_to
 
 # A process that has not ended so many seconds after it was asked to is killed.
 _END_SECONDS = 10.0
@@ -142,7 +142,7 @@ class Workers:
             self._start()
         while self._processes:
             for ready in wait(list(self._processes)):
-                connection = self._of(ready)
+                connection = cast(Connection, ready)
                 try:
                     kind, value = connection.recv()
                 except (EOFError, OSError):
@@ -170,9 +170,6 @@ class Workers:
                 else:
                     raise value
         return num_new
-
-    def _of(self, ready: Any) -> Connection:
-        return next(connection for connection in self._processes if connection is ready)
 
     def _start(self) -> None:
         # A fresh interpreter: forked ones share the locks of threads that they do not have.
@@ -223,7 +220,10 @@ class Workers:
             return False
         error = ProcessCrashError("the process was killed in it twice, as for want of memory")
         results = ResultFolder(self._out, Extractor(self._config).identity())
-        self._on_entry(results.failed(lost.clip, error))
+        entry = results.failed(lost.clip, error)
+        with writing_to(self._out), manifest_lock(self._out):
+            append_entries(self._out, [entry])
+        self._on_entry(entry)
         return True
 
     def _tell_progress(self, connection: Connection, progress: Progress) -> None:

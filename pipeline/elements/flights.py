@@ -38,7 +38,7 @@ _MAX_CONTRADICTED = 0.25
 # A body that turns at this share of its usual speed in the first or last frame is in flight there.
 _FULL_SPEED = 0.5
 # Frames of a clip before or after a free fall, seconds, that show that it begins or ends in the
-# clip; and how freely a body falls, 0 to 1, for its fall to be known.
+# clip; and how freely a body falls, 0 to 1, for its fall to be known. Set by hand.
 _SEEN_SECONDS, _FALLS = 0.1, 0.5
 # A body in flight that turns slower than that for longer, seconds, has landed.
 _PAUSE_SECONDS = 0.2

@@ -22,8 +22,8 @@ _GRAVITY = 9.81 / 0.5
 # second, and in slow motion longer.
 _TRIED = (1.0, 2.0, 4.0, 8.0)
 # Flights that tell it: those that fall this freely and turn this far, radians. Fewer times slower
-# than the least cannot be told from a body or a camera that is seen at an angle; more than the most
-# is not filmed in sports. Chosen on simulated clips (`benchmarks/turns.py slow-motion`).
+# than the least cannot be told from a body or a camera that is seen at an angle, and more than the
+# most is not simulated. Set with a look at simulated clips (`benchmarks/turns.py slow-motion`).
 _MIN_BALLISTIC, _MIN_TURN = 0.5, 1.25 * np.pi
 _LEAST_SLOWER, _MOST_SLOWER = 1.7, 8.0
 

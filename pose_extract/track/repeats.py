@@ -20,7 +20,7 @@ SAME = 5.0
 _SAME_MEAN = 0.5
 
 
-class RepeatFinder:
+class RepeatDetector:
     """Tells which frames of a video repeat the one before, frame by frame in their order.
 
     Args:

@@ -14,7 +14,7 @@ from ..detect.base import Detections, PersonDetector
 from ..sources import ClipSource
 from .camera_motion import CueReader
 from .candidates import FrameCandidates
-from .repeats import RepeatFinder
+from .repeats import RepeatDetector
 
 # Frames decoded and detected at a time: 16 frames of 1080p are 100 MB.
 FRAMES_PER_BATCH = 16
@@ -26,7 +26,7 @@ class ScannedClip:
 
     Attributes:
         frame_inds: (T,) int64, numbers of its frames.
-        is_repeat: (T,) bool, frames that repeat the one before; see ``RepeatFinder``.
+        is_repeat: (T,) bool, frames that repeat the one before; see ``RepeatDetector``.
         candidates: Of every n-th of the frames that do not.
     """
 
@@ -74,7 +74,7 @@ def find_candidates(
     """
     start, stop = clip.frame_range(reader.info)
     candidates: list[FrameCandidates] = []
-    cue_reader, repeat_finder = CueReader(), RepeatFinder()
+    cue_reader, repeat_detector = CueReader(), RepeatDetector()
     waiting: deque[Detections] = deque()
     frame_inds: list[np.ndarray] = []
     repeats: list[np.ndarray] = []
@@ -89,7 +89,7 @@ def find_candidates(
             )
 
     for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
-        is_repeat = np.array([use_motion and repeat_finder.add(f) for f in batch.frames], bool)
+        is_repeat = np.array([use_motion and repeat_detector.add(f) for f in batch.frames], bool)
         new = np.flatnonzero(~is_repeat)
         keys = batch.take(new[-num_new % every :: every])
         num_new += len(new)

@@ -11,6 +11,7 @@ from skelact import SkelactError
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.store.manifest import read_manifests
 from skelact.pose_extract.workers import Task, Workers
 
 CONFIG = ExtractConfig(effort="fast", precision="fp32", detector="whole-frame")
@@ -79,6 +80,7 @@ def test_a_clip_in_which_a_worker_is_killed_twice_is_failed_and_the_others_are_d
     assert [entry.video for entry in entries] == ["b.mp4", "c.mp4", "a.mp4"]
     assert [entry.status for entry in entries] == ["done", "done", "failed"]
     assert "killed in it twice" in entries[-1].error
+    assert read_manifests(out) == {entry.video: entry for entry in entries}
     assert not list(out.glob(".in-work*"))
 
 

@@ -12,7 +12,7 @@ from clips import BrightnessPose, OneWalker
 
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource
-from skelact.pose_extract.track.repeats import RepeatFinder
+from skelact.pose_extract.track.repeats import RepeatDetector
 
 
 def hall(x, height=240, width=320):
@@ -26,28 +26,28 @@ def hall(x, height=240, width=320):
 @pytest.mark.parametrize(("height", "width"), [(240, 320), (1080, 1920), (32, 40)])
 def test_a_frame_repeats_another_but_for_noise(height, width):
     rng = np.random.default_rng(1)
-    finder = RepeatFinder()
+    detector = RepeatDetector()
     still = cv2.resize(hall(50), (width, height))
     noisy = np.clip(still + rng.integers(-2, 3, still.shape), 0, 255).astype(np.uint8)
-    assert [finder.add(frame) for frame in (still, still, noisy)] == [False, True, True]
+    assert [detector.add(frame) for frame in (still, still, noisy)] == [False, True, True]
 
 
 def test_what_moves_by_two_pixels_is_new_and_so_is_another_size():
-    finder = RepeatFinder()
+    detector = RepeatDetector()
     frames = (hall(50), hall(52), hall(52), hall(54), cv2.resize(hall(54), (200, 150)))
-    assert [finder.add(frame) for frame in frames] == [False, False, True, False, False]
+    assert [detector.add(frame) for frame in frames] == [False, False, True, False, False]
 
 
 def test_what_changes_little_by_little_is_new_in_time():
     """A block gets lighter by one level a frame, where five are noise; a hall by two is faded."""
-    finder = RepeatFinder()
+    detector = RepeatDetector()
     found = []
     for level in range(13):
         frame = np.full((240, 320, 3), 100, np.uint8)
         frame[40:44, 40:44] += level
-        found.append(finder.add(frame))
+        found.append(detector.add(frame))
     assert np.flatnonzero(~np.array(found)).tolist() == [0, 6, 12]
-    assert not finder.add(np.full((240, 320, 3), 102, np.uint8))
+    assert not detector.add(np.full((240, 320, 3), 102, np.uint8))
 
 
 def test_repeated_frames_have_the_skeletons_of_what_they_show(tmp_path):
