@@ -32,12 +32,13 @@ def page(driver, clips, tmp_path):
     return driver
 
 
-# The time of a video that a browser shows by itself, once it can be played.
+# The time at which a browser starts a video that it shows by itself, and plays at once.
 SHOWN = """
 const end = arguments[0];
 const look = () => {
   const video = document.querySelector("video");
-  if (video && video.readyState > 1) end(video.currentTime); else setTimeout(look, 20);
+  if (!video || video.readyState < 2) setTimeout(look, 20);
+  else end(video.played.length ? video.played.start(0) : video.currentTime);
 };
 look();
 """
