@@ -90,10 +90,10 @@ def main(video: Path, frames: int, rounds: int) -> None:
                 apis.inference_topdown(model, image, boxes)
 
     ways: dict[str, Any] = {"MMPose inference_topdown": run_mmpose}
-    for precision in ("fp32", "auto"):
-        estimator = PoseEstimator(NET, device="cpu", precision=precision)  # type: ignore[arg-type]
+    for engine in ("pytorch", "auto"):
+        estimator = PoseEstimator(NET, device="cpu", engine=engine)  # type: ignore[arg-type]
         estimator.load()
-        ways[f"skelact, {precision}"] = lambda model=estimator: run_ours(model, people)
+        ways[f"skelact, engine {engine}"] = lambda model=estimator: run_ours(model, people)
     seconds = interleave(ways, rounds)
     report(f"{video.name}: {count} people in {len(people)} frames", seconds, count, "people")
 

@@ -52,6 +52,8 @@ class ExtractConfig:
         pose: "auto" (the one that ships), a name or a file; see ``PoseEstimator``.
         pose_checkpoint: Weights for an MMPose config given by path.
         flip_test: Average the heatmaps of each crop and its mirror image.
+        engine: What runs the networks: "auto" (on a processor the fastest), "pytorch",
+            "onnxruntime" or "openvino"; see ``EngineOptions``.
         precision: Arithmetic of the pose model: "auto", "fp32", "bf16" or "fp16".
         num_person: Keep at most this many people, the athlete first; None takes 2, or 16 with
             the subject "all".
@@ -77,6 +79,7 @@ class ExtractConfig:
     pose: str = "auto"
     pose_checkpoint: str | None = None
     flip_test: bool = False
+    engine: Literal["auto", "pytorch", "onnxruntime", "openvino"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     num_person: int | None = None
     smooth: bool = False
@@ -304,6 +307,7 @@ def candidate_detector(config: ExtractConfig) -> PersonDetector:
             device=config.device,
             num_threads=config.num_threads,
             size_factor=scale,
+            engine=config.engine,
         )
         for scale in effort.detector_scales
     ]
@@ -316,6 +320,7 @@ def _pose_estimator(config: ExtractConfig) -> PoseEstimator:
         DEFAULT_POSE if config.pose == "auto" else config.pose,
         checkpoint=config.pose_checkpoint,
         device=config.device,
+        engine=config.engine,
         precision=config.precision,
         flip_test=config.flip_test,
         num_threads=config.num_threads,

@@ -15,10 +15,9 @@ from ... import SkelactError
 from ...pose_extract.common.device import default_threads
 from ...pose_extract.common.plain import shown
 from ...pose_extract.common.text import one_line
+from ...pose_extract.nets.onnx_files import open_session
 
 META_KEY = "skelact"
-# Of an ONNX file: the format's own bound for one without files beside it (protobuf's 2 GiB).
-_MAX_BYTES = (2 << 30) - 1
 
 
 def read_onnx_meta(path: Path) -> str:
@@ -28,7 +27,9 @@ def read_onnx_meta(path: Path) -> str:
         SkelactError: if the file is none.
     """
     try:
-        text: str | None = _session(path).get_modelmeta().custom_metadata_map.get(META_KEY)
+        text: str | None = (
+            open_session(path, default_threads()).get_modelmeta().custom_metadata_map.get(META_KEY)
+        )
     except UnicodeDecodeError:
         text = None
     if text is None:
@@ -37,25 +38,6 @@ def read_onnx_meta(path: Path) -> str:
             "its description"
         )
     return text
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    if path.stat().st_size > _MAX_BYTES:
-        raise SkelactError(f"{path}: expected an ONNX file of at most {_MAX_BYTES >> 20} MiB")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = default_threads()
-    # Failures come as exceptions; the logs, a session's and the default one, would repeat them.
-    options.log_severity_level = 4
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        # Without a fallback, which prints and tries the same again.
-        return onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
-    except Exception as error:  # ONNX Runtime raises classes of its own
-        raise SkelactError(f"{path}: cannot be read as an ONNX file: {one_line(error)}") from None
 
 
 class OnnxClassifier(nn.Module):
@@ -80,7 +62,7 @@ class OnnxClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self._path = path
-        self._session = _session(path)
+        self._session = open_session(path, default_threads())
         self._outputs: dict[str, tuple[int, ...]] = {"logits": (num_classes,)}
         if has_novelty:
             self._outputs["novelty"] = ()

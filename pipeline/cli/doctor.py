@@ -285,6 +285,11 @@ def _devices() -> Iterator[Finding]:
         yield Finding("CUDA", "note", "no CUDA device, or a CPU build of torch: the CPU is used")
     providers = ", ".join(onnxruntime.get_available_providers())
     yield Finding("ONNX Runtime", "ok", providers)
+    if importlib.util.find_spec("openvino") is None:
+        said = "pytorch and onnxruntime; openvino is faster on some processors"
+        yield Finding("engines", "ok", said, "pip install openvino")
+    else:
+        yield Finding("engines", "ok", "pytorch, onnxruntime, openvino: the fastest is taken")
 
 
 def _weights() -> Iterator[Finding]:

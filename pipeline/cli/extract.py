@@ -77,9 +77,14 @@ _POSE_OPTIONS = [
     ),
     click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
     click.option(
+        "--engine",
+        type=click.Choice(["auto", "pytorch", "onnxruntime", "openvino"]),
+        help="What runs the networks on a processor [auto: the fastest].",
+    ),
+    click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        help="Arithmetic of the pose model [auto: bf16 or fp16 where the device has it].",
+        help="Arithmetic of the pose model [auto: fp16 on a GPU, else fp32].",
     ),
     click.option(
         "--num-person", type=int, help="People kept, the athlete first [2; 16 with --subject all]."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +13,12 @@ from torch import Tensor, nn
 from ... import SkelactError
 from ...models.classifier import SkeletonClassifier
 from ...pose_extract.common.files import atomic_write
+from ...pose_extract.nets.onnx_files import write_onnx
 from ..checkpoints.checkpoint import CheckpointMeta, load_classifier
 from ..checkpoints.onnx_classifier import META_KEY, OnnxClassifier
 from ..data.annotations import Annotation
 from ..data.clip_store import ClipStore
 
-_OPSET = 17
 # Largest difference of a logit between torch and ONNX Runtime, both in fp32.
 TOLERANCE = 1e-4
 
@@ -48,7 +47,7 @@ def export_onnx(
         The largest absolute difference of a logit, or of the novelty.
 
     Raises:
-        SkelactError: if the checkpoint cannot be used, the package onnx is missing, or the two
+        SkelactError: if the checkpoint cannot be used, or the two
             differ by more than 1e-4; then nothing is written.
     """
     out = Path(out)
@@ -96,26 +95,11 @@ def _outputs(model: SkeletonClassifier | OnnxClassifier, x: Tensor) -> Tensor:
 
 
 def _write(model: SkeletonClassifier, meta: CheckpointMeta, x: Tensor, path: Path) -> None:
-    try:
-        import onnx
-    except ImportError:
-        raise SkelactError(
-            "writing ONNX needs the package onnx: pip install onnx (reading does not)"
-        ) from None
+    import onnx
+
     outputs = ["logits"] if meta.gate is None else ["logits", "novelty"]
-    with warnings.catch_warnings():
-        # The tracing exporter warns that it is deprecated; the newer one needs onnxscript.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model if meta.gate is None else _WithNovelty(model).eval(),
-            (x,),
-            path,
-            input_names=["clips"],
-            output_names=outputs,
-            dynamic_axes={name: {0: "batch"} for name in ("clips", *outputs)},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+    network = model if meta.gate is None else _WithNovelty(model).eval()
+    write_onnx(network, {"clips": x}, outputs, path, {0: "batch"})
     file = onnx.load(path)
     entry = file.metadata_props.add()
     entry.key, entry.value = META_KEY, json.dumps(dataclasses.asdict(meta))

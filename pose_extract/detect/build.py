@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ... import SkelactError
 from ..weights.bundle import is_bundle
 from ..weights.download import is_url
 from ..weights.table import WEIGHTS, refuse_renamed
 from .base import BoxesFromFile, PersonDetector, WholeFrame
+
+if TYPE_CHECKING:
+    from ..nets.engines import EngineName
 
 
 def build_detector(
@@ -20,6 +24,7 @@ def build_detector(
     device: str = "auto",
     num_threads: int = 0,
     size_factor: float = 1.0,
+    engine: EngineName = "auto",
 ) -> PersonDetector:
     """Return a detector; no network is loaded yet.
 
@@ -33,6 +38,7 @@ def build_detector(
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads of the network; 0 takes the free cores.
         size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
+        engine: What runs the network of an exported bundle; see ``EngineOptions``.
 
     Raises:
         SkelactError: for a name that is none of these.
@@ -49,7 +55,7 @@ def build_detector(
     if is_bundle(WEIGHTS[name].filename if name in WEIGHTS else name):
         from .torch_detector import TorchDetector
 
-        return TorchDetector(name, score_thr, max_det, device, num_threads, size_factor)
+        return TorchDetector(name, score_thr, max_det, device, num_threads, size_factor, engine)
     known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
     if name in known or name.endswith(".onnx") or is_url(name):
         from .onnx_adapter import ONNXDetector

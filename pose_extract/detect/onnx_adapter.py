@@ -12,6 +12,7 @@ from ... import SkelactError
 from ..common.device import default_threads
 from ..common.text import one_line
 from ..decode.frames import FrameBatch
+from ..nets.onnx_files import open_session
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
 
@@ -79,26 +80,10 @@ class ONNXDetector:
         """
         if self._session is not None:
             return
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._num_threads or default_threads()
-        options.inter_op_num_threads = 1
-        # Failures come as exceptions; the logs, a session's and the default one, would repeat them.
-        options.log_severity_level = 4
-        ort.set_default_logger_severity(4)
         path = fetch_weights(self._name)
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if self._device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
-            index = int(self._device.partition(":")[2] or 0)
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
-        try:
-            # To nothing else a fallback would print and try the same again.
-            self._session = ort.InferenceSession(
-                str(path), options, providers=providers, enable_fallback=int(len(providers) > 1)
-            )
-        except Exception as error:
-            raise SkelactError(f"{path}: ONNX Runtime cannot load it: {one_line(error)}") from None
+        self._session = open_session(
+            path, self._num_threads or default_threads(), _gpu_providers(self._device)
+        )
         try:
             self._read_shapes(path)
         except SkelactError:
@@ -189,6 +174,17 @@ class ONNXDetector:
         if self._family == "rtmdet":
             tensor = (tensor - _RTMDET_MEAN) / _RTMDET_STD
         return np.ascontiguousarray(tensor.transpose(2, 0, 1)), ratio
+
+
+def _gpu_providers(device: str) -> list[Any]:
+    """Return what ONNX Runtime runs on before the processor, where it is installed for GPUs."""
+    if device == "cpu":
+        return []
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return []
+    return [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
 
 
 def _described(values: Any) -> str:

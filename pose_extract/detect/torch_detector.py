@@ -1,4 +1,4 @@
-"""Our own person detector: an exported bundle that PyTorch runs."""
+"""Our own person detector: an exported bundle."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from ..decode.frames import FrameBatch
+from ..nets.engine_choice import choose_engine
+from ..nets.engines import Engine, EngineName, EngineOptions, ImageNetwork
 from ..nets.rtmdet import RTMDetNano
-from ..nets.shapes import RTMDetShape
-from ..weights.bundle import BundleMeta, BundleNetwork, bundle_weights, read_bundle
+from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
+from ..weights.bundle import BundleMeta, bundle_weights, load_bundle_weights, read_bundle
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
 
@@ -43,6 +45,7 @@ class TorchDetector:
         device: "auto", "cpu", "cuda" or "cuda:N".
         num_threads: Threads on the CPU; 0 takes the free cores.
         size_factor: Enlarges the network's input.
+        engine: What runs the network; see ``EngineOptions``.
     """
 
     def __init__(
@@ -53,14 +56,14 @@ class TorchDetector:
         device: str,
         num_threads: int,
         size_factor: float = 1.0,
+        engine: EngineName = "auto",
     ) -> None:
         self._name = name
         self._score_thr = score_thr
         self._max_det = max_det
-        self._device_name = device
-        self._num_threads = num_threads
+        self._options = EngineOptions(engine, device=device, num_threads=num_threads)
         self._size_factor = size_factor
-        self._net: BundleNetwork | None = None
+        self._engine: Engine | None = None
 
     def identity(self) -> dict[str, Any]:
         """See ``PersonDetector``."""
@@ -78,19 +81,28 @@ class TorchDetector:
         Raises:
             SkelactError: if the weights are missing or are no detector's.
         """
-        if self._net is not None:
+        if self._engine is not None:
             return
+        from mmcv.cnn.utils import fuse_conv_bn
+
         path = fetch_weights(bundle_weights(self._name))
         meta = read_bundle(path, "detector")
         self._side = round(meta.input_wh[0] * self._size_factor / _COARSEST) * _COARSEST
         net = detector_network(meta)
-        self._boxes = net.people
-        self._net = BundleNetwork(path, net, self._device_name, self._num_threads)
+        load_bundle_weights(path, net)
+        network = ImageNetwork(
+            fuse_conv_bn(net.eval()),
+            PIXEL_MEAN,
+            PIXEL_STD,
+            input_hw=meta.input_wh[::-1],
+            any_size=True,
+        )
+        self._engine = choose_engine(network.eval(), self._options)
 
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
         self.load()
-        assert self._net is not None
+        assert self._engine is not None
         height, width = batch.frames.shape[1:3]
         ratio = self._side / max(height, width)
         size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -99,11 +111,11 @@ class TorchDetector:
         letterboxed = np.full((len(batch.frames), rows, columns, 3), _PAD_VALUE, np.uint8)
         for canvas, frame in zip(letterboxed, batch.frames):
             canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-        with torch.inference_mode():
-            bboxes, scores = self._boxes(self._net(letterboxed))
+        levels = [torch.from_numpy(level) for level in self._engine(letterboxed)]
+        bboxes, scores = RTMDetNano.people(levels)
         return [
             self._clean(found / ratio, found_scores, (height, width))
-            for found, found_scores in zip(bboxes.cpu().numpy(), scores.cpu().numpy())
+            for found, found_scores in zip(bboxes.numpy(), scores.numpy())
         ]
 
     def _clean(self, bboxes: np.ndarray, scores: np.ndarray, shape: tuple[int, int]) -> Detections:

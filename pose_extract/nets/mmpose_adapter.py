@@ -31,7 +31,7 @@ from ... import SkelactError
 from ..common.text import one_line
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 # The distributions that skelact does not depend on, because their own requirements would change an
 # environment that exists; import name -> what pip installs. See docs/install.md.
@@ -289,6 +289,22 @@ def build_pose_model(config: dict[str, Any]) -> Any:
     _keep_channels_last()
     with DefaultScope.overwrite_default_scope("mmpose"):
         return MODELS.build(config)
+
+
+def heatmap_network(model: Any) -> nn.Module:
+    """Return the network of a top-down pose estimator: images in, heatmaps out."""
+    from torch import nn
+
+    class HeatmapNetwork(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model: Any = model
+
+        def forward(self, x: Tensor) -> Tensor:
+            heatmaps: Tensor = self.model.head(self.model.extract_feat(x))
+            return heatmaps
+
+    return HeatmapNetwork()
 
 
 def mixed_halves(first: Tensor, second: Tensor) -> Tensor:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import SkelactError
-from ..common.device import choose_device, default_threads, fastest_dtype
 from ..common.files import sha256_of
 from ..layout import COCO_17, KeypointLayout
 from ..nets.lite_hrnet import LiteHRNet
-from ..nets.mmpose_adapter import build_pose_model, import_mmpose
+from ..nets.mmpose_adapter import build_pose_model, heatmap_network, import_mmpose
 from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, read_bundle
 from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS, refuse_renamed
@@ -33,10 +32,7 @@ from .mmpose_zoo import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+    from ..nets.engines import Engine, EngineName, Precision
 
 # Deviation of the Gaussians that MMPose trains crops of 256x192 on, cells of the heatmap.
 _USUAL_SIGMA = 2.0
@@ -53,9 +49,10 @@ class PoseEstimator:
         trust_config: Run a config given by path, which is Python code, also where it lies outside
             the installed MMPose.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        engine: What runs the network: "pytorch", "onnxruntime", "openvino", or "auto", the fastest;
+            see :class:`EngineOptions`.
         precision: Number format of the pose network: "fp32", "bf16", "fp16", or "auto", which takes
-            fp16 on CUDA, bf16 on processors that have it, else fp32. It concerns the pose network
-            alone: detectors choose their own.
+            fp16 on CUDA, else fp32. It concerns the pose network alone: detectors choose their own.
         flip_test: Average the heatmaps with those of the mirrored crop.
         num_threads: Threads on the CPU; 0 takes the free cores.
 
@@ -72,6 +69,7 @@ class PoseEstimator:
         *,
         checkpoint: str | Path | None = None,
         device: str = "auto",
+        engine: EngineName = "auto",
         precision: Precision = "auto",
         flip_test: bool = False,
         num_threads: int = 0,
@@ -82,10 +80,11 @@ class PoseEstimator:
         self._checkpoint = None if checkpoint is None else str(checkpoint)
         self._check_name()
         self._device_name = device
+        self._engine_name = engine
         self._precision = precision
         self._flip_test = flip_test
         self._num_threads = num_threads
-        self._model: Any = None
+        self._engine: Engine | None = None
 
     def _check_name(self) -> None:
         refuse_renamed(self._name)
@@ -136,12 +135,8 @@ class PoseEstimator:
             SkelactError: if MMPose or the weights are missing, or the model is not a top-down
                 heatmap model with COCO-17 keypoints.
         """
-        if self._model is not None:
+        if self._engine is not None:
             return
-        import torch
-
-        self.device = choose_device(self._device_name)
-        torch.set_num_threads(self._num_threads or default_threads())
         model, config = self.build()
         self._prepare(model.eval(), config)
 
@@ -181,25 +176,34 @@ class PoseEstimator:
         return read_mmpose_config(path, self._trust_config), fetch_file(weights)
 
     def _prepare(self, model: Any, config: dict[str, Any]) -> None:
-        import torch
         from mmcv.cnn.utils import fuse_conv_bn
+
+        from ..nets.engine_choice import choose_engine
+        from ..nets.engines import EngineOptions, ImageNetwork
 
         self.input_wh: tuple[int, int] = tuple(config["codec"]["input_size"])
         self._padding = config["padding"]
         self._use_udp = config["use_udp"]
-        self._dtype = _choose_dtype(self._precision, self.device)
+        self._decoder = model.head.decoder
         # Codecs without Gaussians (Megvii's) learn blobs of about the usual size.
-        self._sigma = float(getattr(model.head.decoder, "sigma", _USUAL_SIGMA))
-        normalise = config["model"]["data_preprocessor"]
-        # Crops are RGB; a network that takes MMPose's BGR unchanged needs the other order.
-        self._reverse = not normalise.get("bgr_to_rgb", False)
-        self._mean = torch.tensor(normalise["mean"], device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(normalise["std"], device=self.device).view(1, 3, 1, 1)
+        self._sigma = float(getattr(self._decoder, "sigma", _USUAL_SIGMA))
         test_cfg = config["model"].get("test_cfg", {})
         self._flip_mode = test_cfg.get("flip_mode", "heatmap")
         self._shift_heatmap = test_cfg.get("shift_heatmap", False)
-        fused = fuse_conv_bn(model)
-        self._model = fused.to(self.device, memory_format=torch.channels_last)
+        options = EngineOptions(
+            self._engine_name, self._precision, self._device_name, self._num_threads
+        )
+        self.device = options.chosen_device()
+        normalise = config["model"]["data_preprocessor"]
+        network = ImageNetwork(
+            heatmap_network(fuse_conv_bn(model)),
+            normalise["mean"],
+            normalise["std"],
+            # Crops are RGB; a network that takes MMPose's BGR unchanged needs the other order.
+            reverse=not normalise.get("bgr_to_rgb", False),
+            input_hw=self.input_wh[::-1],
+        )
+        self._engine = choose_engine(network.eval(), options)
 
     def crop(self, frame: np.ndarray, bboxes: np.ndarray) -> Crops:
         """Crop people out of a frame, upright.
@@ -263,8 +267,7 @@ class PoseEstimator:
             heatmaps: (N, V, h, w) float32.
             crops: The N crops that they are of.
         """
-        decoder = self._model.head.decoder
-        decoded = [decoder.decode(heatmap)[0] for heatmap in blurred(heatmaps, self._sigma)]
+        decoded = [self._decoder.decode(heatmap)[0] for heatmap in blurred(heatmaps, self._sigma)]
         keypoints = np.concatenate(decoded).astype(np.float32)
         spots = keypoints / np.array(self.pixels_per_cell, np.float32)
         scores = found_chances(heatmaps, spots, self._sigma)
@@ -287,39 +290,31 @@ class PoseEstimator:
     @property
     def pixels_per_cell(self) -> tuple[float, float]:
         """Pixels of a crop from one cell of a heatmap to the next, along x and y."""
-        across, down = self._model.head.decoder.scale_factor
+        across, down = self._decoder.scale_factor
         return float(across), float(down)
 
     def heatmaps(self, crops: Crops) -> np.ndarray:
         """Return the heatmaps (N, V, h, w) float32 of a batch of crops."""
         self.load()
+        assert self._engine is not None
+        (heatmaps,) = self._engine(crops.images)
+        if self._flip_test:
+            (mirrored,) = self._engine(np.ascontiguousarray(crops.images[:, :, ::-1]))
+            heatmaps = 0.5 * (heatmaps + self._unflipped(mirrored))
+        return heatmaps
+
+    def _unflipped(self, heatmaps: np.ndarray) -> np.ndarray:
+        """Return the heatmaps of mirrored crops as those of the crops."""
         import torch
-
-        with torch.inference_mode():
-            x = torch.from_numpy(crops.images).to(self.device).permute(0, 3, 1, 2).float()
-            if self._reverse:
-                x = x.flip(1)
-            x = (x - self._mean) / self._std
-            x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(
-                self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
-            ):
-                heatmaps = self._model.head(self._model.extract_feat(x))
-                if self._flip_test:
-                    heatmaps = 0.5 * (heatmaps + self._flipped(x))
-            result: np.ndarray = heatmaps.float().cpu().numpy()
-        return result
-
-    def _flipped(self, x: torch.Tensor) -> torch.Tensor:
         from mmpose.models.utils.tta import flip_heatmaps
 
-        heatmaps: torch.Tensor = flip_heatmaps(
-            self._model.head(self._model.extract_feat(x.flip(-1))),
+        flipped: np.ndarray = flip_heatmaps(
+            torch.from_numpy(heatmaps),
             flip_mode=self._flip_mode,
             flip_indices=self.layout.flip_inds().tolist(),
             shift_heatmap=self._shift_heatmap,
-        )
-        return heatmaps
+        ).numpy()
+        return flipped
 
 
 def _side_margins(
@@ -342,11 +337,3 @@ def _side_margins(
     found = at(left, left) + at(right, right)
     margins: np.ndarray = (found - at(left, right) - at(right, left)) / 2
     return margins
-
-
-def _choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    import torch
-
-    if precision == "auto":
-        return fastest_dtype(device)
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ... import SkelactError, __version__
-from ..common.device import choose_device, default_threads, fastest_dtype
 from ..common.files import atomic_write, sha256_of
 from ..common.plain import build_config, parse_json, read_text, shown
 from ..common.text import one_line
 from ..nets.lite_hrnet import LiteHRNet
-from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, NetworkShape, RTMDetShape
+from ..nets.shapes import NetworkShape, RTMDetShape
 from .table import WeightsError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
 
@@ -296,39 +294,3 @@ def _upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     kind = "detector" if values["kind"] == "finder" else values["kind"]
     # The record of the training stays as it was written.
     return {**values, "kind": kind, "network": network, "format_version": FORMAT_VERSION}
-
-
-class BundleNetwork:
-    """The network of an exported bundle, ready for images.
-
-    Args:
-        path: Path of either file of the pair, for its weights.
-        module: The network.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        num_threads: Threads on the CPU; 0 takes the free cores.
-    """
-
-    def __init__(self, path: Path, module: nn.Module, device: str, num_threads: int) -> None:
-        import torch
-        from mmcv.cnn.utils import fuse_conv_bn
-
-        load_bundle_weights(path, module)
-        self.device = choose_device(device)
-        self._dtype = fastest_dtype(self.device)
-        torch.set_num_threads(num_threads or default_threads())
-        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(PIXEL_STD, device=self.device).view(1, 3, 1, 1)
-        self._net = fuse_conv_bn(module.eval()).to(self.device, memory_format=torch.channels_last)
-
-    def __call__(self, images: np.ndarray) -> Any:
-        """Return what the network gives for images (N, h, w, 3) uint8 RGB.
-
-        In half precision where the device is fast with it, which moves boxes by less than a pixel.
-        """
-        import torch
-
-        with torch.inference_mode():
-            x = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
-            x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-                return self._net(x)

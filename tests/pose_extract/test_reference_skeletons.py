@@ -11,7 +11,6 @@ import hashlib
 import os
 from importlib.metadata import version
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -58,14 +57,13 @@ def skeletons(videos, name, effort):
         effort=effort,
         detector="skelact-detector-320",
         pose=DEFAULT_POSE,
+        engine="pytorch",
         precision="fp32",
         device="cpu",
         num_threads=1,
     )
     clip = ClipSource(videos / path, name, start_frame=start, end_frame=stop)
-    # The detector takes bfloat16 where the processor has it.
-    with mock.patch("skelact.pose_extract.common.device.has_bf16", return_value=False):
-        (result,) = Extractor(config).run([clip])
+    (result,) = Extractor(config).run([clip])
     assert result.error is None
     return {field: getattr(result.sequence, field) for field in FIELDS}
 

@@ -161,7 +161,7 @@ def test_files_that_are_no_classifier(tmp_path):
     with pytest.raises(SkelactError, match="without its description"):
         load_classifier(tmp_path / "other.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"no")
-    with pytest.raises(SkelactError, match="cannot be read as an ONNX file"):
+    with pytest.raises(SkelactError, match="ONNX Runtime cannot load it"):
         load_classifier(tmp_path / "broken.onnx")
     with pytest.raises(SkelactError, match=r"expected a target ending in \.onnx"):
         export_onnx(save(tmp_path, "ssl"), tmp_path / "out.pt", simulated_clips(2))

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper
 from pycocotools.coco import COCO
 
@@ -103,26 +102,14 @@ def test_our_detector_finds_rotated_people_better_than_its_teacher(shared):
 def test_the_input_of_our_detector_is_no_larger_than_the_frame():
     detector = build_detector("skelact-detector-320", device="cpu", size_factor=1.3)
     detector.load()
-    network, shapes = detector._net, []
-    detector._net = lambda images: shapes.append(images.shape[1:3]) or network(images)
+    engine, shapes = detector._engine, []
+    detector._engine = lambda images: shapes.append(images.shape[1:3]) or engine(images)
     for shape in ((90, 640, 3), (640, 480, 3)):
         detector.detect(
             FrameBatch(np.zeros((2, *shape), np.uint8), np.arange(2), np.arange(2)), "a"
         )
     # A wide frame of 416 x 58.5, and a high one of 312 x 416.
     assert shapes == [(64, 416), (416, 320)]
-
-
-@pytest.mark.parametrize("has_it", [True, False])
-def test_our_detector_runs_in_bfloat16_only_where_the_processor_has_it(monkeypatch, has_it):
-    monkeypatch.setattr("skelact.pose_extract.common.device.has_bf16", lambda: has_it)
-    detector = build_detector("skelact-detector-320", device="cpu")
-    detector.load()
-    kinds = []
-    network = detector._net._net
-    network.stem[0][0].register_forward_hook(lambda *answer: kinds.append(answer[2].dtype))
-    detector.detect(batch_of(BLANK), "a")
-    assert kinds == [torch.bfloat16 if has_it else torch.float32]
 
 
 def test_rtmdet_gives_the_same_boxes_whatever_the_batch(shared):

@@ -1,0 +1,229 @@
+"""What runs a network: PyTorch, ONNX Runtime or OpenVINO, behind one protocol.
+
+Each takes images as they are and gives the network's outputs. On a processor all compute in
+float32 unless another precision is asked for, so that they differ in rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ... import SkelactError
+from ..common.device import choose_device, default_threads, fastest_dtype
+from .onnx_files import open_session
+
+EngineName = Literal["auto", "pytorch", "onnxruntime", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+# Images that ONNX Runtime is given at a time: the features of more do not fit the processor's
+# cache. Chosen with benchmarks/engines.py.
+_MOST_AT_ONCE = 4
+
+
+class Engine(Protocol):
+    """Runs a network; what it gives for an image does not depend on the images beside it."""
+
+    name: str
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """Return the network's outputs, each (N, ...) float32.
+
+        Args:
+            images: (N, h, w, 3) uint8 RGB.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How networks are run.
+
+    Attributes:
+        engine: "pytorch", "onnxruntime", "openvino", or "auto": on a processor the fastest, else
+            PyTorch.
+        precision: "fp32", "bf16", "fp16", or "auto": fp16 on CUDA, fp32 on a processor, where bf16
+            moves keypoints (``benchmarks/engines.py precision``).
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        num_threads: Threads on a processor; 0 takes the free cores.
+    """
+
+    engine: EngineName = "auto"
+    precision: Precision = "auto"
+    device: str = "auto"
+    num_threads: int = 0
+
+    @property
+    def threads(self) -> int:
+        """Threads on a processor."""
+        return self.num_threads or default_threads()
+
+    def chosen_device(self) -> torch.device:
+        """Return the device.
+
+        Raises:
+            SkelactError: if the machine does not have it, or the engine does not run there.
+        """
+        device = choose_device(self.device)
+        if device.type != "cpu" and self.engine not in ("auto", "pytorch"):
+            raise SkelactError(
+                f"engine: expected auto or pytorch on {device}, got {self.engine}; the others run "
+                "on processors, with --device cpu"
+            )
+        return device
+
+    def dtype(self) -> torch.dtype:
+        """Return the number format of the arithmetic."""
+        if self.precision == "auto":
+            return fastest_dtype(self.chosen_device())
+        formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        return formats[self.precision]
+
+
+class ImageNetwork(nn.Module):
+    """A network that takes images as they are: what engines run.
+
+    Args:
+        network: Takes (N, 3, h, w) float32, normalised, and gives a tensor or several.
+        mean: Of the three channels, in the network's order, of values 0 to 255.
+        std: Their standard deviation.
+        reverse: The network takes BGR.
+        input_hw: Height and width of the images, multiples of which ``any_size`` lets through.
+        any_size: Images may have other sizes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor | Sequence[Tensor]],
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        input_hw: tuple[int, int],
+        reverse: bool = False,
+        any_size: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.reverse = reverse
+        self.input_hw = input_hw
+        self.any_size = any_size
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs for images (N, h, w, 3) uint8 RGB."""
+        x = images.permute(0, 3, 1, 2).float()
+        if self.reverse:
+            x = x.flip(1)
+        x = (x - self.mean) / self.std
+        out = self.network(x.contiguous(memory_format=torch.channels_last))
+        return (out,) if isinstance(out, Tensor) else tuple(out)
+
+    def example(self, count: int) -> np.ndarray:
+        """Return images (count, h, w, 3) uint8 of noise, always the same."""
+        shape = (count, *self.input_hw, 3)
+        return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+class PyTorchEngine:
+    """PyTorch, on a processor or a GPU.
+
+    Args:
+        network: The network, on the CPU and in evaluation.
+        options: How it is run.
+    """
+
+    name = "pytorch"
+
+    def __init__(self, network: ImageNetwork, options: EngineOptions) -> None:
+        self._device = options.chosen_device()
+        self._dtype = options.dtype()
+        torch.set_num_threads(options.threads)
+        module: Any = network  # torch does not declare the memory format
+        self._network = module.to(self._device, memory_format=torch.channels_last)
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """See :class:`Engine`."""
+        with torch.inference_mode():
+            x = torch.from_numpy(images).to(self._device)
+            with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
+                outputs = self._network(x)
+            return [output.float().cpu().numpy() for output in outputs]
+
+
+class ONNXRuntimeEngine:
+    """ONNX Runtime, on a processor, in float32.
+
+    Args:
+        path: The ONNX file.
+        options: How it is run.
+
+    Raises:
+        SkelactError: if the file cannot be read, or another precision is asked for.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, options: EngineOptions) -> None:
+        if options.dtype() != torch.float32:
+            raise SkelactError(
+                f"engine: onnxruntime computes in fp32, got the precision {options.precision}; "
+                "take another engine, or --precision fp32"
+            )
+        self._session = open_session(path, options.threads)
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """See :class:`Engine`."""
+        parts = [
+            self._session.run(None, {"images": images[start : start + _MOST_AT_ONCE]})
+            for start in range(0, len(images), _MOST_AT_ONCE)
+        ]
+        return [np.concatenate(outputs) for outputs in zip(*parts)]
+
+
+class OpenVINOEngine:
+    """OpenVINO, on a processor.
+
+    Args:
+        path: The ONNX file.
+        options: How it is run.
+
+    Raises:
+        SkelactError: if OpenVINO is missing, or fp16 is asked for.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: Path, options: EngineOptions) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise SkelactError(
+                "engine: openvino is not installed; install it with: pip install openvino"
+            ) from None
+        dtype = options.dtype()
+        if dtype == torch.float16:
+            raise SkelactError("engine: openvino computes in fp32 or bf16, got the precision fp16")
+        self._network = openvino.Core().compile_model(
+            str(path),
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": options.threads,
+                "INFERENCE_PRECISION_HINT": "f32" if dtype == torch.float32 else "bf16",
+            },
+        )
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """See :class:`Engine`."""
+        # The arrays of one call are filled anew by the next.
+        return [np.array(output) for output in self._network(images).values()]
