@@ -19,6 +19,8 @@ from .base import Detections
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
 _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 _RTMDET_STD = np.array([57.375, 57.12, 58.395], np.float32)
+# (1, 256, 3): the input for each value of a pixel, which is looked up faster than computed.
+_RTMDET_INPUT = ((np.arange(256, dtype=np.float32)[:, None] - _RTMDET_MEAN) / _RTMDET_STD)[None]
 # Gray of the letterbox's bars, and the stride below: as in MMDetection's RTMDet and YOLOX configs.
 _PADDING = 114
 _DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
@@ -170,10 +172,8 @@ class ONNXDetector:
         canvas = np.full((height, width, 3), _PADDING, np.uint8)
         resized = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         canvas[: size[1], : size[0]] = resized[..., ::-1]  # RGB to BGR
-        tensor = canvas.astype(np.float32)
-        if self._family == "rtmdet":
-            tensor = (tensor - _RTMDET_MEAN) / _RTMDET_STD
-        return np.ascontiguousarray(tensor.transpose(2, 0, 1)), ratio
+        tensor = cv2.LUT(canvas, _RTMDET_INPUT) if self._family == "rtmdet" else canvas
+        return np.ascontiguousarray(tensor.transpose(2, 0, 1), np.float32), ratio
 
 
 def _gpu_providers(device: str) -> list[Any]:

@@ -91,25 +91,25 @@ class RotatedViewsDetector:
         bboxes = np.concatenate([view.bboxes for view in views])
         scores = np.concatenate([view.scores for view in views])
         view_of = np.repeat(np.arange(len(views)), [len(view.scores) for view in views])
-        order = np.argsort(-scores, kind="stable")
-        overlap = pairwise_iou(bboxes, bboxes)
+        same = pairwise_iou(bboxes, bboxes) >= _MERGE_IOU
         free = np.ones(len(scores), bool)
-        merged, merged_scores = [], []
-        for i in order.tolist():
-            if not free[i]:
-                continue
-            group = np.flatnonzero((overlap[i] >= _MERGE_IOU) & free)
-            free[group] = False
-            best = np.zeros(len(views), np.float32)
-            np.maximum.at(best, view_of[group], scores[group])
-            weights = scores[group] ** 2
-            merged.append((bboxes[group] * weights[:, None]).sum(axis=0) / weights.sum())
-            sizes = best.reshape(len(self._rotations), len(self._detectors))
-            own = sizes[:, 0]
-            total = (own + _LARGER_SHARE * (sizes.max(axis=1) - own)).sum()
-            # With one view the detector's own scores are kept.
-            merged_scores.append(total / max(1.0, len(self._rotations) / 2))
-        final = np.array(merged_scores, np.float32)
+        groups = []
+        for i in np.argsort(-scores, kind="stable"):
+            if free[i]:
+                groups.append(np.flatnonzero(same[i] & free))
+                free[groups[-1]] = False
+        members = np.concatenate(groups) if groups else np.zeros(0, int)
+        group_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        best = np.zeros((len(groups), len(views)), np.float32)
+        np.maximum.at(best, (group_of, view_of[members]), scores[members])
+        weights = scores**2
+        weighted = bboxes * weights[:, None]
+        merged = [weighted[group].sum(axis=0) / weights[group].sum() for group in groups]
+        sizes = best.reshape(len(groups), len(self._rotations), len(self._detectors))
+        own = sizes[..., 0]
+        totals = (own + _LARGER_SHARE * (sizes.max(axis=2) - own)).sum(axis=1)
+        # With one view the detector's own scores are kept.
+        final = totals / max(1.0, len(self._rotations) / 2)
         best_first = np.argsort(-final, kind="stable")[: self._max_candidates]
         return Detections(
             np.array(merged, np.float32).reshape(-1, 4)[best_first], final[best_first]

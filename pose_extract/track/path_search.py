@@ -11,7 +11,7 @@ one rejects a bystander, or half a body, that was taken for a few frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -325,19 +325,22 @@ class _Search:
         """
         totals = [score.copy() for score in unary]
         back_pointers = [[(-1, -1)] * len(score) for score in unary]
+        seen: dict[int, _Seen] = {}
         for step, score in enumerate(unary):
-            if not len(score):
+            seen[step] = _Seen.of(self._candidates[step])
+            seen.pop(step - self._config.max_gap - 2, None)
+            # The nearest first: of steps that score alike it is taken.
+            befores = [before for before in self._frames_before(step) if len(unary[before])]
+            if not len(score) or not befores:
                 continue
-            for before in self._frames_before(step):
-                if not len(unary[before]):
-                    continue
-                pairwise = _pairwise_scores(self._candidates, before, step, self._config)
-                scores = totals[before][:, None] + pairwise
-                rows = scores.argmax(axis=0)
-                best = scores[rows, np.arange(scores.shape[1])] + score
-                for column in np.flatnonzero(best > totals[step]):
-                    totals[step][column] = best[column]
-                    back_pointers[step][column] = (before, int(rows[column]))
+            pairwise = _pairwise_scores(seen, befores, step, self._config)
+            scores = np.concatenate([totals[before] for before in befores])[:, None] + pairwise
+            rows = scores.argmax(axis=0)
+            best = scores[rows, np.arange(scores.shape[1])] + score
+            places = [(before, row) for before in befores for row in range(len(unary[before]))]
+            for column in np.flatnonzero(best > totals[step]):
+                totals[step][column] = best[column]
+                back_pointers[step][column] = places[rows[column]]
         return totals, back_pointers
 
     def _frames_before(self, step: int) -> Sequence[int]:
@@ -414,29 +417,65 @@ def _unary_scores(
     return unary
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What steps of paths are scored by, of the N candidates of a frame.
+
+    Attributes:
+        centers: (N, 2), pixels.
+        sizes: (N,), pixels.
+        colors: (N, NUM_COLORS) float32.
+        from_previous: (3, 3), how the camera moved since the frame before.
+    """
+
+    centers: np.ndarray
+    sizes: np.ndarray
+    colors: np.ndarray
+    from_previous: np.ndarray
+
+    @classmethod
+    def of(cls, frame: FrameCandidates) -> _Seen:
+        from_previous = np.eye(3)
+        from_previous[:2] = frame.from_previous
+        colors = frame.colors.astype(np.float32)
+        return cls(_centers(frame.bboxes), _sizes(frame.bboxes), colors, from_previous)
+
+
 def _pairwise_scores(
-    candidates: Sequence[FrameCandidates], before: int, step: int, config: PathConfig
+    seen: Mapping[int, _Seen], befores: Sequence[int], step: int, config: PathConfig
 ) -> np.ndarray:
-    """Return (N, M) the pairwise score of each step from one frame to a later one."""
-    first, second = candidates[before], candidates[step]
-    camera = np.eye(3)
-    for between in range(before + 1, step + 1):
-        camera = np.vstack([candidates[between].from_previous, [0, 0, 1]]) @ camera
-    expected = _centers(first.bboxes) @ camera[:2, :2].T + camera[:2, 2]
-    sizes, other_sizes = _sizes(first.bboxes)[:, None], _sizes(second.bboxes)[None]
+    """Return (N, M) the pairwise score of each step to a frame.
+
+    Args:
+        seen: Frames by number, all between the earliest and the last.
+        befores: The frames from which the steps come, the latest first; together they have N
+            candidates.
+        step: The frame, which has M.
+        config: The weights.
+    """
+    first, second = [seen[before] for before in befores], seen[step]
+    camera, expected, since = np.eye(3), [], step
+    for before, frame in zip(befores, first):
+        for between in range(since, before, -1):
+            camera = camera @ seen[between].from_previous
+        since = before
+        expected.append(frame.centers @ camera[:2, :2].T + camera[:2, 2])
+    centers = np.concatenate([frame.centers for frame in first])
     # (2, N, M): in the scene, and in the image.
     distances = np.linalg.norm(
-        np.stack([expected, _centers(first.bboxes)])[:, :, None] - _centers(second.bboxes), axis=-1
+        np.stack([np.concatenate(expected), centers])[:, :, None] - second.centers, axis=-1
     )
-    gap = step - before
-    distance = distances.min(axis=0) / np.maximum(sizes, other_sizes) / np.sqrt(gap)
+    counts = [len(frame.centers) for frame in first]
+    gaps = np.repeat([step - before for before in befores], counts)[:, None]
+    sizes, other_sizes = np.concatenate([frame.sizes for frame in first])[:, None], second.sizes
+    distance = distances.min(axis=0) / np.maximum(sizes, other_sizes) / np.sqrt(gaps)
     growth = np.log(sizes / other_sizes)
-    similarity = first.colors.astype(np.float32) @ second.colors.T
+    similarity = np.concatenate([frame.colors for frame in first]) @ second.colors.T
     pairwise: np.ndarray = (
         config.color_weight * (similarity - config.neutral_similarity)
         - config.step_weight * distance**2
         - config.growth_weight * growth**2
-        - config.gap_weight * (gap - 1)
+        - config.gap_weight * (gaps - 1)
     )
     return pairwise
 
