@@ -1,10 +1,8 @@
 """Seconds that a cut of a long video costs to read, as `skelact extract` reads it.
 
-A video is made, and cuts of it are read in the order of a list: twice each, as the two passes over a
-clip do, and with the hash of its file. What that takes is set against decoding the same frames once,
-in a pass over the whole file in which the frames between the cuts cost nothing. The second table
-says what one opening, index, hash and reading of a cut cost without anything that is kept between
-them.
+A video is made, and cuts of it are read in order: twice each, as the two passes over a clip do, and
+with the hash of its file. What that takes is set against decoding the frames of the cut once, by a
+decoder that has come to its start already.
 
 python benchmarks/cuts.py
 python benchmarks/cuts.py --minutes 10 --cuts 33
@@ -15,7 +13,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -33,8 +32,6 @@ from skelact.pose_extract.sources import ClipSource
 from skelact.pose_extract.store.source_file import source_state, video_sha256
 
 _FPS, _WIDTH, _HEIGHT = 25, 320, 240
-# Cuts of which the parts are measured.
-_NUM_SAMPLED = 10
 
 
 def write_video(path: Path, minutes: float, gop: int) -> int:
@@ -82,44 +79,38 @@ def read_cut(clip: ClipSource) -> None:
     source_state(clip.path)
 
 
-def forward_seconds(path: Path, clips: list[ClipSource]) -> float:
-    """Return what the frames of the cuts cost in a pass over the whole file, RGB included."""
-    wanted = np.zeros(max(clip.end_frame or 0 for clip in clips), bool)
-    for clip in clips:
-        wanted[clip.start_frame : clip.end_frame] = True
-    seconds = 0.0
-    with av.open(str(path)) as container:
-        before = time.perf_counter()
-        for is_wanted, frame in zip(wanted, container.decode(video=0), strict=False):
-            if is_wanted:
-                frame.to_ndarray(format="rgb24")
-            now = time.perf_counter()
-            seconds += is_wanted * (now - before)
-            before = now
-    return seconds
-
-
 def _timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def part_seconds(path: Path, clips: list[ClipSource]) -> Iterator[tuple[str, float]]:
-    """Yield what the parts of reading a cut cost, each alone."""
-    yield "open the file", _timed(lambda: open_input(path).close())
-    yield "index its packets", _timed(lambda: read_packets(path))
+def file_seconds(path: Path) -> dict[str, float]:
+    """Return the seconds of what is done once for a file."""
     table = read_packets(path)
-    yield "decode its first frame", _timed(lambda: read_geometry(table))
+    return {
+        "open the file": _timed(lambda: open_input(path).close()),
+        "index its packets": _timed(lambda: read_packets(path)),
+        "decode its first frame": _timed(lambda: read_geometry(table)),
+        "hash it": _timed(lambda: sha256_of(path)),
+    }
+
+
+def cut_seconds(path: Path, clips: list[ClipSource]) -> dict[str, float]:
+    """Return the mean seconds of reading a cut, in all and in parts.
+
+    Each cut is measured in all ways before the next one: what else the machine does disturbs them
+    alike.
+    """
+    table = read_packets(path)
     geometry = read_geometry(table)
-    yield "hash it", _timed(lambda: sha256_of(path))
-    up_to, decoding = [], []
-    for clip in clips[:: max(1, len(clips) // _NUM_SAMPLED)]:
+    seconds: dict[str, list[float]] = {"frames": [], "up to": [], "extract": []}
+    for clip in clips:
         frames = read_frames(table, geometry, clip.start_frame or 0, clip.end_frame, 0)
-        up_to.append(_timed(lambda frames=frames: next(frames)))
-        decoding.append(_timed(lambda frames=frames: list(frames)))
-    yield "seek, and decode up to a cut", statistics.mean(up_to)
-    yield "decode a cut", statistics.mean(decoding)
+        seconds["up to"].append(_timed(lambda frames=frames: next(frames)))
+        seconds["frames"].append(_timed(lambda frames=frames: deque(frames, maxlen=0)))
+        seconds["extract"].append(_timed(lambda clip=clip: read_cut(clip)))
+    return {name: statistics.mean(values) for name, values in seconds.items()}
 
 
 @click.command()
@@ -127,7 +118,9 @@ def part_seconds(path: Path, clips: list[ClipSource]) -> Iterator[tuple[str, flo
 @click.option("--cuts", default=200, show_default=True)
 @click.option("--together", default=1, show_default=True, help="Cuts that follow one another.")
 @click.option("--gop", default=250, show_default=True, help="Frames from key frame to key frame.")
-@click.option("--video", type=click.Path(path_type=Path), help="Keep it here, or take it from here.")
+@click.option(
+    "--video", type=click.Path(path_type=Path), help="Keep it here, or take it from here."
+)
 def main(minutes: float, cuts: int, together: int, gop: int, video: Path | None) -> None:
     """Time the reading of cuts of a long video."""
     with tempfile.TemporaryDirectory() as folder:
@@ -138,24 +131,25 @@ def main(minutes: float, cuts: int, together: int, gop: int, video: Path | None)
             num_frames = container.streams.video[0].frames
         clips = make_cuts(path, num_frames, cuts, together)
         with open_video(path):
-            pass  # the decoding process runs, as beside the networks
-        seconds = [_timed(lambda clip=clip: read_cut(clip)) for clip in clips]
-        forward = forward_seconds(path, clips)
-        parts = list(part_seconds(path, clips))
-    mean = statistics.mean(seconds)
+            pass  # the decoding process runs, and has the index
+        parts = cut_seconds(path, clips)
+        of_file = file_seconds(path)
     table = Table(
         title=f"{cuts} cuts of {num_frames / _FPS / 60:.0f} min, {together} together, "
         f"a key frame every {gop} frames",
         title_justify="left",
     )
-    for column in ("what", "ms a cut", "times their frames alone"):
+    for column in ("what", "ms", "times the frames"):
         table.add_column(column)
-    base = forward / cuts
-    table.add_row("frames alone, decoded once in a pass", f"{base * 1e3:.1f}", "1.00")
-    table.add_row("read as by extract", f"{mean * 1e3:.1f}", f"{mean / base:.2f}")
-    table.add_row("the same, median", f"{statistics.median(seconds) * 1e3:.1f}", "")
-    for name, part in parts:
-        table.add_row(f"{name}, once", f"{part * 1e3:.1f}", f"{part / base:.2f}")
+
+    def add(name: str, seconds: float) -> None:
+        table.add_row(name, f"{seconds * 1e3:.1f}", f"{seconds / parts['frames']:.2f}")
+
+    add("a cut's frames, decoded once by a decoder that is there", parts["frames"])
+    add("seek, and decode up to a cut", parts["up to"])
+    add("read a cut as extract does", parts["extract"])
+    for name, seconds in of_file.items():
+        add(f"{name}, once a file", seconds)
     Console().print(table)
 
 
