@@ -111,9 +111,7 @@ def frames_answered(path, cuts):
         (0, 3 + 5),
     ],
 )
-def test_five_cuts_are_read_from_one_index(
-    tmp_path, opened, monkeypatch, kept_bytes, num_decoders
-):
+def test_five_cuts_are_read_from_one_index(tmp_path, opened, monkeypatch, kept_bytes, num_decoders):
     monkeypatch.setattr(reading, "_MOST_KEPT_BYTES", kept_bytes)
     path = write_long(tmp_path / "a.mp4")
     found = frames_answered(path, CUTS)
