@@ -47,14 +47,22 @@ def brightness_of(path, start, stop):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Return a list that grows by a word each time that a file is indexed or a decoder opened."""
+    """Return a list of what is done: a word for each file indexed or opened, and each frame."""
     words = []
     for module, name, word in (
         (reading, "read_packets", "index"),
         (reading, "read_geometry", "index"),
-        (pyav_adapter, "open_input", "decoder"),
+        (pyav_adapter, "open_input", "open"),
     ):
         monkeypatch.setattr(module, name, telling(words, word, getattr(module, name)))
+    decode = pyav_adapter._decode
+
+    def decode_telling(*args):
+        for frame in decode(*args):
+            words.append("frame")
+            yield frame
+
+    monkeypatch.setattr(pyav_adapter, "_decode", decode_telling)
     return words
 
 
@@ -75,7 +83,7 @@ def answers(requests):
 
 
 def two_passes(path, cuts):
-    """Return the requests of two passes over each cut, and read its frames from the answers."""
+    """Yield the requests of two passes over each cut."""
     file = {"path": os.fsencode(path).hex(), "decoder": "auto"}
     for start, stop in cuts:
         for _ in range(2):
@@ -86,6 +94,7 @@ def two_passes(path, cuts):
 
 
 def frames_answered(path, cuts):
+    """Return the numbers and the frames of each pass."""
     requests = list(two_passes(path, cuts))
     stream = answers(json.dumps(request).encode() + b"\n" for request in requests)
     found = []
@@ -101,23 +110,28 @@ def frames_answered(path, cuts):
     return found
 
 
+# A frame is given when the one behind it is there, and a range ends with the first frame behind it:
+# [30, 35) takes frames 25 to 36.
+FIRST, SECOND, THIRD, FOURTH, FIFTH = 12, 5, 8, 17, 22
+
+
 @pytest.mark.parametrize(
-    ("kept_bytes", "num_decoders"),
+    ("kept_bytes", "num_decoded"),
     [
-        # Both passes of the first, fourth and fifth cut have one decoder, the others none.
-        (1 << 20, 3),
-        # No frame is kept: the first pass of the second and third cut goes on with the decoder of
-        # the pass before, and each second pass has one of its own.
-        (0, 3 + 5),
+        # The second passes are given what the first ones have left.
+        (1 << 20, FIRST + SECOND + THIRD + FOURTH + FIFTH),
+        # No frame is kept: each second pass begins at the key frame again, frame 25 or 50.
+        (0, 2 * FIRST + SECOND + 17 + THIRD + 25 + 2 * FOURTH + 2 * FIFTH),
     ],
 )
-def test_five_cuts_are_read_from_one_index(tmp_path, opened, monkeypatch, kept_bytes, num_decoders):
+def test_five_cuts_are_read_from_one_index(tmp_path, opened, monkeypatch, kept_bytes, num_decoded):
     monkeypatch.setattr(reading, "_MOST_KEPT_BYTES", kept_bytes)
     path = write_long(tmp_path / "a.mp4")
     found = frames_answered(path, CUTS)
-    # The first frame is decoded for its size: that is part of the index, and a decoder, too.
+    # The packets, and the first frame, which tells the size; then one decoder for all.
     assert opened.count("index") == 2
-    assert opened.count("decoder") == 1 + num_decoders
+    assert opened.count("open") == 2
+    assert opened.count("frame") == 1 + num_decoded
     assert [inds for inds, _ in found] == [list(range(*cut)) for cut in CUTS for _ in range(2)]
     for inds, frames in found:
         assert np.abs(frames.mean(axis=(1, 2, 3)) - 2 * np.array(inds)).max() < 2
@@ -133,12 +147,12 @@ def test_a_decoder_of_a_damaged_file_does_not_wait(tmp_path, opened):
     short.write_bytes(path.read_bytes()[:-100])
     damaged = KnownFiles().open(short)
     assert (whole.table.is_sound, damaged.table.is_sound) == (True, False)
-    for file, num_decoders in ((whole, 1), (damaged, 2)):
+    for file, num_opened in ((whole, 1), (damaged, 2)):
         opened.clear()
         for start in (30, 35):
             frames = file.frames(start, start + 5, "pyav", 1)
             assert [frame.index for frame in frames] == list(range(start, start + 5))
-        assert opened == ["decoder"] * num_decoders
+        assert opened.count("open") == num_opened
 
 
 def test_a_video_that_is_replaced_between_two_cuts_is_read_anew(tmp_path):
