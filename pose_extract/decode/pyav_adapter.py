@@ -76,43 +76,21 @@ def read_geometry(table: PacketTable) -> Geometry:
         return replace(upright, flip_x=a < 0, flip_y=d < 0)
 
 
-class _OpenFile:
-    """A file and its decoder, opened when they are first asked for; seeks set both back."""
-
-    def __init__(self, table: PacketTable, num_threads: int) -> None:
-        self.table = table
-        self.num_threads = num_threads
-        self._opened: tuple[av.container.InputContainer, av.VideoStream] | None = None
-
-    def get(self) -> tuple[av.container.InputContainer, av.VideoStream]:
-        if self._opened is None:
-            container = open_input(self.table.path)
-            stream = video_stream(container)
-            stream.thread_type = "AUTO"
-            if self.num_threads:
-                stream.codec_context.thread_count = self.num_threads
-            self._opened = container, stream
-        return self._opened
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened[0].close()
-            self._opened = None
-
-
 @dataclass(frozen=True, eq=False)
 class _Decoding:
-    """A range of a file that is being decoded.
+    """A file that is being decoded.
 
     Attributes:
-        file: The file.
+        table: Its packets.
         key_pts: Time of the key frame at which decoding began; None for the file's start.
+        num_threads: Threads of the decoder.
         next_index: No frame before this one comes.
         frames: Frames with their numbers, ascending.
     """
 
-    file: _OpenFile
+    table: PacketTable
     key_pts: int | None
+    num_threads: int
     next_index: int
     frames: Iterator[tuple[int, av.VideoFrame]]
 
@@ -121,47 +99,39 @@ class WaitingDecoder:
     """The decoder that read the last range, which waits behind it.
 
     Cuts of one video may follow each other closer than its key frames do. A range that a new
-    decoder would begin at the same key frame is read on by this one, with the same frames; for
-    others of the file it is set to their key frame. There is one for all files: decoders of large
-    frames hold many.
+    decoder would begin at the same key frame is read on by this one, with the same frames. It is
+    not set to another key frame: where a packet is damaged, what it shows of it is left over from
+    what it decoded before. There is one for all files: decoders of large frames hold many.
     """
 
     def __init__(self) -> None:
         self._decoding: _Decoding | None = None
 
-    def begin(
-        self, table: PacketTable, start: int, num_threads: int, on_progress: Callable[[], None]
-    ) -> _Decoding:
-        """Begin to decode frames from number ``start`` on, or some frames before it."""
+    def take(self, table: PacketTable, start: int, num_threads: int) -> _Decoding | None:
+        """Return what can be read on for a range, or None; it waits no longer in either case."""
         waiting, self._decoding = self._decoding, None
-        key_pts = _first_key(table, start)
-        file = _OpenFile(table, num_threads)
-        if waiting is not None:
-            if waiting.file.table is not table or waiting.file.num_threads != num_threads:
-                waiting.file.close()
-            elif waiting.key_pts == key_pts and waiting.next_index <= start:
-                return waiting
-            else:
-                file = waiting.file
-        return _Decoding(file, key_pts, start, _numbered(file, start, on_progress))
-
-    def keep(self, decoding: _Decoding, index: int, frame: av.VideoFrame) -> bool:
-        """Let a decoder wait that has given one frame too many; return whether it does.
-
-        Where a file is damaged, frames may depend on where a range begins.
-        """
-        table = decoding.file.table
-        if not table.is_sound or table.pts is None:
-            return False
-        frames = chain([(index, frame)], decoding.frames)
-        self._decoding = replace(decoding, next_index=index, frames=frames)
-        return True
+        if (
+            waiting is None
+            or waiting.table is not table
+            or waiting.num_threads != num_threads
+            or waiting.next_index > start
+            or waiting.key_pts != _first_key(table, start)
+        ):
+            return None
+        return waiting
 
     def end(self) -> None:
         """End the decoder that waits, before one that is none of PyAV's takes its memory."""
-        if self._decoding is not None:
-            self._decoding.file.close()
-            self._decoding = None
+        self._decoding = None
+
+    def keep(self, decoding: _Decoding, index: int, frame: av.VideoFrame) -> None:
+        """Let a decoder wait that has given one frame too many.
+
+        Where a file is damaged, frames may depend on where a range begins.
+        """
+        if decoding.table.is_sound and decoding.table.pts is not None:
+            frames = chain([(index, frame)], decoding.frames)
+            self._decoding = replace(decoding, next_index=index, frames=frames)
 
 
 def read_frames(
@@ -183,41 +153,39 @@ def read_frames(
     if start >= stop:
         return
     waiting = waiting or WaitingDecoder()
-    decoding = waiting.begin(table, start, num_threads, on_progress)
-    is_waiting = False
+    decoding = waiting.take(table, start, num_threads)
+    if decoding is None:
+        numbered = _numbered(table, start, num_threads, on_progress)
+        decoding = _Decoding(table, _first_key(table, start), num_threads, start, numbered)
     seconds = table.pts_seconds
     reformatter = VideoReformatter()
-    try:
-        for index, frame in decoding.frames:
-            if index >= stop:
-                is_waiting = waiting.keep(decoding, index, frame)
-                return
-            if index < start:
-                continue
-            rgb = _upright(frame, geometry, reformatter)
-            is_scaled = (frame.height, frame.width) != (geometry.height, geometry.stored_width)
-            yield Frame(index, float(seconds[index]), rgb, is_scaled)
-    finally:
-        if not is_waiting:
-            decoding.file.close()
+    for index, frame in decoding.frames:
+        if index >= stop:
+            waiting.keep(decoding, index, frame)
+            return
+        if index < start:
+            continue
+        rgb = _upright(frame, geometry, reformatter)
+        is_scaled = (frame.height, frame.width) != (geometry.height, geometry.stored_width)
+        yield Frame(index, float(seconds[index]), rgb, is_scaled)
 
 
 def _numbered(
-    file: _OpenFile, start: int, on_progress: Callable[[], None]
+    table: PacketTable, start: int, num_threads: int, on_progress: Callable[[], None]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield frames from number ``start`` on with their numbers in the file, ascending.
 
     Beside a damaged packet, and at the end of a damaged file, a decoder with several threads drops
     good frames, and what it shows in damaged ones is chance: from there on it has one.
     """
-    table, last = file.table, start - 1
-    for source, on_error in ((file, _raise), (_OpenFile(table, 1), _pass_over)):
+    last = start - 1
+    for threads, on_error in ((num_threads, _raise), (1, _pass_over)):
         with suppress(av.FFmpegError):
-            frames = _decoded(source, last + 1, on_error)
+            frames = _decoded(table, last + 1, threads, on_error)
             held: tuple[int, av.VideoFrame] | None = None
             for count, frame in enumerate(frames):
                 on_progress()
-                if frame.is_corrupt and source.num_threads != 1:
+                if frame.is_corrupt and threads != 1:
                     break
                 after = held[0] if held is not None else last
                 index = count if table.pts is None else _index_of(table.pts, frame.pts, after)
@@ -232,7 +200,6 @@ def _numbered(
             if held is not None:
                 last = held[0]
                 yield held
-        source.close()
         if last + 1 >= table.num_frames:
             return
 
@@ -258,30 +225,40 @@ def _first_key(table: PacketTable, start: int) -> int | None:
     return int(table.key_pts[num_keys - 1]) if num_keys > 1 else None
 
 
-def _decoded(file: _OpenFile, start: int, on_error: OnError) -> Iterator[av.VideoFrame]:
+def _decoded(
+    table: PacketTable, start: int, num_threads: int, on_error: OnError
+) -> Iterator[av.VideoFrame]:
     """Yield frames from the last safe key frame at or before frame ``start`` on.
 
     A key frame is safe where a seek leads to it and it decodes to an intra-coded frame: those that
     an encoder marks during an intra refresh are none, and a container's index may be wrong. Without
     a safe one, decoding starts at the beginning.
     """
-    key = _first_key(file.table, start)
+    key = _first_key(table, start)
     # Where a container seeks by times of decoding, one to a key frame leads behind it, and one to a
     # second before does not.
-    second = round(1 / file.table.time_base)
-    for target in (key, key - second) if key is not None else ():
-        container, stream = file.get()
-        with suppress(av.FFmpegError):
-            container.seek(target, stream=stream, backward=True)
-        frames = _decode(container, stream, on_error)
-        first = next((f for f in frames if f.pts is not None and f.pts >= key), None)
-        if first is not None and first.pts == key and first.pict_type == PictureType.I:
-            yield first
-            yield from frames
-            return
-        file.close()
-    file.close()
-    yield from _decode(*file.get(), on_error)
+    second = round(1 / table.time_base)
+    for key_pts, target in [] if key is None else [(key, key), (key, key - second)]:
+        with open_input(table.path) as container:
+            stream = _video_stream(container, num_threads)
+            with suppress(av.FFmpegError):
+                container.seek(target, stream=stream, backward=True)
+            frames = _decode(container, stream, on_error)
+            first = next((f for f in frames if f.pts is not None and f.pts >= key_pts), None)
+            if first is not None and first.pts == key_pts and first.pict_type == PictureType.I:
+                yield first
+                yield from frames
+                return
+    with open_input(table.path) as container:
+        yield from _decode(container, _video_stream(container, num_threads), on_error)
+
+
+def _video_stream(container: av.container.InputContainer, num_threads: int) -> av.VideoStream:
+    stream = video_stream(container)
+    stream.thread_type = "AUTO"
+    if num_threads:
+        stream.codec_context.thread_count = num_threads
+    return stream
 
 
 def _decode(

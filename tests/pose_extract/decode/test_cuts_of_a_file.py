@@ -116,21 +116,24 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH = 12, 5, 8, 17, 22
 
 
 @pytest.mark.parametrize(
-    ("kept_bytes", "num_decoded"),
+    ("kept_bytes", "num_opened", "num_decoded"),
     [
-        # The second passes are given what the first ones have left.
-        (1 << 20, FIRST + SECOND + THIRD + FOURTH + FIFTH),
+        # The second passes are given what the first ones have left. The second and third cut go on
+        # with the decoder of the first one.
+        (1 << 20, 3, FIRST + SECOND + THIRD + FOURTH + FIFTH),
         # No frame is kept: each second pass begins at the key frame again, frame 25 or 50.
-        (0, 2 * FIRST + SECOND + 17 + THIRD + 25 + 2 * FOURTH + 2 * FIFTH),
+        (0, 3 + 5, 2 * FIRST + SECOND + 17 + THIRD + 25 + 2 * FOURTH + 2 * FIFTH),
     ],
 )
-def test_five_cuts_are_read_from_one_index(tmp_path, opened, monkeypatch, kept_bytes, num_decoded):
+def test_five_cuts_are_read_from_one_index(
+    tmp_path, opened, monkeypatch, kept_bytes, num_opened, num_decoded
+):
     monkeypatch.setattr(reading, "_MOST_KEPT_BYTES", kept_bytes)
     path = write_long(tmp_path / "a.mp4")
     found = frames_answered(path, CUTS)
-    # The packets, and the first frame, which tells the size; then one decoder for all.
+    # The packets, and the first frame, which tells the size.
     assert opened.count("index") == 2
-    assert opened.count("open") == 2
+    assert opened.count("open") == 1 + num_opened
     assert opened.count("frame") == 1 + num_decoded
     assert [inds for inds, _ in found] == [list(range(*cut)) for cut in CUTS for _ in range(2)]
     for inds, frames in found:
