@@ -145,9 +145,9 @@ def main(minutes: float, cuts: int, together: int, gop: int, video: Path | None)
     def add(name: str, seconds: float) -> None:
         table.add_row(name, f"{seconds * 1e3:.1f}", f"{seconds / parts['frames']:.2f}")
 
-    add("a cut's frames, decoded once by a decoder that is there", parts["frames"])
-    add("seek, and decode up to a cut", parts["up to"])
-    add("read a cut as extract does", parts["extract"])
+    add("decode the frames of a cut once", parts["frames"])
+    add("seek, and decode up to the cut", parts["up to"])
+    add("read the cut as extract does", parts["extract"])
     for name, seconds in of_file.items():
         add(f"{name}, once a file", seconds)
     Console().print(table)
