@@ -149,9 +149,13 @@ def extract_clips(
             count = choose_workers(workers, extractor, len(taken))
             if count > 1:
                 tasks = [
-                    Task(clip, judged.digests[name], known.get(name), is_last=name in killed)
+                    Task(
+                        clip,
+                        judged.digests[clip.clip_id],
+                        known.get(clip.clip_id),
+                        is_last=clip.clip_id in killed,
+                    )
                     for clip in ordered
-                    for name in [clip.clip_id]
                 ]
 
                 def tell(entry: ManifestEntry) -> None:
