@@ -22,7 +22,8 @@ from .store.manifest import ManifestEntry, merge_manifest
 from .store.npz import load_sequence
 from .store.plan import BatchPlan, find_renamed, judge_clips, note_crashes
 from .store.results import ResultFolder, writing_to
-from .workers import Task, Workers, choose_workers
+from .task_queue import Task, by_file
+from .workers import Workers, choose_workers
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,16 @@ def extract_clips(
         with in_work:
             _remove_dead(dead_runs, mine)
             # Those that may kill this run as well come last.
-            ordered = sorted(judged.todo.values(), key=lambda clip: clip.clip_id in killed)
+            ordered = sorted(by_file(judged.todo.values()), key=lambda clip: clip.clip_id in killed)
             count = choose_workers(workers, extractor, len(taken))
             if count > 1:
                 tasks = [
-                    Task(clip, judged.digests[clip.clip_id], known.get(clip.clip_id))
+                    Task(
+                        clip,
+                        judged.digests[clip.clip_id],
+                        known.get(clip.clip_id),
+                        is_last=clip.clip_id in killed,
+                    )
                     for clip in ordered
                 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from .common.files import FileState
 from .extract import ClipResult
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
@@ -13,7 +14,6 @@ from .store.manifest import ManifestEntry, append_entries, manifest_lock
 from .store.npz import entry_digest
 from .store.results import NameTakenError, ResultFolder, name_taken, writing_to
 from .store.source_file import (
-    FileState,
     SourceChangedError,
     SourceError,
     check_can_be_read,

@@ -143,7 +143,7 @@ class ClipSource:
         start, stop = _first_at(self.start_seconds or 0.0, info), None
         if self.end_seconds is not None:
             # The last frame is shown as long as any.
-            longest = max(float(1 / info.fps), *np.diff(info.pts_seconds), 0.0)
+            longest = max(float(1 / info.fps), np.diff(info.pts_seconds).max(initial=0.0))
             if self.end_seconds > end + longest:
                 raise self._beyond(self.start_seconds or 0, self.end_seconds, f"{end:.3f} s")
             stop = min(_first_at(self.end_seconds, info), count)

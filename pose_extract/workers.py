@@ -15,10 +15,9 @@ import os
 import pickle
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,26 +33,12 @@ from .store.in_work import InWork, ProcessCrashError, find_dead_runs
 from .store.manifest import ManifestEntry, append_entries, manifest_lock
 from .store.plan import note_crashes
 from .store.results import ResultFolder, writing_to
+from .task_queue import Task, TaskQueue
 
 # A process that has not ended so many seconds after it was asked to is killed.
 _END_SECONDS = 10.0
 # So many workers in a row that are killed before they begin: the next ones would be, too.
 _MOST_STILLBORN = 3
-
-
-@dataclass(frozen=True)
-class Task:
-    """A clip to extract.
-
-    Attributes:
-        clip: The clip.
-        digest: Digest of the cache entry that it has, or None.
-        known: Its line of the manifest, or None.
-    """
-
-    clip: ClipSource
-    digest: str | None
-    known: ManifestEntry | None
 
 
 def choose_workers(asked: int, extractor: Extractor, num_clips: int) -> int:
@@ -136,7 +121,7 @@ class Workers:
         Raises:
             SkelactError: if a worker cannot work, such as for want of a network or of disk space.
         """
-        todo, again = deque(tasks), set[str]()
+        todo, again = TaskQueue(tasks), set[str]()
         num_new = 0
         for _ in range(min(self._count, len(todo))):
             self._start()
@@ -147,10 +132,11 @@ class Workers:
                     kind, value = connection.recv()
                 except (EOFError, OSError):
                     lost = self._end(connection)
+                    todo.leave(connection)
                     num_new += lost is not None
                     if lost is not None and not self._is_told(lost, again):
                         again.add(lost.clip.clip_id)
-                        todo.append(lost)
+                        todo.try_again(lost)
                         num_new -= 1
                     if todo and len(self._processes) < self._count:
                         self._start()
@@ -159,7 +145,7 @@ class Workers:
                     self._has_begun.add(connection)
                     self._num_stillborn = 0
                     num_new += value
-                    self._working[connection] = task = todo.popleft() if todo else None
+                    self._working[connection] = task = todo.next_for(connection)
                     with suppress(OSError):  # it has died: the next turn says so
                         connection.send(task)
                 elif kind == "progress":

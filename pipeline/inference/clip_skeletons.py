@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas
     import supervision
 
-    from ...pose_extract.store.source_file import FileState
+    from ...pose_extract.common.files import FileState
 
 __all__ = ["ClipSkeletons"]
 

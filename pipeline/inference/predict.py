@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...pose_extract.common.device import choose_device
+from ...pose_extract.common.files import FileState
 from ...pose_extract.extract import ClipResult, Extractor, Progress
 from ...pose_extract.skeleton import SkeletonSequence
 from ...pose_extract.sources import ClipSource
-from ...pose_extract.store.source_file import FileState, SourceError, source_state
+from ...pose_extract.store.source_file import SourceError, source_state
 from ..checkpoints.checkpoint import find_checkpoint, load_classifier
 from ..checkpoints.gate import Gate
 from ..data.annotations import Annotation

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from ... import SkelactError
 
@@ -24,6 +25,20 @@ _RANDOM_BYTES = 8
 _TEMPORARY_NAME = re.compile(rf"(\..*\.)[a-z0-9_]{{{_RANDOM_BYTES}}}(\.[^.]*)?", re.DOTALL)
 # Longer "suffixes" are no format's: the name merely holds a dot.
 _MAX_SUFFIX_BYTES = 16
+
+
+class FileState(NamedTuple):
+    """What tells, without reading it, that a file is the same as before."""
+
+    num_bytes: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileState:
+        """Return the state that the operating system tells of a file."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
 
 
 def lock(descriptor: int, *, wait: bool, shared: bool = False) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class PacketTable:
     is_sound: bool
     pixel_aspect: Fraction
 
-    @property
+    @cached_property
     def pts_seconds(self) -> np.ndarray:
         """(N,) float64, times from the first frame on; by ``fps`` where none are stored."""
         if self.pts is None:

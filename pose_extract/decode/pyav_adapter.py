@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import av
@@ -75,6 +76,64 @@ def read_geometry(table: PacketTable) -> Geometry:
         return replace(upright, flip_x=a < 0, flip_y=d < 0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Decoding:
+    """A file that is being decoded.
+
+    Attributes:
+        table: Its packets.
+        key_pts: Time of the key frame at which decoding began; None for the file's start.
+        num_threads: Threads of the decoder.
+        next_index: No frame before this one comes.
+        frames: Frames with their numbers, ascending.
+    """
+
+    table: PacketTable
+    key_pts: int | None
+    num_threads: int
+    next_index: int
+    frames: Iterator[tuple[int, av.VideoFrame]]
+
+
+class WaitingDecoder:
+    """The decoder that read the last range, which waits behind it.
+
+    Cuts of one video may follow each other closer than its key frames do. A range that a new
+    decoder would begin at the same key frame is read on by this one, with the same frames. It is
+    not set to another key frame: where a packet is damaged, what it shows of it is left over from
+    what it decoded before. There is one for all files: decoders of large frames hold many.
+    """
+
+    def __init__(self) -> None:
+        self._decoding: _Decoding | None = None
+
+    def take(self, table: PacketTable, start: int, num_threads: int) -> _Decoding | None:
+        """Return what can be read on for a range, or None; it waits no longer in either case."""
+        waiting, self._decoding = self._decoding, None
+        if (
+            waiting is None
+            or waiting.table is not table
+            or waiting.num_threads != num_threads
+            or waiting.next_index > start
+            or waiting.key_pts != _first_key(table, start)
+        ):
+            return None
+        return waiting
+
+    def end(self) -> None:
+        """End the decoder that waits, before one that is none of PyAV's takes its memory."""
+        self._decoding = None
+
+    def keep(self, decoding: _Decoding, index: int, frame: av.VideoFrame) -> None:
+        """Let a decoder wait that has given one frame too many.
+
+        Where a file is damaged, frames may depend on where a range begins.
+        """
+        if decoding.table.is_sound and decoding.table.pts is not None:
+            frames = chain([(index, frame)], decoding.frames)
+            self._decoding = replace(decoding, next_index=index, frames=frames)
+
+
 def read_frames(
     table: PacketTable,
     geometry: Geometry,
@@ -82,20 +141,30 @@ def read_frames(
     stop: int | None,
     num_threads: int,
     on_progress: Callable[[], None] = do_nothing,
+    waiting: WaitingDecoder | None = None,
 ) -> Iterator[Frame]:
     """Yield frames ``start <= index < stop``, upright RGB with square pixels.
 
-    Decoding starts at a key frame at or before ``start``. Frames whose size changes midway are
-    scaled to the first frame's, as FFmpeg does. ``on_progress`` is called for each frame decoded.
+    Decoding starts at a key frame at or before ``start``, or goes on with the decoder that is
+    ``waiting``. Frames whose size changes midway are scaled to the first frame's, as FFmpeg does.
+    ``on_progress`` is called for each frame decoded.
     """
     stop = table.num_frames if stop is None else min(stop, table.num_frames)
     if start >= stop:
         return
+    waiting = waiting or WaitingDecoder()
+    decoding = waiting.take(table, start, num_threads)
+    if decoding is None:
+        numbered = _numbered(table, start, num_threads, on_progress)
+        decoding = _Decoding(table, _first_key(table, start), num_threads, start, numbered)
     seconds = table.pts_seconds
     reformatter = VideoReformatter()
-    for index, frame in _numbered(table, start, num_threads, on_progress):
+    for index, frame in decoding.frames:
         if index >= stop:
+            waiting.keep(decoding, index, frame)
             return
+        if index < start:
+            continue
         rgb = _upright(frame, geometry, reformatter)
         is_scaled = (frame.height, frame.width) != (geometry.height, geometry.stored_width)
         yield Frame(index, float(seconds[index]), rgb, is_scaled)
@@ -145,6 +214,17 @@ def _index_of(pts: np.ndarray, value: int | None, after: int) -> int | None:
     return index if index < len(pts) and pts[index] == value else None
 
 
+def _first_key(table: PacketTable, start: int) -> int | None:
+    """Return the time of the last key frame at or before frame ``start``.
+
+    None where that is the first one, to which a seek saves nothing, or where times are not known.
+    """
+    if table.pts is None or start >= table.num_frames:
+        return None
+    num_keys = int(np.searchsorted(table.key_pts, table.pts[start], side="right"))
+    return int(table.key_pts[num_keys - 1]) if num_keys > 1 else None
+
+
 def _decoded(
     table: PacketTable, start: int, num_threads: int, on_error: OnError
 ) -> Iterator[av.VideoFrame]:
@@ -154,20 +234,18 @@ def _decoded(
     an encoder marks during an intra refresh are none, and a container's index may be wrong. Without
     a safe one, decoding starts at the beginning.
     """
-    keys: np.ndarray = np.empty(0)
-    if table.pts is not None and start < table.num_frames:
-        keys = table.key_pts[table.key_pts <= table.pts[start]]
-    # A seek to the first key frame saves nothing. Where a container seeks by times of decoding, one
-    # to a key frame leads behind it, and one to a second before does not.
+    key = _first_key(table, start)
+    # Where a container seeks by times of decoding, one to a key frame leads behind it, and one to a
+    # second before does not.
     second = round(1 / table.time_base)
-    for target in (int(keys[-1]), int(keys[-1]) - second) if len(keys) > 1 else ():
+    for key_pts, target in [] if key is None else [(key, key), (key, key - second)]:
         with open_input(table.path) as container:
             stream = _video_stream(container, num_threads)
             with suppress(av.FFmpegError):
                 container.seek(target, stream=stream, backward=True)
             frames = _decode(container, stream, on_error)
-            first = next((f for f in frames if f.pts is not None and f.pts >= keys[-1]), None)
-            if first is not None and first.pts == keys[-1] and first.pict_type == PictureType.I:
+            first = next((f for f in frames if f.pts is not None and f.pts >= key_pts), None)
+            if first is not None and first.pts == key_pts and first.pict_type == PictureType.I:
                 yield first
                 yield from frames
                 return

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from ..common.files import FileState
 from .decord_adapter import DamageError, DecordError, why_inexact
 from .decord_adapter import read_frames as read_with_decord
 from .frames import Frame, InexactError, VideoError, VideoInfo, do_nothing
 from .packets import PacketTable, read_packets, without_leading
-from .pyav_adapter import Geometry, read_geometry
+from .pyav_adapter import Geometry, WaitingDecoder, read_geometry
 from .pyav_adapter import read_frames as read_with_pyav
 
 Decoder = Literal["auto", "decord", "pyav"]
@@ -26,6 +28,8 @@ Decoder = Literal["auto", "decord", "pyav"]
 _SAME_LEVELS = 3.0
 # Files whose facts are kept: many clips may be cuts of one long video.
 _MAX_KNOWN = 8
+# Frames that are kept for the second pass: 3 s of 720p at 30 Hz are 249 MB.
+_MOST_KEPT_BYTES = 256 << 20
 
 
 @dataclass(eq=False)
@@ -35,10 +39,12 @@ class VideoFile:
     Attributes:
         table: Its packets.
         geometry: How its frames become upright.
+        waiting: The decoder that the last range read left behind, of this file or another.
     """
 
     table: PacketTable
     geometry: Geometry
+    waiting: WaitingDecoder = field(default_factory=WaitingDecoder)
 
     def info(self, decoder: Decoder) -> VideoInfo:
         """Return the facts that a reader is given."""
@@ -60,6 +66,10 @@ class VideoFile:
         """Return why PyAV has to read the file; None if decord is exact."""
         if decoder == "pyav":
             return "PyAV is asked for"
+        return self._why_inexact
+
+    @cached_property
+    def _why_inexact(self) -> str | None:
         return why_inexact(self.table, self.geometry)
 
     def frames(
@@ -83,6 +93,7 @@ class VideoFile:
         if why is None and (start == 0 or decoder == "decord"):
             last: Frame | None = None
             what = self.table, self.geometry, start, stop
+            self.waiting.end()
             try:
                 for frame in read_with_decord(*what, num_threads, on_progress):
                     last = frame
@@ -91,7 +102,9 @@ class VideoFile:
             except DecordError as error:
                 self._check(last, error)
             start = start if last is None else last.index + 1
-        yield from read_with_pyav(self.table, self.geometry, start, stop, num_threads, on_progress)
+        yield from read_with_pyav(
+            self.table, self.geometry, start, stop, num_threads, on_progress, self.waiting
+        )
 
     def _check(self, last: Frame | None, reason: DecordError) -> None:
         """Check that the last frame by decord is the one that it should be.
@@ -115,11 +128,45 @@ class VideoFile:
             )
 
 
+class LastRange:
+    """The frames of the range read last, if they are few: a clip is read in two passes."""
+
+    def __init__(self) -> None:
+        self._frames: list[Frame] = []
+        self._what: tuple[object, ...] | None = None
+
+    def read(self, frames: Iterator[Frame], *what: object) -> Iterator[Frame]:
+        """Return the frames of a range, those that are kept in place of ``frames``.
+
+        Args:
+            frames: The range as its file gives it.
+            what: The file and all else that the frames depend on.
+        """
+        if what == self._what:
+            return iter(self._frames)
+        self._frames, self._what = [], None
+        return self._keeping(frames, what)
+
+    def _keeping(self, frames: Iterator[Frame], what: tuple[object, ...]) -> Iterator[Frame]:
+        kept: list[Frame] = []
+        num_bytes = 0
+        for frame in frames:
+            num_bytes += frame.rgb.nbytes
+            if num_bytes <= _MOST_KEPT_BYTES:
+                kept.append(frame)
+            else:
+                kept.clear()
+            yield frame
+        if num_bytes <= _MOST_KEPT_BYTES:
+            self._frames, self._what = kept, what
+
+
 class KnownFiles:
     """The facts about the files opened last, while they stay as they are."""
 
     def __init__(self) -> None:
-        self._files: OrderedDict[tuple[str, int, int], VideoFile] = OrderedDict()
+        self._files: OrderedDict[tuple[str, FileState], VideoFile] = OrderedDict()
+        self._waiting = WaitingDecoder()
 
     def open(self, path: str | Path, on_progress: Callable[[], None] = do_nothing) -> VideoFile:
         """Return the facts about a file.
@@ -127,13 +174,12 @@ class KnownFiles:
         Raises:
             VideoError: if it is no video, or no frame of it can be decoded.
         """
-        stat = os.stat(path)
-        key = (os.fspath(path), stat.st_size, stat.st_mtime_ns)
+        key = os.fspath(path), FileState.of(os.stat(path))
         if key not in self._files:
             table = read_packets(path, on_progress)
             geometry = read_geometry(table)
             table = without_leading(table, geometry.first_pts)
-            self._files[key] = VideoFile(table, geometry)
+            self._files[key] = VideoFile(table, geometry, self._waiting)
             if len(self._files) > _MAX_KNOWN:
                 self._files.popitem(last=False)
         self._files.move_to_end(key)

@@ -15,13 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+from ..common.files import FileState
 from .frames import FrameBatch, InexactError, VideoError, VideoInfo
 from .process import WORKERS, DecodeProcess
 
 T = TypeVar("T")
 
 # Files of which decord lost frames in this process; see ``_file_key``.
-_INEXACT: set[tuple[str, int, int]] = set()
+_INEXACT: set[tuple[str, FileState]] = set()
 
 
 class VideoReader:
@@ -152,9 +153,8 @@ def open_video(
         raise
 
 
-def _file_key(path: Path) -> tuple[str, int, int]:
-    stat = path.stat()
-    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
+def _file_key(path: Path) -> tuple[str, FileState]:
+    return os.path.abspath(path), FileState.of(path.stat())
 
 
 def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:

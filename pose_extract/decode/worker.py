@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .frames import Frame, InexactError, VideoError
-from .reading import KnownFiles
+from .reading import KnownFiles, LastRange
 
 # The line of an answer, and the arrays whose bytes follow it.
 Answer = tuple[dict[str, Any], list[np.ndarray]]
@@ -44,6 +44,7 @@ class DecodeWorker:
         self._requests = requests
         self._answers = answers
         self._files = KnownFiles()
+        self._last_range = LastRange()
         self._frames: Iterator[Frame] = iter(())
         self._told = time.monotonic()
 
@@ -99,7 +100,8 @@ class DecodeWorker:
         self, path: str, decoder: str, start: int, stop: int | None, num_threads: int
     ) -> Answer:
         file = self._files.open(os.fsdecode(bytes.fromhex(path)), self._go_on)
-        self._frames = file.frames(start, stop, decoder, num_threads, self._go_on)  # type: ignore[arg-type]
+        frames = file.frames(start, stop, decoder, num_threads, self._go_on)  # type: ignore[arg-type]
+        self._frames = self._last_range.read(frames, file, start, stop, decoder, num_threads)
         return {}, []
 
     def _next(self, count: int) -> Answer:

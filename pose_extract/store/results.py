@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import SkelactError
+from ..common.files import FileState
 from ..decode.frames import VideoError
 from ..extract import ClipResult
 from ..skeleton import SkeletonSequence
@@ -33,7 +34,7 @@ from .npz import (
     why_stale,
 )
 from .quality import measure_quality
-from .source_file import FileState, SourceError, source_state, video_sha256
+from .source_file import SourceError, source_state, video_sha256
 
 # Stand in a cache entry's config beside what makes it valid: properties of the result.
 _LOST, _FACTS, _SOURCE = "lost_frames", "facts", "source"

@@ -7,10 +7,9 @@ import os
 import stat
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from ... import SkelactError
-from ..common.files import MAX_NAME_BYTES, sha256_of
+from ..common.files import MAX_NAME_BYTES, FileState, sha256_of
 from ..sources import ClipSource
 
 
@@ -20,15 +19,6 @@ class SourceError(SkelactError):
 
 class SourceChangedError(SourceError):
     """A video that was written to or replaced while it was read."""
-
-
-class FileState(NamedTuple):
-    """What tells, without reading it, that a file is the same as before."""
-
-    num_bytes: int
-    mtime_ns: int
-    inode: int
-    device: int
 
 
 def source_state(path: str | Path) -> FileState:
@@ -46,7 +36,7 @@ def source_state(path: str | Path) -> FileState:
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "a device, socket or pipe"
         raise SourceError(f"{path}: expected a video file, got {what}")
-    return FileState(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+    return FileState.of(found)
 
 
 def read_error(path: str | Path, error: OSError) -> SourceError:

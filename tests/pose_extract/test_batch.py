@@ -9,6 +9,7 @@ from clips import BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
 from skelact.pose_extract.batch import Shard, extract_clips, load_done
+from skelact.pose_extract.common.files import sha256_of
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.export import write_coco
@@ -138,6 +139,60 @@ def test_one_line_says_why_old_results_are_made_again(videos, tmp_path):
     assert other_video.why_again() == (
         "1 of 4 clips are made again: made from another version of the video"
     )
+
+
+def test_cuts_of_a_video_come_together_and_it_is_hashed_once(tmp_path, monkeypatch):
+    read = []
+
+    def counting(path):
+        read.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr("skelact.pose_extract.store.source_file.sha256_of", counting)
+    for name in ("a", "b"):
+        write_clip(tmp_path / f"{name}.mp4")
+    rows = ["b,20,25", "a,9,14", "b,0,5", "a,14,20", "a,0,9", "b,30,35", "b,25,30", "b,5,12"]
+    (tmp_path / "l.csv").write_text(
+        "path,start_frame,end_frame\n"
+        + "".join(row.replace(",", ".mp4,", 1) + "\n" for row in rows)
+    )
+    clips, begun = find_sources(tmp_path / "l.csv"), []
+    summary = extract_clips(
+        clips,
+        tmp_path / "out",
+        make_extractor(),
+        on_entry=lambda entry: begun.append(entry.video),
+    )
+    starts = [*((name, start) for name in "b" for start in (0, 5, 20, 25, 30)),
+              *((name, start) for name in "a" for start in (0, 9, 14))]  # fmt: skip
+    assert [(name[0], int(name.split("@f")[1].split("-")[0])) for name in begun] == starts
+    assert read == ["b.mp4", "a.mp4"]
+    assert [entry.video for entry in summary.entries] == [clip.clip_id for clip in clips]
+    assert not summary.failed
+    # Each alone, and in the order of the list, gives the same bytes.
+    for clip in clips:
+        extract_clips([clip], tmp_path / "alone", make_extractor())
+    assert contents(tmp_path / "alone") == contents(tmp_path / "out")
+
+
+def test_a_video_that_is_replaced_between_two_cuts(tmp_path):
+    """The cut before it keeps its line, and is done again by the next run."""
+    path = write_clip(tmp_path / "a.mp4", 40)
+    other = write_clip(tmp_path / "b.mp4", 30)
+    clips = [ClipSource(path, f"{i}", start_frame=i, end_frame=i + 10) for i in (0, 10, 25)]
+
+    def replace_it(entry):
+        if entry.video == "0":
+            other.replace(path)
+
+    first = extract_clips(clips, tmp_path / "out", make_extractor(), on_entry=replace_it)
+    assert [entry.status for entry in first.entries] == ["done", "done", "failed"]
+    assert "expected a cut within the file's 30 frames" in first.entries[2].error
+    assert first.entries[0].video_sha256 != first.entries[1].video_sha256
+    assert first.entries[1].video_bytes == path.stat().st_size
+    again = extract_clips(clips, tmp_path / "out", make_extractor())
+    assert (again.num_new, again.entries[1]) == (1, first.entries[1])
+    assert again.entries[0].video_sha256 == again.entries[1].video_sha256
 
 
 def test_videos_are_not_read_to_find_that_settings_changed(videos, tmp_path, monkeypatch):

@@ -10,9 +10,10 @@ from clips import BrightnessPose, OneWalker, write_clip
 from skelact import SkelactError
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
-from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.manifest import read_manifests
-from skelact.pose_extract.workers import Task, Workers
+from skelact.pose_extract.task_queue import Task
+from skelact.pose_extract.workers import Workers
 
 CONFIG = ExtractConfig(effort="fast", precision="fp32", detector="whole-frame")
 
@@ -33,7 +34,11 @@ def results(out):
 @pytest.mark.slow
 def test_two_workers_give_the_bytes_of_one_process(videos, tmp_path):
     (videos / "d.mp4").write_text("no video")
-    sources = find_sources([videos])
+    whole = find_sources([videos])
+    cuts = [
+        ClipSource(videos / "c.mp4", f"cut{i}", start_frame=i, end_frame=i + 2) for i in (2, 0, 4)
+    ]
+    sources = [cuts[0], *whole, *cuts[1:]]
     told, people, people_alone = [], [], []
     alone = extract_clips(
         sources,
@@ -50,11 +55,11 @@ def test_two_workers_give_the_bytes_of_one_process(videos, tmp_path):
         on_progress=lambda progress: people.append(progress.people_done),
     )
     assert results(tmp_path / "alone") == results(tmp_path / "beside")
-    assert len(results(tmp_path / "beside")) == 3
+    assert len(results(tmp_path / "beside")) == 3 + 3
     assert beside.entries == alone.entries
-    assert beside.num_new == alone.num_new == 4
-    assert sorted(told) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
-    assert people[-1] == people_alone[-1] >= 4 + 5 + 6
+    assert beside.num_new == alone.num_new == 4 + 3
+    assert sorted(told) == ["a.mp4", "b.mp4", "c.mp4", "cut0", "cut2", "cut4", "d.mp4"]
+    assert people[-1] == people_alone[-1] >= 4 + 5 + 6 + 6
     again = extract_clips(sources, tmp_path / "beside", Extractor(CONFIG), workers=2)
     assert (again.entries, again.num_new) == (beside.entries, 0)
     assert not multiprocessing.active_children()
