@@ -280,7 +280,7 @@ class RayActors:
             (i, name)
             for name, node in nodes.items()
             if self._num_stillborn[name] < _MOST_STILLBORN
-            for i in range(num_there[name], self._room(node["Resources"]))
+            for i in range(num_there[name], self.room(node["Resources"]))
         ]
         most = len(self._todo) + len(self._working)
         missing = min(self._most or most, most) - len(self._actors)
@@ -310,7 +310,7 @@ class RayActors:
                 f"with these CPUs and GPUs: {', '.join(rooms) or 'none'}; {kept}"
             )
 
-    def _room(self, resources: dict[str, float]) -> int:
+    def room(self, resources: dict[str, float]) -> int:
         """Return how many actors a node carries."""
         cpus = int(resources.get("CPU", 0) // self._threads)
         gpus = int(resources.get("GPU", 0))

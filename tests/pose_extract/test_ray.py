@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import clips
 import pytest
 from click.testing import CliRunner
 from clips import BrightnessPose, OneWalker, write_clip
@@ -15,8 +16,11 @@ from skelact import SkelactError
 from skelact.pipeline.cli.main import main
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.folder_run import FolderRun
+from skelact.pose_extract.ray_cluster import RayActors
 from skelact.pose_extract.sources import find_sources
 from skelact.pose_extract.store.manifest import manifest_path, read_manifests
+from skelact.pose_extract.store.results import ResultFolder
 
 ray = pytest.importorskip("ray", reason="needs the package ray: pip install 'skelact[ray]'")
 
@@ -93,9 +97,18 @@ def test_a_killed_node_costs_only_its_clips_in_flight(videos, tmp_path, two_node
     is_there = tmp_path / "in-work"
     killed = tmp_path / "killed"
 
-    class OfNode(Extractor):
-        def run(self, clips, on_progress=None):
-            (clip,) = clips
+    ray.cloudpickle.register_pickle_by_value(clips)
+
+    class Quick(Extractor):
+        """Nothing is loaded: what is looked at is who does which clip."""
+
+        def __init__(self, config):
+            super().__init__(config, detector=OneWalker(), pose=BrightnessPose())
+            self.has_own_parts = False  # other nodes have them
+
+    class OfNode(Quick):
+        def run(self, sources, on_progress=None):
+            (clip,) = sources
             node = ray.get_runtime_context().get_node_id()
             if node == second:
                 is_there.write_text(clip.clip_id)
@@ -117,7 +130,7 @@ def test_a_killed_node_costs_only_its_clips_in_flight(videos, tmp_path, two_node
             two_nodes.remove_node(node, allow_graceful=False)
             two_nodes.add_node(num_cpus=1)
 
-    alone = extract_clips(find_sources([videos]), tmp_path / "alone", Extractor(CONFIG))
+    alone = extract_clips(find_sources([videos]), tmp_path / "alone", Quick(CONFIG))
     out = tmp_path / "out"
     summary = extract_clips(
         find_sources([videos]), out, OfNode(CONFIG), ray=two_nodes.address, on_entry=kill
@@ -134,6 +147,24 @@ def test_a_killed_node_costs_only_its_clips_in_flight(videos, tmp_path, two_node
     nodes = killed.read_text().split()
     assert len(nodes) == len(set(nodes)) == 2
     assert head in nodes
+
+
+@pytest.mark.parametrize(
+    ("device", "num_threads", "resources", "expected"),
+    [
+        ("auto", 0, {"CPU": 4.0}, 4),
+        ("auto", 3, {"CPU": 8.0}, 2),
+        ("auto", 0, {"CPU": 16.0, "GPU": 2.0}, 2),
+        ("cpu", 4, {"CPU": 16.0, "GPU": 2.0}, 4),
+        ("cuda", 0, {"CPU": 16.0}, 0),
+        ("cuda", 8, {"CPU": 8.0, "GPU": 2.0}, 1),
+        ("auto", 0, {"memory": 1e9}, 0),
+    ],
+)
+def test_how_many_processes_a_node_carries(device, num_threads, resources, expected):
+    extractor = Extractor(ExtractConfig(device=device, num_threads=num_threads))
+    run = FolderRun(ResultFolder("out", {}), None, {}, {}, None)
+    assert RayActors("auto", extractor, run, 0, None).room(resources) == expected
 
 
 def test_ray_that_cannot_be(videos, tmp_path):
