@@ -11,6 +11,7 @@ again; nodes that join get actors.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -113,6 +114,7 @@ class RayActors:
         most: int,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
+        self._ray: Any = None
         self._address = address
         self._make = type(extractor)
         self._identity = extractor.identity()
@@ -136,13 +138,13 @@ class RayActors:
         self._alone_since: float | None = -inf
 
     def __enter__(self) -> RayActors:
-        import ray
-
+        # Its own types are not complete.
+        ray: Any = importlib.import_module("ray")
         if ray.is_initialized():
             raise SkelactError(
                 "ray: this process is connected to Ray already; ray.shutdown() ends that"
             )
-        here = {}
+        here: dict[str, Any] = {}
         if self._address == "local":
             cpus = (self._most or default_threads()) * self._threads
             here = {"num_cpus": cpus, "include_dashboard": False}
@@ -319,13 +321,12 @@ class RayActors:
         return cpus
 
     def _start(self, name: str, node: dict[str, Any]) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
         on_gpu = self._config.device != "cpu" and bool(node["Resources"].get("GPU"))
         remote = self._ray.remote(
             num_cpus=self._threads,
             num_gpus=int(on_gpu),
-            scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False),
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(name, soft=False),
             # What asks how far a clip is does not wait for it.
             concurrency_groups={"progress": 1},
         )(_NodeExtractor)
