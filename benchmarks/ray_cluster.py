@@ -10,9 +10,9 @@ through a node with one CPU and in a plain loop, in turn; the best of all rounds
 
 python benchmarks/ray_cluster.py scheduler
 
-What a million clips take, from core seconds and bytes of cuts of three seconds:
+What a million clips take, from the core seconds and bytes of some:
 
-python benchmarks/ray_cluster.py plan ../shared
+python benchmarks/ray_cluster.py plan ../shared/videos/ucf101_train
 
 Time of the first two counts from the first results on, without the start of the cluster.
 """
@@ -38,7 +38,7 @@ from skelact.pose_extract.decode.process import WORKERS
 from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.extract import ClipResult, ExtractConfig, Extractor, Progress
 from skelact.pose_extract.skeleton import SkeletonSequence
-from skelact.pose_extract.sources import ClipSource
+from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.manifest import manifest_path
 
 # Frames of the fixed skeletons: a clip of three seconds.
@@ -159,32 +159,34 @@ def core_seconds() -> float:
 
 
 @main.command()
-@click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--count", default=1, show_default=True, help="Cuts of each clip.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--clips", "num_clips", default=10, show_default=True, help="Spread over the folder.")
 @click.option("--effort", type=click.Choice(list(EFFORTS)), default="balanced", show_default=True)
-def plan(shared: Path, count: int, effort: str) -> None:
-    """Say what a million clips take, from cuts of SHARED/videos/gym."""
-    clips = cuts(shared / "videos" / "gym", count, _STUB_FRAMES)
+def plan(folder: Path, num_clips: int, effort: str) -> None:
+    """Say what a million clips like those of FOLDER take."""
+    clips = find_sources([folder])
+    clips = clips[:: max(1, len(clips) // num_clips)][:num_clips]
     extractor = Extractor(ExtractConfig(effort=effort, num_threads=1, device="cpu"))  # type: ignore[arg-type]
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as work:
         # Loading the networks is not in it.
-        extract_clips(clips[:1], Path(out) / "first", extractor)
+        extract_clips(clips[:1], Path(work) / "first", extractor)
         WORKERS.close()
         start = core_seconds()
-        summary = extract_clips(clips, Path(out) / "all", extractor)
+        summary = extract_clips(clips, Path(work) / "all", extractor)
         WORKERS.close()
-        seconds = core_seconds() - start
-        entries = sum(path.stat().st_size for path in Path(out).glob("all/*.npz")) / len(clips)
-        lines = manifest_path(Path(out) / "all").stat().st_size / len(clips)
+        core = core_seconds() - start
+        entries = sum(path.stat().st_size for path in Path(work).glob("all/**/*.npz"))
+        lines = manifest_path(Path(work) / "all").stat().st_size
     frames = sum(entry.frames for entry in summary.entries)
     video = sum(entry.seconds for entry in summary.entries)
+    count = len(clips)
     click.echo(
-        f"{len(clips)} cuts, {frames} frames, {video:.1f} s of video, {effort}: "
-        f"{seconds / frames:.3f} core seconds a frame, {seconds / video:.0f} core hours an hour of "
-        f"video; {entries / 1e3:.0f} KB a cache entry, "
-        f"{lines / 1e3:.1f} KB a line of the manifest\n"
-        f"a million such clips: {seconds / len(clips) * 1e6 / 3600:.0f} core hours, "
-        f"{entries / 1e3:.0f} GB of entries, {lines / 1e3:.1f} GB of manifest"
+        f"{count} clips, {frames} frames, {video:.1f} s, {effort}: {core / frames:.3f} core "
+        f"seconds a frame, {core / video:.1f} core hours an hour of video; {entries / count / 1e3:.1f} "
+        f"KB a cache entry, {lines / count / 1e3:.2f} KB a line of the manifest\n"
+        f"a million such clips: {video / count / 3.6e-3:.0f} hours of video, "
+        f"{core / count / 3.6e-3:.0f} core hours, {entries / count / 1e3:.0f} GB of entries, "
+        f"{lines / count / 1e3:.1f} GB of manifest"
     )
 
 
