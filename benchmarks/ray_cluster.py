@@ -179,14 +179,15 @@ def plan(folder: Path, num_clips: int, effort: str) -> None:
         lines = manifest_path(Path(work) / "all").stat().st_size
     frames = sum(entry.frames for entry in summary.entries)
     video = sum(entry.seconds for entry in summary.entries)
-    count = len(clips)
+    # KB a clip, and GB a million clips.
+    entry, line = entries / len(clips) / 1e3, lines / len(clips) / 1e3
+    hours = 1e6 / len(clips) / 3600
     click.echo(
-        f"{count} clips, {frames} frames, {video:.1f} s, {effort}: {core / frames:.3f} core "
-        f"seconds a frame, {core / video:.1f} core hours an hour of video; {entries / count / 1e3:.1f} "
-        f"KB a cache entry, {lines / count / 1e3:.2f} KB a line of the manifest\n"
-        f"a million such clips: {video / count / 3.6e-3:.0f} hours of video, "
-        f"{core / count / 3.6e-3:.0f} core hours, {entries / count / 1e3:.0f} GB of entries, "
-        f"{lines / count / 1e3:.1f} GB of manifest"
+        f"{len(clips)} clips, {frames} frames, {video:.1f} s, {effort}: {core / frames:.3f} core "
+        f"seconds a frame, {core / video:.1f} core hours an hour of video; {entry:.1f} KB a cache "
+        f"entry, {line:.2f} KB a line of the manifest\n"
+        f"a million such clips: {video * hours:.0f} hours of video, {core * hours:.0f} core hours, "
+        f"{entry:.0f} GB of entries, {line:.1f} GB of manifest"
     )
 
 

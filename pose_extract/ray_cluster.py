@@ -25,14 +25,15 @@ from math import inf
 from typing import Any
 
 from .. import SkelactError
-from .common.device import choose_device, default_threads
-from .extract import ExtractConfig, Extractor, Progress
+from .common.device import default_threads
+from .extract import Extractor, Progress
 from .folder_run import FolderRun, ReadClip
+from .ray_node import NodeExtractor
 from .sources import ClipSource
 from .store.source_file import SourceError, check_can_be_read
-from .tasks import SummedProgress, Task, TaskQueue, sendable
+from .tasks import SummedProgress, Task, TaskQueue
 
-# A cluster is looked at for nodes that have joined, and an actor asked how far it is, so often.
+# A cluster is looked at for nodes that have joined so often.
 _LOOK_SECONDS = 1.0
 # A node on which so many actors in a row end before they begin gets no more.
 _MOST_STILLBORN = 3
@@ -207,11 +208,26 @@ class RayActors:
             del self._working[actor]
             self._give(actor)  # it works while the result is written
             self._tell(actor, progress)
-            self._run.keep(read)
+            self.keep(read, actor.host)
         elif actor in self._working:
             if value is not None and value.clip == self._working[actor].clip:
                 self._tell(actor, value)
             self._ask("progress", actor)
+
+    def keep(self, read: ReadClip, host: str) -> None:
+        """Write what came of a clip on a node.
+
+        Raises:
+            SkelactError: if the node does not see its video, and this machine does: all other
+                clips would fail there, too, in no time.
+        """
+        error = read.result.error
+        if type(error) is SourceError and read.state is None and _can_be_read(read.result.clip):
+            raise SkelactError(
+                f"node {host}: {error}, and this machine can read it; the videos have to lie under "
+                "the same paths on each node"
+            )
+        self._run.keep(read)
 
     def _begin(self, actor: _Actor, identity: dict[str, Any]) -> None:
         if identity != self._identity:
@@ -329,7 +345,7 @@ class RayActors:
             scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(name, soft=False),
             # What asks how far a clip is does not wait for it.
             concurrency_groups={"progress": 1},
-        )(_NodeExtractor)
+        )(NodeExtractor)
         config = replace(self._config, device="cuda" if on_gpu else "cpu")
         handle = remote.remote(self._make, config, os.getcwd())
         actor = _Actor(handle, name, node["NodeManagerAddress"])
@@ -337,47 +353,9 @@ class RayActors:
         self._ask("begin", actor)
 
 
-class _NodeExtractor:
-    """What runs in an actor.
-
-    Args:
-        make: Class of the chain from video to skeletons.
-        config: How clips are extracted.
-        folder: Where paths that are not absolute begin, if the node has it.
-    """
-
-    def __init__(
-        self, make: Callable[[ExtractConfig], Extractor], config: ExtractConfig, folder: str
-    ) -> None:
-        self._make = make
-        self._config = config
-        self._folder = folder
-        self._progress: Progress | None = None
-
-    def begin(self) -> dict[str, Any]:
-        """Return what shapes the skeletons here."""
-        with suppress(OSError):
-            os.chdir(self._folder)
-        choose_device(self._config.device)
-        self._extractor = self._make(self._config)
-        return self._extractor.identity()
-
-    def extract(self, clip: ClipSource) -> tuple[ReadClip, Progress | None]:
-        """Return what came of a clip, and how far it was read last."""
-        self._progress = None
-        try:
-            before = check_can_be_read(clip)
-        except SourceError as error:
-            return ReadClip.failed(clip, error), None
-        (result,) = self._extractor.run([clip], self._note)
-        if result.error is not None:
-            result = replace(result, error=sendable(result.error))
-        return ReadClip.of(result, before), self._progress
-
-    def progress(self) -> Progress | None:
-        """Return, after a while, how far a clip is read."""
-        time.sleep(_LOOK_SECONDS)
-        return self._progress
-
-    def _note(self, progress: Progress) -> None:
-        self._progress = progress
+def _can_be_read(clip: ClipSource) -> bool:
+    try:
+        check_can_be_read(clip)
+    except SourceError:
+        return False
+    return True

@@ -16,11 +16,12 @@ from skelact import SkelactError
 from skelact.pipeline.cli.main import main
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
-from skelact.pose_extract.folder_run import FolderRun
+from skelact.pose_extract.folder_run import FolderRun, ReadClip
 from skelact.pose_extract.ray_cluster import RayActors
-from skelact.pose_extract.sources import find_sources
+from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.manifest import manifest_path, read_manifests
 from skelact.pose_extract.store.results import ResultFolder
+from skelact.pose_extract.store.source_file import SourceError
 
 ray = pytest.importorskip("ray", reason="needs the package ray: pip install 'skelact[ray]'")
 
@@ -165,6 +166,24 @@ def test_how_many_processes_a_node_carries(device, num_threads, resources, expec
     extractor = Extractor(ExtractConfig(device=device, num_threads=num_threads))
     run = FolderRun(ResultFolder("out", {}), None, {}, {}, None)
     assert RayActors("auto", extractor, run, 0, None).room(resources) == expected
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_node_that_does_not_see_the_videos_ends_the_run(tmp_path, is_here):
+    """A video that is nowhere is a clip that fails; the node is at fault for one that is here."""
+    clip = ClipSource(tmp_path / "a.mp4", "a.mp4")
+    read = ReadClip.failed(clip, SourceError(f"no file at {clip.path}"))
+    extractor = Extractor(CONFIG)
+    run = FolderRun(ResultFolder(tmp_path, extractor.identity()), None, {}, {}, None)
+    actors = RayActors("auto", extractor, run, 0, None)
+    if not is_here:
+        actors.keep(read, "node-7")
+        assert read_manifests(tmp_path)["a.mp4"].error == f"no file at {clip.path}"
+        return
+    write_clip(clip.path, 3)
+    with pytest.raises(SkelactError, match="node node-7: no file at .*this machine can read it"):
+        actors.keep(read, "node-7")
+    assert not read_manifests(tmp_path)
 
 
 def test_ray_that_cannot_be(videos, tmp_path):
