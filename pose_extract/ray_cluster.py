@@ -84,12 +84,14 @@ class _Actor:
         node: Ray's id of its node.
         host: Name or address of its node.
         has_begun: Whether it is ready for clips.
+        is_asked: Whether it is going to say how far it is.
     """
 
     handle: Any
     node: str
     host: str
     has_begun: bool = False
+    is_asked: bool = False
 
 
 class RayActors:
@@ -209,10 +211,12 @@ class RayActors:
             self._give(actor)  # it works while the result is written
             self._tell(actor, progress)
             self.keep(read, actor.host)
-        elif actor in self._working:
-            if value is not None and value.clip == self._working[actor].clip:
-                self._tell(actor, value)
-            self._ask("progress", actor)
+        else:
+            actor.is_asked = False
+            if actor in self._working:
+                if value is not None and value.clip == self._working[actor].clip:
+                    self._tell(actor, value)
+                self._watch(actor)
 
     def keep(self, read: ReadClip, host: str) -> None:
         """Write what came of a clip on a node.
@@ -251,16 +255,19 @@ class RayActors:
             if self._run.is_to_do(task.clip, task.digest):
                 self._working[actor] = task
                 self._ask("extract", actor, task.clip)
-                if self._is_watched:
-                    self._ask("progress", actor)
+                self._watch(actor)
                 return
         self._idle.add(actor)
 
+    def _watch(self, actor: _Actor) -> None:
+        """Have an actor say how far it is, a while from now."""
+        if self._is_watched and not actor.is_asked:
+            actor.is_asked = True
+            method = actor.handle.progress.options(concurrency_group="progress")
+            self._asked[method.remote()] = "progress", actor
+
     def _ask(self, what: str, actor: _Actor, *args: Any) -> None:
-        method = getattr(actor.handle, what)
-        if what == "progress":
-            method = method.options(concurrency_group="progress")
-        self._asked[method.remote(*args)] = what, actor
+        self._asked[getattr(actor.handle, what).remote(*args)] = what, actor
 
     def _tell(self, actor: _Actor, progress: Progress | None) -> None:
         if progress is not None:
