@@ -15,6 +15,7 @@ from .. import SkelactError
 from .common.files import discard_leftovers
 from .extract import Extractor, Progress
 from .folder_run import FolderRun
+from .ray_cluster import RayActors, check_ray
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
 from .store.in_work import DeadRun, InWork, find_dead_runs
@@ -22,8 +23,8 @@ from .store.manifest import ManifestEntry, merge_manifest
 from .store.npz import load_sequence
 from .store.plan import BatchPlan, find_renamed, judge_clips, note_crashes
 from .store.results import ResultFolder, writing_to
-from .task_queue import Task, by_file
-from .workers import Workers, choose_workers
+from .tasks import Task, by_file
+from .workers import Workers, check_workers, choose_workers
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def extract_clips(
     extractor: Extractor,
     *,
     shard: Shard | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     retry_failed: bool = False,
     read_entries: bool = False,
     on_compare: Callable[[ClipSource], None] | None = None,
@@ -94,10 +96,14 @@ def extract_clips(
         out: Folder of the results; made if missing. Those of other clips in it are kept.
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
-        workers: How many processes extract clips side by side; 0 takes the free cores, or one
-            process where the networks run on a GPU. The results are the same but for rounding. A
-            script that asks for several has what it runs under ``if __name__ == "__main__"``, as
-            ``multiprocessing`` asks.
+        workers: How many processes extract clips side by side, by default this one; 0 takes the
+            free cores, or one process where the networks run on a GPU. The results are the same but
+            for rounding. A script that asks for several has what it runs under
+            ``if __name__ == "__main__"``, as ``multiprocessing`` asks.
+        ray: Extract on the nodes of a Ray cluster: "HOST:PORT", "auto" for the one of which this
+            machine is a node, or "local" for one on this machine; see :class:`RayActors`. They read
+            the videos under the same paths, and this process writes. ``workers`` then is how many
+            processes there are at most, over all nodes.
         retry_failed: Also try again the clips whose own fault was found before.
         read_entries: Read results that are there whole, to make damaged ones again; else their
             size and end are looked at. For a caller that goes on to :func:`load_done`.
@@ -111,11 +117,15 @@ def extract_clips(
         The entries of all clips of this shard.
 
     Raises:
-        SkelactError: if two clips have one name, or several workers are asked for with a detector
-            or pose model of your own, which other processes do not have.
+        SkelactError: if two clips have one name, if several workers or Ray are asked for with a
+            detector or pose model of your own, which other processes do not have, or if Ray is not
+            there.
         NameTakenError: if ``out`` holds results of other videos of the same names; nothing is done.
         OutputError: if the folder cannot be written to, as on a full disk; what was done is kept.
     """
+    if ray is not None:
+        check_workers(workers)
+        check_ray(ray, extractor)
     out = Path(out)
     taken = (shard or Shard()).take(clips)
     mine = _by_name(taken)
@@ -146,30 +156,26 @@ def extract_clips(
             _remove_dead(dead_runs, mine)
             # Those that may kill this run as well come last.
             ordered = sorted(by_file(judged.todo.values()), key=lambda clip: clip.clip_id in killed)
-            count = choose_workers(workers, extractor, len(taken))
-            if count > 1:
-                tasks = [
-                    Task(
-                        clip,
-                        judged.digests[clip.clip_id],
-                        known.get(clip.clip_id),
-                        is_last=clip.clip_id in killed,
-                    )
-                    for clip in ordered
-                ]
-
-                def tell(entry: ManifestEntry) -> None:
-                    judged.entries[entry.video] = entry
-                    if on_entry:
-                        on_entry(entry)
-
-                with Workers(count, extractor.config, out, on_progress, tell) as pool:
-                    num_new = pool.run(tasks)
+            run = FolderRun(results, in_work, judged.entries, known, on_entry)
+            tasks = [
+                Task(
+                    clip,
+                    judged.digests[clip.clip_id],
+                    known.get(clip.clip_id),
+                    is_last=clip.clip_id in killed,
+                )
+                for clip in ordered
+            ]
+            if ray is not None:
+                with RayActors(ray, extractor, run, workers or 0, on_progress) as actors:
+                    actors.run(tasks)
+            elif (count := choose_workers(workers, extractor, len(taken))) > 1:
+                with Workers(count, extractor.config, run, on_progress) as pool:
+                    pool.run(tasks)
             else:
-                run = FolderRun(results, in_work, judged.entries, known, on_entry)
                 for result in extractor.run(run.turns(ordered, judged.digests), on_progress):
                     run.finish(result)
-                num_new = run.num_new
+            num_new = run.num_new
     else:
         _remove_dead(dead_runs, mine)
     with writing_to(out):

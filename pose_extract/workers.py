@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -29,11 +28,11 @@ from .common.device import choose_device, default_threads
 from .extract import ExtractConfig, Extractor, Progress
 from .folder_run import FolderRun
 from .sources import ClipSource
-from .store.in_work import InWork, ProcessCrashError, find_dead_runs
-from .store.manifest import ManifestEntry, append_entries, manifest_lock
+from .store.in_work import InWork, find_dead_runs
+from .store.manifest import ManifestEntry
 from .store.plan import note_crashes
-from .store.results import ResultFolder, writing_to
-from .task_queue import Task, TaskQueue
+from .store.results import ResultFolder
+from .tasks import SummedProgress, Task, TaskQueue, sendable
 
 # A process that has not ended so many seconds after it was asked to is killed.
 _END_SECONDS = 10.0
@@ -41,12 +40,22 @@ _END_SECONDS = 10.0
 _MOST_STILLBORN = 3
 
 
-def choose_workers(asked: int, extractor: Extractor, num_clips: int) -> int:
+def check_workers(asked: int | None) -> None:
+    """Check a number of workers.
+
+    Raises:
+        SkelactError: if it cannot be.
+    """
+    if asked is not None and asked < 0:
+        raise SkelactError(f"workers: expected 0, which takes the free cores, or more, got {asked}")
+
+
+def choose_workers(asked: int | None, extractor: Extractor, num_clips: int) -> int:
     """Return how many workers extract so many clips.
 
     Args:
-        asked: A number; 0 takes the free cores, or one where the networks run on a GPU, which one
-            process keeps busy.
+        asked: A number, or None for one; 0 takes the free cores, or one where the networks run on a
+            GPU, which one process keeps busy.
         extractor: The chain from video to skeletons.
         num_clips: All clips of the run, those that are done too: how many threads a worker has,
             and with it the rounding, is the same after a resume.
@@ -54,8 +63,8 @@ def choose_workers(asked: int, extractor: Extractor, num_clips: int) -> int:
     Raises:
         SkelactError: for a number that cannot be.
     """
-    if asked < 0:
-        raise SkelactError(f"workers: expected 0, which takes the free cores, or more, got {asked}")
+    asked = 1 if asked is None else asked
+    check_workers(asked)
     if extractor.has_own_parts:
         if asked > 1:
             raise SkelactError(
@@ -75,27 +84,22 @@ class Workers:
     Args:
         count: How many share the threads of the networks; no more are started than there are clips.
         config: How clips are extracted.
-        out: The folder.
+        run: The run over the folder, told of each clip.
         on_progress: Called while clips are read.
-        on_entry: Called with the line of each clip.
     """
 
     def __init__(
         self,
         count: int,
         config: ExtractConfig,
-        out: Path,
+        run: FolderRun,
         on_progress: Callable[[Progress], None] | None,
-        on_entry: Callable[[ManifestEntry], None],
     ) -> None:
         threads = max(1, (config.num_threads or default_threads()) // count)
         self._config = replace(config, num_threads=threads)
         self._count = count
-        self._out = out
-        self._on_progress = on_progress
-        self._on_entry = on_entry
-        self._people: dict[Connection, int] = {}
-        self._people_of_ended = 0
+        self._run = run
+        self._progress = SummedProgress(on_progress)
         self._working: dict[Connection, Task | None] = {}
         self._processes: dict[Connection, BaseProcess] = {}
         self._has_begun: set[Connection] = set()
@@ -115,14 +119,13 @@ class Workers:
                 process.kill()
                 process.join()
 
-    def run(self, tasks: Iterable[Task]) -> int:
-        """Extract clips; return how many were worked on.
+    def run(self, tasks: Iterable[Task]) -> None:
+        """Extract clips.
 
         Raises:
             SkelactError: if a worker cannot work, such as for want of a network or of disk space.
         """
-        todo, again = TaskQueue(tasks), set[str]()
-        num_new = 0
+        todo = TaskQueue(tasks)
         for _ in range(min(self._count, len(todo))):
             self._start()
         while self._processes:
@@ -133,35 +136,32 @@ class Workers:
                 except (EOFError, OSError):
                     lost = self._end(connection)
                     todo.leave(connection)
-                    num_new += lost is not None
-                    if lost is not None and not self._is_told(lost, again):
-                        again.add(lost.clip.clip_id)
-                        todo.try_again(lost)
-                        num_new -= 1
+                    if lost is not None and not self._is_crashed(lost) and not todo.give_back(lost):
+                        self._run.keep_killed(lost.clip)
                     if todo and len(self._processes) < self._count:
                         self._start()
                     continue
                 if kind == "next":
                     self._has_begun.add(connection)
                     self._num_stillborn = 0
-                    num_new += value
-                    self._working[connection] = task = todo.next_for(connection)
+                    self._run.num_new += value
+                    self._working[connection] = task = todo.take(connection)
                     with suppress(OSError):  # it has died: the next turn says so
                         connection.send(task)
                 elif kind == "progress":
-                    self._tell_progress(connection, value)
+                    self._progress.tell(connection, value)
                 elif kind == "entry":
                     self._working[connection] = None
-                    self._on_entry(value)
+                    self._run.tell(value)
                 else:
                     raise value
-        return num_new
 
     def _start(self) -> None:
         # A fresh interpreter: forked ones share the locks of threads that they do not have.
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._config, self._out), daemon=True)
+        task = (theirs, self._config, self._run.out)
+        process = context.Process(target=_work, args=task, daemon=True)
         with _ignoring_ctrl_c():
             process.start()
         theirs.close()
@@ -185,38 +185,23 @@ class Workers:
                     f"a worker process ended with {process.exitcode} before it began (-9: killed, "
                     "as for want of memory); take fewer workers"
                 )
-        self._people_of_ended += self._people.pop(connection, 0)
+        self._progress.end(connection)
         return self._working.pop(connection)
 
-    def _is_told(self, lost: Task, again: set[str]) -> bool:
-        """Tell of a clip in which a worker died, unless it is to be tried once more.
+    def _is_crashed(self, lost: Task) -> bool:
+        """Tell of a clip in which a worker crashed, as the next one would.
 
-        One in which the process crashed would crash again; one in which it was killed, such as for
-        want of memory, may fare better at the end.
+        One in which it was killed, such as for want of memory, may fare better at the end.
         """
-        name = lost.clip.clip_id
-        dead = [run for run in find_dead_runs(self._out) if run.entry and run.entry.video == name]
-        known, crashed = note_crashes(self._out, dead)
+        name, out = lost.clip.clip_id, self._run.out
+        dead = [run for run in find_dead_runs(out) if run.entry and run.entry.video == name]
+        known, crashed = note_crashes(out, dead)
         for run in dead:
             run.remove()
         if name in crashed:
-            self._on_entry(known[name])
-            return True
-        if name not in again:
-            return False
-        error = ProcessCrashError("the process was killed in it twice, as for want of memory")
-        results = ResultFolder(self._out, Extractor(self._config).identity())
-        entry = results.failed(lost.clip, error)
-        with writing_to(self._out), manifest_lock(self._out):
-            append_entries(self._out, [entry])
-        self._on_entry(entry)
-        return True
-
-    def _tell_progress(self, connection: Connection, progress: Progress) -> None:
-        self._people[connection] = progress.people_done
-        if self._on_progress:
-            people = self._people_of_ended + sum(self._people.values())
-            self._on_progress(replace(progress, people_done=people))
+            self._run.num_new += 1
+            self._run.tell(known[name])
+        return name in crashed
 
 
 def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
@@ -241,7 +226,7 @@ def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
         pass  # the process that asked has ended, or ends this one
     except (SkelactError, OSError) as error:
         with suppress(OSError):
-            say("error", _sendable(error))
+            say("error", sendable(error))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -292,11 +277,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error as another process can read it."""
-    try:
-        return pickle.loads(pickle.dumps(error))
-    except Exception:
-        return SkelactError(str(error))

@@ -11,8 +11,8 @@ import pytest
 # added here; the order follows a clip on its way to a label where imports leave the choice.
 POSE_EXTRACT = [
     "layout", "skeleton", "common", "effort", "decode", "lists", "folders", "sources", "nets",
-    "weights", "detect", "pose", "track", "extract", "store", "folder_run", "task_queue",
-    "workers", "batch",
+    "weights", "detect", "pose", "track", "extract", "store", "folder_run", "tasks",
+    "workers", "ray_node", "ray_cluster", "batch",
 ]  # fmt: skip
 PIPELINE = [
     "yaml_file", "angles", "data", "network_config", "optim_config", "config", "checkpoints",

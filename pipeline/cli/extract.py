@@ -181,6 +181,12 @@ def find_clips(
 )
 @click.option("--shard", default="1/1", metavar="I/N", help="Work on part I of N of the clips.")
 @workers_option
+@click.option(
+    "--ray",
+    metavar="HOST:PORT|auto|local",
+    help="Extract on the nodes of a Ray cluster (extra ray); --workers is then the most processes "
+    "over all nodes [as many as there is room for], each with --num-threads CPUs [1].",
+)
 @click.option("--retry-failed", is_flag=True, help="Try broken videos again though unchanged.")
 @quiet_option
 @pose_options
@@ -191,6 +197,7 @@ def extract(
     annotation_format: str,
     shard: str,
     workers: int,
+    ray: str | None,
     retry_failed: bool,
     **options: Any,
 ) -> None:
@@ -225,6 +232,7 @@ def extract(
                 extractor,
                 shard=part,
                 workers=workers,
+                ray=ray,
                 retry_failed=retry_failed,
                 read_entries=annotations is not None,
                 on_compare=progress.compare,

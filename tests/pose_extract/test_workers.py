@@ -10,9 +10,12 @@ from clips import BrightnessPose, OneWalker, write_clip
 from skelact import SkelactError
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.folder_run import FolderRun
 from skelact.pose_extract.sources import ClipSource, find_sources
+from skelact.pose_extract.store.in_work import InWork
 from skelact.pose_extract.store.manifest import read_manifests
-from skelact.pose_extract.task_queue import Task
+from skelact.pose_extract.store.results import ResultFolder
+from skelact.pose_extract.tasks import Task
 from skelact.pose_extract.workers import Workers
 
 CONFIG = ExtractConfig(effort="fast", precision="fp32", detector="whole-frame")
@@ -80,8 +83,12 @@ def test_a_clip_in_which_a_worker_is_killed_twice_is_failed_and_the_others_are_d
     out.mkdir()
     entries = []
     tasks = [Task(clip, None, None) for clip in find_sources([videos])]
-    with Workers(1, CONFIG, out, kill, entries.append) as workers:
-        assert workers.run(tasks) == 3
+    results = ResultFolder(out, Extractor(CONFIG).identity())
+    with InWork(out) as in_work:
+        run = FolderRun(results, in_work, {}, {}, entries.append)
+        with Workers(1, CONFIG, run, kill) as workers:
+            workers.run(tasks)
+    assert run.num_new == 3
     assert [entry.video for entry in entries] == ["b.mp4", "c.mp4", "a.mp4"]
     assert [entry.status for entry in entries] == ["done", "done", "failed"]
     assert "killed in it twice" in entries[-1].error
