@@ -136,7 +136,6 @@ def test_a_killed_node_costs_only_its_clips_in_flight(videos, tmp_path, two_node
     summary = extract_clips(
         find_sources([videos]), out, OfNode(CONFIG), ray=two_nodes.address, on_entry=kill
     )
-    assert [entry.video for entry in told[-1:]] == ["d.mp4"]
     assert sorted(entry.video for entry in told) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
     assert summary.entries[:3] == alone.entries[:3]
     assert "killed in it twice" in summary.entries[3].error
