@@ -3,7 +3,8 @@
     ImageNetwork -> ONNX file in the user's cache -> engines that give what PyTorch gives
         -> the fastest of them, noted beside the file
 
-A note holds for a processor, a number of threads and the releases of the engines.
+A note holds for a processor and the releases of the engines, whatever the number of threads: how
+many processes share a folder of clips must not change their skeletons.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class _CachedNetwork:
         self._options = options
         self.path = cache_folder() / "engines" / f"{fingerprint(network)}.onnx"
         self._notes = self.path.with_suffix(".json")
-        self._machine = _machine(options.threads)
+        self._machine = _machine()
 
     def engine(self, name: str) -> Engine:
         """Return an engine; only one whose outputs were those of PyTorch."""
@@ -225,7 +226,7 @@ def _difference(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
     return max(worst) if np.isfinite(worst).all() else float("inf")
 
 
-def _machine(threads: int) -> str:
+def _machine() -> str:
     """Return what the speed of engines depends on, as text."""
     releases = []
     for name in ("torch", "onnxruntime", "openvino"):
@@ -233,7 +234,7 @@ def _machine(threads: int) -> str:
             releases.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return ", ".join([_processor(), f"{threads} threads", *releases])
+    return ", ".join([_processor(), *releases])
 
 
 def _processor() -> str:

@@ -93,14 +93,17 @@ def test_the_fastest_is_measured_once(cache, monkeypatch):
 
     monkeypatch.setattr(engine_choice._CachedNetwork, "_measured", never)
     for engine in ("pytorch", "onnxruntime"):
-        # What is noted is taken; a note of another machine is none.
+        # What is noted is taken with any number of threads; a note of another machine is none.
         notes = {
             key: note | {"engine": engine} for key, note in json.loads(path.read_text()).items()
         }
         path.write_text(json.dumps(notes))
-        assert choose_engine(network(), options("auto")).name == engine
+        for threads in (1, 2):
+            choice = EngineOptions("auto", device="cpu", num_threads=threads)
+            assert choose_engine(network(), choice).name == engine
+    monkeypatch.setattr(engine_choice, "_processor", lambda: "another processor")
     with pytest.raises(AssertionError, match="measured again"):
-        choose_engine(network(), EngineOptions("auto", device="cpu", num_threads=2))
+        choose_engine(network(), options("auto"))
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a": {"engine": "evil"}}', '{"a": 1}'])
