@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from unittest import mock
 
 import click
 import numpy as np
@@ -21,6 +23,7 @@ from rotation import load_coco
 
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
+from skelact.pose_extract.nets import engines
 from skelact.pose_extract.nets.engines import EngineName
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
 from skelact.pose_extract.pose.crops import Crops
@@ -51,25 +54,31 @@ def main() -> None:
 @click.option("--hrnet", is_flag=True, help="Also HRNet-W32.")
 def speed(batches: tuple[int, ...], rounds: int, threads: int, hrnet: bool) -> None:
     """Time engines on images of noise."""
-    engines = [name for name in _ENGINES if name == "pytorch" or find_spec(name)]
+    names = [name for name in _ENGINES if name == "pytorch" or find_spec(name)]
     with tempfile.TemporaryDirectory() as folder:
         networks: dict[str, dict[str, Callable[[np.ndarray], object]]] = {
-            _DETECTOR: {name: detector(name, threads) for name in engines},
-            DEFAULT_POSE: {name: pose(DEFAULT_POSE, name, threads) for name in engines},
+            _DETECTOR: {name: detector(name, threads) for name in names},
+            DEFAULT_POSE: {name: pose(DEFAULT_POSE, name, threads) for name in names},
         }
         if hrnet:
             path, checkpoint = random_hrnet(Path(folder))
-            networks[_HRNET] = {name: pose(path, name, threads, checkpoint) for name in engines}
+            networks[_HRNET] = {name: pose(path, name, threads, checkpoint) for name in names}
     for network, ways in networks.items():
         for batch in batches:
             size = (320, 320) if network == _DETECTOR else (256, 192)
             images = np.random.default_rng(0).integers(256, size=(batch, *size, 3), dtype=np.uint8)
-            work = {
-                name: (lambda way=way, images=images: way(images)) for name, way in ways.items()
-            }
+            work = {name: partial(way, images) for name, way in ways.items()}
+            if batch > engines.MOST_AT_ONCE:
+                work["onnxruntime, not split"] = partial(unsplit, ways["onnxruntime"], images)
             seconds = interleave(work, rounds)
             title = f"{network}, {batch} at a time, {threads} threads"
             report(title, seconds, batch, "images")
+
+
+def unsplit(way: Callable[[np.ndarray], object], images: np.ndarray) -> None:
+    """Give ONNX Runtime all images at once."""
+    with mock.patch.object(engines, "MOST_AT_ONCE", len(images)):
+        way(images)
 
 
 def detector(engine: EngineName, threads: int) -> Callable[[np.ndarray], object]:

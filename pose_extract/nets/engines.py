@@ -23,8 +23,8 @@ EngineName = Literal["auto", "pytorch", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 # Images that ONNX Runtime is given at a time: the features of more do not fit the processor's
-# cache. Chosen with benchmarks/engines.py.
-_MOST_AT_ONCE = 4
+# cache. Chosen with ``benchmarks/engines.py speed``.
+MOST_AT_ONCE = 4
 
 
 class Engine(Protocol):
@@ -184,8 +184,8 @@ class ONNXRuntimeEngine:
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See :class:`Engine`."""
         parts = [
-            self._session.run(None, {"images": images[start : start + _MOST_AT_ONCE]})
-            for start in range(0, len(images), _MOST_AT_ONCE)
+            self._session.run(None, {"images": images[start : start + MOST_AT_ONCE]})
+            for start in range(0, len(images), MOST_AT_ONCE)
         ]
         return [np.concatenate(outputs) for outputs in zip(*parts)]
 
