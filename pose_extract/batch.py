@@ -68,8 +68,16 @@ class Shard:
         return cls(index, count)
 
     def take(self, clips: Sequence[ClipSource]) -> list[ClipSource]:
-        """Return this part of ``clips``."""
-        return list(clips[self.index - 1 :: self.count])
+        """Return this part of ``clips``, in their order.
+
+        Whole videos are dealt out one by one: those of one folder take alike. Cuts of a video go to
+        as few parts as can be: each part that has some reads where its frames lie.
+        """
+        if self.count == 1 or len({clip.path for clip in clips}) == len(clips):
+            return list(clips[self.index - 1 :: self.count])
+        rows = {clip: row for row, clip in enumerate(clips)}
+        start, stop = (len(clips) * part // self.count for part in (self.index - 1, self.index))
+        return sorted(by_file(clips)[start:stop], key=rows.__getitem__)
 
 
 def extract_clips(

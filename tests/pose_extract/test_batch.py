@@ -250,6 +250,18 @@ def test_shards_share_the_work_and_a_last_run_joins_them(videos, tmp_path):
     assert len(joined.entries) == 4
 
 
+def test_cuts_of_a_video_go_to_one_shard_where_they_can():
+    cuts = [("a", 0), ("b", 5), ("a", 9), ("b", 1), ("c", 0), ("a", 4), ("b", 8)]
+    clips = [
+        ClipSource(f"{name}.mp4", f"{name}{start}", start_frame=start, end_frame=start + 1)
+        for name, start in cuts
+    ]
+    parts = [[clip.clip_id for clip in Shard(i, 3).take(clips)] for i in (1, 2, 3)]
+    # By file a0 a4, a9 b1, b5 b8 c0; each part in the order of the list.
+    assert parts == [["a0", "a4"], ["a9", "b1"], ["b5", "c0", "b8"]]
+    assert Shard().take(clips) == clips
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "two", "1-2"])
 def test_a_shard_that_cannot_be(text):
     with pytest.raises(SkelactError, match="i/n"):
