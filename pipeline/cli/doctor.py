@@ -285,7 +285,10 @@ def _devices() -> Iterator[Finding]:
         yield Finding("CUDA", "note", "no CUDA device, or a CPU build of torch: the CPU is used")
     providers = ", ".join(onnxruntime.get_available_providers())
     yield Finding("ONNX Runtime", "ok", providers)
-    if importlib.util.find_spec("openvino") is None:
+    if importlib.util.find_spec("onnx") is None:
+        found = "pytorch alone: without onnx the others have no network to run"
+        yield Finding("engines", "note", found, "pip install onnx makes the networks faster")
+    elif importlib.util.find_spec("openvino") is None:
         said = "pytorch and onnxruntime; openvino is faster on some processors"
         yield Finding("engines", "ok", said, "pip install openvino")
     else:

@@ -64,11 +64,13 @@ def read_rtmdet(path: Path) -> RTMDetNano:
         path: A file as OpenMMLab exports it, for one class.
 
     Raises:
-        SkelactError: if it is another network.
+        SkelactError: if it is another network, or the package onnx is missing.
     """
-    import onnx
-    from onnx import numpy_helper
-
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise SkelactError("a detector is read as a teacher with: pip install onnx") from None
     try:
         graph = onnx.load(str(path)).graph
     except Exception as error:  # protobuf's own

@@ -47,7 +47,7 @@ def export_onnx(
         The largest absolute difference of a logit, or of the novelty.
 
     Raises:
-        SkelactError: if the checkpoint cannot be used, or the two
+        SkelactError: if the checkpoint cannot be used, the package onnx is missing, or the two
             differ by more than 1e-4; then nothing is written.
     """
     out = Path(out)
@@ -95,11 +95,11 @@ def _outputs(model: SkeletonClassifier | OnnxClassifier, x: Tensor) -> Tensor:
 
 
 def _write(model: SkeletonClassifier, meta: CheckpointMeta, x: Tensor, path: Path) -> None:
-    import onnx
-
     outputs = ["logits"] if meta.gate is None else ["logits", "novelty"]
     network = model if meta.gate is None else _WithNovelty(model).eval()
     write_onnx(network, {"clips": x}, outputs, path, {0: "batch"})
+    import onnx
+
     file = onnx.load(path)
     entry = file.metadata_props.add()
     entry.key, entry.value = META_KEY, json.dumps(dataclasses.asdict(meta))

@@ -153,6 +153,8 @@ class _CachedNetwork:
                     left_out[name] = str(error)
         except SkelactError as error:
             left_out |= dict.fromkeys(_OTHERS, str(error))
+        if len(engines) == 1:
+            return EngineNote(engines[0].name, {}, left_out)
         images = self._network.example(_COUNT)
         seconds = {engine.name: float("inf") for engine in engines}
         for _ in range(_ROUNDS):
@@ -229,7 +231,7 @@ def _difference(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
 def _machine() -> str:
     """Return what the speed of engines depends on, as text."""
     releases = []
-    for name in ("torch", "onnxruntime", "openvino"):
+    for name in ("torch", "onnx", "onnxruntime", "openvino"):
         try:
             releases.append(f"{name} {version(name)}")
         except PackageNotFoundError:

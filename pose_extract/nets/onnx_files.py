@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,14 @@ def write_onnx(
         path: The file.
         sizes: Names of the dimensions of inputs that may have any size. The first one, the batch,
             is the outputs' too.
+
+    Raises:
+        SkelactError: if the package onnx is missing.
     """
+    if importlib.util.find_spec("onnx") is None:
+        raise SkelactError(
+            "writing ONNX needs the package onnx: pip install onnx (reading does not)"
+        )
     import torch
 
     with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -135,6 +136,19 @@ def test_an_engine_that_gives_something_else_is_refused(monkeypatch):
     with pytest.raises(SkelactError, match=r"differ from PyTorch's by 0\.01"):
         choose_engine(network(), options("onnxruntime"))
     assert choose_engine(network(), options("auto")).name != "onnxruntime"
+
+
+def test_without_onnx_it_is_pytorch(cache, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnx" else real(name)
+    )
+    assert choose_engine(network(), options("auto")).name == "pytorch"
+    (path,) = cache.glob("*.json")
+    (note,) = json.loads(path.read_text()).values()
+    assert "pip install onnx" in note["left_out"]["onnxruntime"]
+    with pytest.raises(SkelactError, match="pip install onnx"):
+        choose_engine(network(), options("onnxruntime"))
 
 
 def test_what_an_engine_cannot_do_is_said():
