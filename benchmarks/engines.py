@@ -21,10 +21,10 @@ import torch
 from interleave import interleave, report
 from rotation import load_coco
 
+from skelact.pose_extract.common.device import EngineName
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets import engines
-from skelact.pose_extract.nets.engines import EngineName
 from skelact.pose_extract.nets.mmpose_adapter import build_pose_model, import_mmpose
 from skelact.pose_extract.pose.crops import Crops
 from skelact.pose_extract.pose.estimator import PoseEstimator

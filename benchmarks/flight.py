@@ -57,8 +57,8 @@ from rotation import Person
 
 from skelact import SkelactError
 from skelact.pipeline.pose_training.people import AnnotatedPeople, Corrections, read_corrections
+from skelact.pose_extract.common.device import Precision
 from skelact.pose_extract.common.files import atomic_write
-from skelact.pose_extract.nets.engines import Precision
 from skelact.pose_extract.pose.estimator import PoseEstimator
 
 FLIGHT_SETS = ("lspet", "divers")

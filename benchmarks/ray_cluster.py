@@ -20,7 +20,6 @@ Time of the first two counts from the first results on, without the start of the
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +28,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from interleave import report
 from workers import cuts
 
 from skelact.pose_extract.batch import extract_clips
@@ -118,18 +116,8 @@ def nodes(shared: Path, rounds: int, frames: int, count: int, effort: str) -> No
     for i in range(rounds):
         for number in (1, 2) if i % 2 == 0 else (2, 1):
             seconds[number].append(on_nodes(number, clips, extractor))
-    ratios = [one / two for one, two in zip(seconds[1], seconds[2])]
-    table = Table(title=f"{len(clips)} cuts of {frames} frames, {effort}", title_justify="left")
-    for column in ("nodes", "frames/s", "times one", "range over rounds"):
-        table.add_column(column)
-    table.add_row("1", f"{frames / statistics.median(seconds[1]):.1f}", "1.00", "")
-    table.add_row(
-        "2",
-        f"{frames / statistics.median(seconds[2]):.1f}",
-        f"{statistics.median(ratios):.2f}",
-        f"{min(ratios):.2f} to {max(ratios):.2f}",
-    )
-    Console().print(table)
+    ways = {"one node": seconds[1], "two nodes": seconds[2]}
+    report(f"{len(clips)} cuts of {frames} frames, {effort}", ways, frames, "frames")
 
 
 @main.command()

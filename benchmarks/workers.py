@@ -9,14 +9,12 @@ python benchmarks/workers.py ../shared
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
+from interleave import report
 
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.decode.video import open_video
@@ -41,8 +39,8 @@ def cuts(folder: Path, count: int, frames: int) -> list[ClipSource]:
     return found
 
 
-def rate(clips: list[ClipSource], num_frames: int, workers: int, effort: str) -> float:
-    """Extract clips, ``num_frames`` in all, into a new folder; return the frames per second."""
+def seconds_a_frame(clips: list[ClipSource], num_frames: int, workers: int, effort: str) -> float:
+    """Extract clips, ``num_frames`` in all, into a new folder; return the seconds a frame."""
     first: list[tuple[float, int]] = []
 
     def note(progress: Progress) -> None:
@@ -57,7 +55,7 @@ def rate(clips: list[ClipSource], num_frames: int, workers: int, effort: str) ->
     if summary.failed:
         raise click.ClickException(f"{summary.failed[0].video}: {summary.failed[0].error}")
     start, done_before = first[0]
-    return (num_frames - done_before) / (time.perf_counter() - start)
+    return (time.perf_counter() - start) / (num_frames - done_before)
 
 
 @click.command()
@@ -70,22 +68,12 @@ def main(shared: Path, rounds: int, frames: int, count: int, effort: str) -> Non
     """Time workers on the clips of SHARED/videos/gym."""
     clips = cuts(shared / "videos" / "gym", count, frames)
     total = len(clips) * frames
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    seconds: dict[int, list[float]] = {1: [], 2: []}
     for i in range(rounds):
         for workers in (1, 2) if i % 2 == 0 else (2, 1):
-            rates[workers].append(rate(clips, total, workers, effort))
-    ratios = [two / one for one, two in zip(rates[1], rates[2])]
-    table = Table(title=f"{len(clips)} cuts, {total} frames, {effort}", title_justify="left")
-    for column in ("workers", "frames/s", "times one", "range over rounds"):
-        table.add_column(column)
-    table.add_row("1", f"{statistics.median(rates[1]):.1f}", "1.00", "")
-    table.add_row(
-        "2",
-        f"{statistics.median(rates[2]):.1f}",
-        f"{statistics.median(ratios):.2f}",
-        f"{min(ratios):.2f} to {max(ratios):.2f}",
-    )
-    Console().print(table)
+            seconds[workers].append(seconds_a_frame(clips, total, workers, effort))
+    ways = {"one worker": seconds[1], "two workers": seconds[2]}
+    report(f"{len(clips)} cuts, {total} frames, {effort}", ways, 1, "frames")
 
 
 if __name__ == "__main__":

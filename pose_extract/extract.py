@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .common.device import EngineName, Precision
 from .decode.process import WORKERS
 from .detect.base import PersonDetector
 from .detect.build import build_detector
@@ -79,8 +80,8 @@ class ExtractConfig:
     pose: str = "auto"
     pose_checkpoint: str | None = None
     flip_test: bool = False
-    engine: Literal["auto", "pytorch", "onnxruntime", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    engine: EngineName = "auto"
+    precision: Precision = "auto"
     num_person: int | None = None
     smooth: bool = False
     device: str = "auto"

@@ -55,8 +55,8 @@ def _start(clip: ClipSource) -> tuple[float, float]:
 class TaskQueue:
     """The clips that are left, for workers that ask for one after the other.
 
-    A worker goes on with the file that it is in. Where there is no other file that nobody is in,
-    it takes the later half of what another worker has left of one.
+    A worker goes on with the file that it is in. Where each of the others has a worker, it
+    takes the later half of what one of them has left.
 
     Args:
         tasks: The clips, those of one file together.

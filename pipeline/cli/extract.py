@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from ...pose_extract.common.device import EngineName, Precision
 from ...pose_extract.common.text import printable
 from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
 from .outputs import check_outputs, files_of
@@ -78,12 +79,12 @@ _POSE_OPTIONS = [
     click.option("--flip-test", is_flag=True, default=None, help="Average with the mirror image."),
     click.option(
         "--engine",
-        type=click.Choice(["auto", "pytorch", "onnxruntime", "openvino"]),
+        type=click.Choice(get_args(EngineName)),
         help="What runs the networks on a processor [auto: the fastest].",
     ),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        type=click.Choice(get_args(Precision)),
         help="Arithmetic of the pose model [auto: fp16 on a GPU, else fp32].",
     ),
     click.option(

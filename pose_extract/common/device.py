@@ -5,12 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ... import SkelactError
 
 if TYPE_CHECKING:
     import torch
+
+# What runs networks, and in which number format; see ``EngineOptions``.
+EngineName = Literal["auto", "pytorch", "onnxruntime", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ... import SkelactError
+from ..common.device import EngineName
 from ..weights.bundle import is_bundle
 from ..weights.download import is_url
 from ..weights.table import WEIGHTS, refuse_renamed
 from .base import BoxesFromFile, PersonDetector, WholeFrame
-
-if TYPE_CHECKING:
-    from ..nets.engines import EngineName
 
 
 def build_detector(

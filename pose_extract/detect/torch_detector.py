@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import torch
 
+from ..common.device import EngineName
 from ..decode.frames import FrameBatch
 from ..nets.engine_choice import choose_engine
-from ..nets.engines import Engine, EngineName, EngineOptions, ImageNetwork
+from ..nets.engines import Engine, EngineOptions, ImageNetwork
 from ..nets.rtmdet import RTMDetNano
 from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
 from ..weights.bundle import BundleMeta, bundle_weights, load_bundle_weights, read_bundle

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ... import SkelactError
-from ..common.device import choose_device, default_threads, fastest_dtype
+from ..common.device import (
+    EngineName,
+    Precision,
+    choose_device,
+    default_threads,
+    fastest_dtype,
+)
 from .onnx_files import open_session
-
-EngineName = Literal["auto", "pytorch", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 # Images that ONNX Runtime is given at a time: the features of more do not fit the processor's
 # cache. Chosen with ``benchmarks/engines.py speed``.

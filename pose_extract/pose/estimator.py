@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import SkelactError
+from ..common.device import EngineName, Precision
 from ..common.files import sha256_of
 from ..layout import COCO_17, KeypointLayout
 from ..nets.lite_hrnet import LiteHRNet
@@ -32,7 +33,7 @@ from .mmpose_zoo import (
 )
 
 if TYPE_CHECKING:
-    from ..nets.engines import Engine, EngineName, Precision
+    from ..nets.engines import Engine
 
 # Deviation of the Gaussians that MMPose trains crops of 256x192 on, cells of the heatmap.
 _USUAL_SIGMA = 2.0
