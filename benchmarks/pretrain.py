@@ -41,7 +41,7 @@ class Steps:
         self.batch = config.optim.batch_size
         store = ClipStore(list(make_dives("train", 8 * self.batch)), config.preprocess)
         mae = build_mae(config.preprocess, config.network, config.mask)
-        self.module = PretrainModule(mae, config.mask, store, config.augment).train()
+        self.module = PretrainModule(mae, config, store).train()
         self.state = TrainingState(self.module, config.optim, config.runtime.precision)
         per_step = self.batch * config.preprocess.clip_len
         self.steps = num_frames // per_step

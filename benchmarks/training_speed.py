@@ -36,7 +36,7 @@ WAYS = {
 
 # Reads a number of steps per line; answers with processor seconds, wall seconds and the last loss.
 _SERVER = """
-import json, sys, time
+import inspect, json, sys, time
 import torch
 from skelact.pipeline.checkpoints.networks import build_classifier, build_mae
 from skelact.pipeline.config import FinetuneConfig, PretrainConfig, load_config
@@ -60,7 +60,10 @@ store = ClipStore(clips, config.preprocess)
 torch.manual_seed(0)
 if kind == "pretrain":
     network = build_mae(config.preprocess, config.network, config.mask)
-    module = PretrainModule(network, config.mask, store, config.augment)
+    # Trees up to 0f9bdc5 take the sections of the config one by one.
+    takes_config = "config" in inspect.signature(PretrainModule).parameters
+    sections = (config, store) if takes_config else (config.mask, store, config.augment)
+    module = PretrainModule(network, *sections)
 else:
     classes = 1 + max(clip.label for clip in clips)
     network = build_classifier(config.preprocess, config.network, config.classifier, classes)

@@ -150,5 +150,11 @@ def bones_and_motion(points: Tensor, parents: Tensor) -> tuple[Tensor, Tensor]:
     """
     present = (points != 0).any(-1, keepdim=True)
     bone = (points - points[:, :, parents]) * (present & present[:, :, parents])
-    motion = (points[:, 1:] - points[:, :-1]) * (present[:, 1:] & present[:, :-1])
-    return bone, torch.cat([torch.zeros_like(points[:, :1]), motion], dim=1)
+    return bone, motion(points)
+
+
+def motion(points: Tensor) -> Tensor:
+    """Return the vectors from the frame before, (B, T, V, 2), as :func:`bones_and_motion` does."""
+    present = (points != 0).any(-1, keepdim=True)
+    moved = (points[:, 1:] - points[:, :-1]) * (present[:, 1:] & present[:, :-1])
+    return torch.cat([torch.zeros_like(points[:, :1]), moved], dim=1)

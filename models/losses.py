@@ -47,7 +47,13 @@ def reconstruction_loss(
 
 
 def tube_loss(
-    positions: Tensor, motion: Tensor, target: Tensor, hidden: Tensor, *, motion_weight: float = 1.0
+    positions: Tensor,
+    motion: Tensor,
+    target: Tensor,
+    hidden: Tensor,
+    *,
+    position_weight: float = 1.0,
+    motion_weight: float = 1.0,
 ) -> Tensor:
     """Return the reconstruction loss of tubes: mean squared distance of positions and of motion.
 
@@ -60,6 +66,7 @@ def tube_loss(
             square.
         target: (B, T, V, 2) true coordinates; (0, 0) is a missing joint.
         hidden: (B, T, V) bool, True where hidden.
+        position_weight: Weight of the positions' loss.
         motion_weight: Weight of the motion's loss.
 
     Returns:
@@ -79,4 +86,6 @@ def tube_loss(
     def mean(values: Tensor, where: Tensor) -> Tensor:
         return (values * where).sum() / where.sum().clamp(min=1)
 
-    return mean(distance, hidden & present) + motion_weight * mean(motion_error, hidden & moved)
+    return position_weight * mean(distance, hidden & present) + motion_weight * mean(
+        motion_error, hidden & moved
+    )

@@ -12,6 +12,9 @@ from torch import Tensor
 from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 
+# Of the softmax over the motion of parts; that of Mao et al. 2023.
+_TEMPERATURE = 0.8
+
 
 def _part_matrix(layout: KeypointLayout, device: torch.device | str) -> Tensor:
     """Return (R, V) bool: the keypoints of each of the R body parts."""
@@ -108,10 +111,14 @@ def tube_mask(
     *,
     tube_frames: int = 16,
     kind: Literal["part", "joint"] = "part",
+    moved: Tensor | None = None,
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Hide body parts, or joints, over spans of frames.
+
+    With ``moved``, ``ratio`` of the parts are hidden in each span, rather those that move much
+    (motion-aware masking of Mao et al., ICCV 2023, "Masked motion predictors").
 
     Args:
         batch_size: B, number of masks.
@@ -120,6 +127,8 @@ def tube_mask(
         ratio: Probability that a part (or joint) is hidden in a span.
         tube_frames: Frames of a span; the first span may begin before the clip.
         kind: Whether body parts or joints are hidden.
+        moved: (B, T, V) float32, how far each joint moves from the frame before; None takes no
+            notice of it.
         generator: Random state on ``device``.
         device: Device of the mask.
 
@@ -142,8 +151,25 @@ def tube_mask(
     # One span more than fits, so that the grid of spans can begin anywhere.
     spans = -(-num_frames // tube_frames) + 1
     shape = (batch_size, spans, len(matrix))
-    hidden = torch.rand(shape, generator=generator, device=device) < ratio
-    per_span = (hidden.float() @ matrix.float()) > 0  # (B, S, V)
+    drawn = torch.rand(shape, generator=generator, device=device)
     start = torch.randint(tube_frames, (batch_size, 1), generator=generator, device=device)
     span = (start + torch.arange(num_frames, device=device)) // tube_frames  # (B, T)
+    if moved is None:
+        hidden = drawn < ratio
+    else:
+        amounts = _motion_of_spans(moved @ matrix.T.float() / matrix.sum(dim=1), span, spans)
+        # The greatest sums of a logit and Gumbel noise: draws without replacement by softmax.
+        gumbel = -(-drawn.clamp(min=1e-20).log()).log()
+        rank = (amounts / _TEMPERATURE + gumbel).argsort(dim=-1, descending=True).argsort(dim=-1)
+        hidden = rank < min(max(round(ratio * len(matrix)), 1), len(matrix) - 1)
+    per_span = (hidden.float() @ matrix.float()) > 0  # (B, S, V)
     return torch.take_along_dim(per_span, span.unsqueeze(-1), dim=1)
+
+
+def _motion_of_spans(moved: Tensor, span: Tensor, spans: int) -> Tensor:
+    """Return the mean motion (B, S, R) of parts (B, T, R) in spans, in units of the clip's mean."""
+    index = span.unsqueeze(-1).expand_as(moved)
+    total = moved.new_zeros(len(moved), spans, moved.shape[2]).scatter_add(1, index, moved)
+    frames = torch.nn.functional.one_hot(span, spans).sum(dim=1).clamp(min=1)  # (B, S)
+    usual = moved.mean(dim=(1, 2)).clamp(min=1e-6)
+    return total / frames.unsqueeze(-1) / usual.view(-1, 1, 1)

@@ -250,10 +250,21 @@ class TubeMAE(nn.Module):
         Returns:
             Positions and motion from the frame before, each (B, T, V, 2).
         """
-        h = self.decoder(self.encoder.channels_first(x * ~hidden.unsqueeze(-1)))
-        # (4r, T/r, B, V): each output frame holds r frames of positions and motion.
-        frames = h.unflatten(0, (self.encoder.time_step, 4)).permute(3, 2, 0, 4, 1).flatten(1, 2)
+        return self.decode(self.encode(x, hidden))
+
+    def encode(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return features (D, T / time_step, B, V) of the visible joints; see :meth:`forward`."""
+        return self.encoder.channels_first(x * ~hidden.unsqueeze(-1))
+
+    def decode(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return positions and motion of features that :meth:`encode` gave."""
+        frames = every_step_as_frames(self.decoder(encoded), self.encoder.time_step)
         return frames[..., :2], frames[..., 2:]
+
+
+def every_step_as_frames(h: Tensor, time_step: int) -> Tensor:
+    """Map (r K, T / r, B, V) to (B, T, V, K): each step of the encoder holds r frames."""
+    return h.unflatten(0, (time_step, -1)).permute(3, 2, 0, 4, 1).flatten(1, 2)
 
 
 class TubeClassifier(SkeletonClassifier):

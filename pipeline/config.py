@@ -29,9 +29,9 @@ from .network_config import (
     StgcnConfig,
     TubeConfig,
     expect,
-    expect_at_least,
 )
 from .optim_config import OptimConfig, RuntimeConfig
+from .pretext_config import ContrastConfig, SimulatedConfig, TeacherConfig
 from .yaml_file import merge, parse_override, read_yaml
 
 __all__ = [
@@ -48,7 +48,9 @@ __all__ = [
     "OptimConfig",
     "PretrainConfig",
     "RuntimeConfig",
+    "SimulatedConfig",
     "StgcnConfig",
+    "TeacherConfig",
     "TubeConfig",
     "build_config",
     "check_seed",
@@ -132,43 +134,12 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class ContrastConfig:
-    """Contrast of clips beside the reconstruction of tubes; see ``models.contrast``.
-
-    Attributes:
-        weight: Weight of its loss beside the reconstruction's; 0 is off.
-        temperature: Of the softmax over similarities.
-        num_neighbours: The positive of a view is drawn from so many nearest clips, too.
-        neighbours_from: Share of the epochs after which it is; 1 is never.
-        reconstruct: Whether tubes are reconstructed, too; without, a step costs a third less.
-        tube_ratio: Chance that a part is hidden in a span of a view, as ``mask.tube_ratio``.
-        views: How the two views of a clip are augmented.
-    """
-
-    weight: float = 0.0
-    temperature: float = 0.1
-    num_neighbours: int = 3
-    neighbours_from: float = 0.2
-    reconstruct: bool = True
-    tube_ratio: float = 0.3
-    views: AugmentConfig = field(default_factory=AugmentConfig)
-
-    def __post_init__(self) -> None:
-        expect_at_least(self, 0, "weight")
-        expect(self, "temperature", 0 < self.temperature < math.inf, "above 0")
-        expect_at_least(self, 1, "num_neighbours")
-        expect(self, "neighbours_from", 0 <= self.neighbours_from <= 1, "0 to 1")
-        expect(self, "tube_ratio", 0 < self.tube_ratio < 1, "a share between 0 and 1")
-        if not self.reconstruct and not self.weight:
-            raise ValueError("reconstruct: expected a contrast.weight above 0 without it, got 0")
-
-
-@dataclass(frozen=True)
 class PretrainConfig:
     """``skelact pretrain``: a masked autoencoder on the training split, labels unused.
 
     ``model`` says which network: "ssl" is the paper's and is described by ``encoder``, "tube" by
-    ``tube``.
+    ``tube``. ``contrast``, ``teacher`` and ``simulated`` are for model "tube", off by default.
+    ``more_files`` are annotation files all clips of which are learned from, too.
     """
 
     data: DataConfig
@@ -181,6 +152,9 @@ class PretrainConfig:
     stgcn: StgcnConfig = field(default_factory=StgcnConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
+    more_files: tuple[str, ...] = ()
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
@@ -191,6 +165,15 @@ class PretrainConfig:
             raise ValueError(
                 "contrast.weight: expected model 'tube' and an optim.batch_size of 2 or more, got "
                 f"{self.model!r} and {self.optim.batch_size}"
+            )
+        for section, is_on in (("teacher.weight", self.teacher.weight),
+                               ("simulated.clips", self.simulated.clips)):  # fmt: skip
+            if is_on and self.model != "tube":
+                raise ValueError(f"{section}: expected model 'tube' with it, got {self.model!r}")
+        if self.simulated.clips and self.preprocess.layout != "coco_17":
+            raise ValueError(
+                "simulated.clips: expected preprocess.layout 'coco_17' with them, got "
+                f"{self.preprocess.layout!r}"
             )
         parts = self.preprocess.keypoint_layout.parts
         if not set(self.mask.parts) < set(parts):

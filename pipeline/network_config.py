@@ -119,7 +119,10 @@ class MaskConfig:
         kind: "part" hides whole body parts, "joint" random joints.
         tube_ratio: For model "tube": chance that a part (or joint) is hidden in a span of time.
         tube_frames: For model "tube": frames of a span.
-        motion_weight: For model "tube": weight of the motion's error beside the positions'.
+        position_weight: For model "tube": weight of the positions' error.
+        motion_weight: For model "tube": weight of the motion's error.
+        by_motion: For model "tube": whether parts that move much are hidden rather than others; of
+            each span ``tube_ratio`` of the parts then are.
         parts: Parts hidden in every skeleton; empty draws them at random.
         min_parts: Least number of parts drawn.
         max_parts: Greatest number of parts drawn.
@@ -134,7 +137,9 @@ class MaskConfig:
     kind: Literal["part", "joint"] = "part"
     tube_ratio: float = 0.6
     tube_frames: int = 16
+    position_weight: float = 1.0
     motion_weight: float = 1.0
+    by_motion: bool = False
     parts: tuple[str, ...] = ()
     min_parts: int = 1
     max_parts: int = 3
@@ -150,7 +155,7 @@ class MaskConfig:
             expect(self, name, 0 < getattr(self, name) < 1, "a share between 0 and 1")
         expect_at_least(self, 1, "tube_frames", "min_parts", "decoder_depth")
         expect_at_least(self, self.min_parts, "max_parts")
-        expect_at_least(self, 0, "motion_weight")
+        expect_at_least(self, 0, "position_weight", "motion_weight")
         expect(self, "beta", 0 < self.beta < math.inf, "above 0")
         expect_room(self.decoder_depth, 1)
 

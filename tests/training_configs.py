@@ -19,5 +19,5 @@ def make_config(cls, ann_file, **changes):
     if cls is FinetuneConfig:
         changes.pop("mask", None)
     for name, change in changes.items():
-        values[name] = change if isinstance(change, str) else values.get(name, {}) | change
+        values[name] = values.get(name, {}) | change if isinstance(change, dict) else change
     return build_config(cls, values, "test")

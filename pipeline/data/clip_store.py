@@ -75,11 +75,19 @@ class ClipStore:
         """
         if self._frames.device != device:
             self._frames = self._frames.to(device)
+        rows = self.rows(inds, position).to(device)
+        return self._frames[rows].transpose(1, 2)  # (N, T, M, V, C) -> (N, M, T, V, C)
+
+    def rows(self, inds: Tensor, position: Tensor | float = 0.5) -> Tensor:
+        """Return (N, T) int64, on the CPU: the frames of :meth:`batch` among those of all clips.
+
+        Args:
+            inds, position: See :meth:`batch`.
+        """
         chosen = inds.numpy()
         where = position.cpu().numpy() if isinstance(position, Tensor) else position
         steps = sample_steps(self._lengths[chosen], self.config.clip_len, where)
-        rows = torch.from_numpy(self._starts[chosen][:, None] + steps).to(device)
-        return self._frames[rows].transpose(1, 2)  # (N, T, M, V, C) -> (N, M, T, V, C)
+        return torch.from_numpy(self._starts[chosen][:, None] + steps)
 
     def test_batch(self, inds: Tensor, device: torch.device, num_clips: int) -> Tensor:
         """Return (N, num_clips, M, T, V, C): what :func:`preprocess` gives for each clip."""

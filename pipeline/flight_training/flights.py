@@ -14,7 +14,7 @@ from ..elements.flight_window import FlightWindow, flight_window
 from ..elements.flights import FlightSpan
 from ..elements.followed import FollowedBody, follow_body, spans_to_read
 from ..synth.camera import camera_maps
-from ..synth.choices import dive_shares
+from ..synth.choices import dive_shares, saltos
 from ..synth.clips import ClipConfig, SynthClip, draw_clips
 
 NAMES = tuple(FACTORS)
@@ -65,18 +65,6 @@ class SimulatedClip:
     seconds: np.ndarray
     camera_maps: np.ndarray
     flights: tuple[tuple[Element, int, int], ...]
-
-
-def saltos() -> tuple[Element, ...]:
-    """Return saltos of the Code of Points (FIG): what of them athletes do."""
-    shapes, ways = ("tuck", "pike", "straight"), ("forward", "back")
-    rows = [(way, 2, 0, shape) for way in ways for shape in shapes]
-    rows += [("back", 2, twists, "straight") for twists in range(1, 8)]
-    rows += [("forward", 2, twists, "straight") for twists in range(1, 6)]
-    rows += [("back", 4, twists, shape) for twists in (0, 2) for shape in shapes]
-    rows += [("back", 4, 4, "tuck"), ("back", 4, 4, "straight"), ("back", 6, 0, "tuck")]
-    rows += [("forward", 4, 0, "tuck"), ("forward", 4, 1, "tuck")]
-    return tuple(Element("salto", *row) for row in rows)  # type: ignore[arg-type]
 
 
 def simulated_clips(chunk: int, seed: int) -> list[SimulatedClip]:

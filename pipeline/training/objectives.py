@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,19 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import SkelactError
-from ...models.classifier import SkeletonClassifier
+from ...models.classifier import SkeletonClassifier, motion
 from ...models.contrast import ClipContrast
 from ...models.losses import reconstruction_loss, tube_loss
 from ...models.masking import joint_mask, part_mask, tube_mask
+from ...models.physics import PhysicsHeads
 from ...models.skeleton_mae import SkeletonMAE
+from ...models.teacher import FeatureTeacher
 from ...models.tube import TubeMAE
 from ...pose_extract.layout import KeypointLayout
-from ..config import ContrastConfig, MaskConfig
+from ..config import PretrainConfig
 from ..data.augment import AugmentConfig, augment, draw_positions
 from ..data.clip_store import ClipStore
 from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol, predict_scores
 from .runner import SeededModule
+from .simulated import SimulatedClips
 
 # Views of a batch, of one clip at least.
 _VAL_BATCH_SIZE = 64
@@ -60,36 +64,31 @@ class _TrainingModule(SeededModule):
 
 
 class PretrainModule(_TrainingModule):
-    """A masked autoencoder with its masks and loss, and a contrast of clips beside it.
+    """A masked autoencoder with its masks and loss, and what a config has it learn beside it.
 
     Args:
         mae: What is pre-trained.
-        mask: What is hidden.
+        config: What is hidden, how clips are augmented, and what else is learned from.
         store: The training clips.
-        augmentation: Of the clips that are reconstructed.
-        contrast: The contrast of clips; off without a weight.
-        epochs: Epochs of the training.
 
     Raises:
         SkelactError: for a contrast of fewer than two clips.
     """
 
     def __init__(
-        self,
-        mae: SkeletonMAE | TubeMAE,
-        mask: MaskConfig,
-        store: ClipStore,
-        augmentation: AugmentConfig,
-        contrast: ContrastConfig | None = None,
-        epochs: int = 1,
+        self, mae: SkeletonMAE | TubeMAE, config: PretrainConfig, store: ClipStore
     ) -> None:
-        super().__init__(store, augmentation)
+        super().__init__(store, config.augment)
         self.mae = mae
-        self.mask = mask
-        self.contrast = contrast or ContrastConfig()
-        self._neighbours_from = self.contrast.neighbours_from * epochs
+        self.mask = config.mask
+        self.contrast = config.contrast
+        self._neighbours_from = self.contrast.neighbours_from * config.optim.epochs
         self.clip_contrast: ClipContrast | None = None
-        if self.contrast.weight and isinstance(mae, TubeMAE):
+        self.teacher: FeatureTeacher | None = None
+        self.physics: PhysicsHeads | None = None
+        if not isinstance(mae, TubeMAE):
+            return
+        if self.contrast.weight:
             if len(store) < 2:
                 raise SkelactError(f"contrast.weight: expected 2 clips or more, got {len(store)}")
             self.clip_contrast = ClipContrast(
@@ -98,6 +97,15 @@ class PretrainModule(_TrainingModule):
                 temperature=self.contrast.temperature,
                 num_neighbours=self.contrast.num_neighbours,
             )
+        self._teacher_weight = config.teacher.weight
+        if self._teacher_weight:
+            self.teacher = FeatureTeacher(mae.encoder, config.teacher.momentum)
+        self._simulated, self._clips = config.simulated, None
+        if config.simulated.clips:
+            self._clips = SimulatedClips(config.simulated, config.preprocess)
+            if config.simulated.physics_weight:
+                encoder = mae.encoder
+                self.physics = PhysicsHeads(mae.layout, encoder.out_dim, encoder.time_step)
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips, and what it is the sum of."""
@@ -108,12 +116,15 @@ class PretrainModule(_TrainingModule):
         generator = self.generator()
         if self.contrast.reconstruct:
             batch, generator = self.training_batch(inds)
-            name = "loss" if self.clip_contrast is None else "reconstruction_loss"
-            losses[name] = self._tube_loss(self.mae, batch, generator)
+            losses = self._tube_losses(self.mae, batch, generator)
         if self.clip_contrast is not None:
             losses["contrast_loss"] = self._contrast_loss(
                 self.mae, self.clip_contrast, inds, generator
             )
+        if self._clips is not None:
+            losses |= self._simulated_losses(self.mae, self._clips, generator)
+        if list(losses) == ["reconstruction_loss"]:
+            losses = {"loss": losses["reconstruction_loss"]}
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
 
     def _contrast_loss(
@@ -157,22 +168,71 @@ class PretrainModule(_TrainingModule):
         total = torch.stack([p.sum() for p in self.parameters()])
         return total.sum() * 0.0
 
-    def _tube_loss(self, mae: TubeMAE, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def _tube_losses(
+        self, mae: TubeMAE, batch: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Each person of each clip is a sample."""
         people = batch.flatten(0, 1)  # (N, M, T, V, C) -> (B, T, V, C)
         people = people[(people != 0).flatten(1).any(dim=1)]
         if not len(people):
-            return self._zero_loss()
+            return {"reconstruction_loss": self._zero_loss()}
         hidden = self._tubes(people, mae.layout, self.mask.tube_ratio, generator)
-        positions, motion = mae(people, hidden)
+        encoded = mae.encode(people, hidden)
+        losses = {}
+        if self.mask.position_weight + self.mask.motion_weight or self.teacher is None:
+            losses["reconstruction_loss"] = self._rebuilt(mae, encoded, people, hidden)
+        if self.teacher is not None:
+            if self.training:
+                self.teacher.follow(mae.encoder)
+            losses["teacher_loss"] = self._teacher_weight * self.teacher(encoded, people, hidden)
+        return losses
+
+    def _rebuilt(self, mae: TubeMAE, encoded: Tensor, target: Tensor, scored: Tensor) -> Tensor:
+        """Return the loss of positions and motion that are rebuilt from features."""
+        positions, motion = mae.decode(encoded)
         return tube_loss(
-            positions, motion, people[..., :2], hidden, motion_weight=self.mask.motion_weight
+            positions,
+            motion,
+            target[..., :2],
+            scored,
+            position_weight=self.mask.position_weight,
+            motion_weight=self.mask.motion_weight,
         )
+
+    def _simulated_losses(
+        self, mae: TubeMAE, clips: SimulatedClips, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The whole skeleton is scored: what is seen has errors."""
+        draws = torch.Generator().manual_seed(self._step_seed)
+        config = self.store.config
+        inds = torch.randint(len(clips), (clips.batch_size,), generator=draws)
+        position = draw_positions(len(inds), config.clip_len, self.augmentation, draws)
+        x, phase = clips.batch(inds, generator.device, position)
+        # The errors of the poses are in the clips.
+        views = replace(
+            self.augmentation, noise_std=0, noise_max=0, drop_prob=0, frame_drop_prob=0,
+            lost_frames=0, tube_prob=0, switch_prob=0,
+        )  # fmt: skip
+        x = augment(x, config.keypoint_layout, views, generator)
+        seen, exact, depth = x[:, 0, ..., :-1], x[:, 1, ..., :2], x[:, 1, ..., -1]
+        hidden = self._tubes(seen, mae.layout, self.mask.tube_ratio, generator)
+        encoded = mae.encode(seen, hidden)
+        weights, losses = self._simulated, {}
+        if weights.denoise_weight:
+            loss = self._rebuilt(mae, encoded, exact, torch.ones_like(hidden))
+            losses["denoise_loss"] = weights.denoise_weight * loss
+        if self.physics is not None:
+            loss = self.physics(encoded, exact, depth, phase)
+            losses["physics_loss"] = weights.physics_weight * loss
+        return losses
 
     def _tubes(
         self, people: Tensor, layout: KeypointLayout, ratio: float, generator: torch.Generator
     ) -> Tensor:
         """Return what is hidden (B, T, V) of people (B, T, V, C)."""
+        moved = None
+        if self.mask.by_motion:
+            moved = motion(people[..., :2]).norm(dim=-1)
         return tube_mask(
             len(people),
             people.shape[1],
@@ -180,6 +240,7 @@ class PretrainModule(_TrainingModule):
             ratio,
             tube_frames=self.mask.tube_frames,
             kind=self.mask.kind,
+            moved=moved,
             generator=generator,
             device=people.device,
         )

@@ -11,6 +11,7 @@ import torch
 
 from ... import SkelactError
 from ...models.classifier import SkeletonClassifier
+from ...pose_extract.common.files import sha256_of
 from ..checkpoints.checkpoint import load_start
 from ..checkpoints.networks import build_classifier
 from ..config import FinetuneConfig, PretrainConfig, load_label_names
@@ -55,8 +56,15 @@ def prepare_pretrain(config: PretrainConfig) -> tuple[ClipStore, dict[str, Any]]
         SkelactError: if the data cannot be used.
     """
     data = load_annotations(annotation_path(config.data.ann_file))
-    store = training_store(data, data.select(config.data.train_split), config)
-    return store, data_record(config, data, store)
+    clips = data.select(config.data.train_split)
+    more = [load_annotations(annotation_path(name)) for name in config.more_files]
+    for other in more:
+        clips += other.annotations.values()
+    store = training_store(data, clips, config)
+    record = data_record(config, data, store)
+    if more:
+        record["more_files"] = {other.path.name: sha256_of(other.path) for other in more}
+    return store, record
 
 
 def prepare_finetune(

@@ -64,9 +64,7 @@ def pretrain(
     store, record = prepare_pretrain(config)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
-    module = PretrainModule(
-        mae, config.mask, store, config.augment, config.contrast, config.optim.epochs
-    )
+    module = PretrainModule(mae, config, store)
     best = train_module(
         module,
         config.optim,

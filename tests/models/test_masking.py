@@ -100,3 +100,15 @@ def test_tubes_of_joints_need_not_hide_whole_parts():
 def test_tubes_that_cannot_be(options):
     with pytest.raises(SkelactError, match="tubes: expected a ratio between 0 and 1"):
         tubes(**options)
+
+
+def test_parts_that_move_are_hidden_rather_than_others():
+    moved = torch.zeros(300, 40, 17)
+    arm = [7, 9]
+    moved[:, 20:, arm] = 1.0
+    mask = tubes(0.4, tube_frames=10, moved=moved)
+    counts = [len(parts_hidden(frame)) for clip in mask[:20] for frame in clip]
+    assert set(counts) == {2}  # two of six in each span
+    late, early = mask[:, 30:, arm].float().mean(), mask[:, :10, arm].float().mean()
+    assert late > 0.9
+    assert early.item() == pytest.approx(2 / 6, abs=0.06)

@@ -167,7 +167,7 @@ def test_a_contrast_needs_two_clips_and_passes_over_batches_without_people(ann_f
 
     def module(clips):
         store = ClipStore(clips, config.preprocess)
-        return PretrainModule(mae, config.mask, store, config.augment, config.contrast)
+        return PretrainModule(mae, config, store)
 
     with pytest.raises(SkelactError, match="expected 2 clips or more, got 1"):
         module(clips[:1])
@@ -184,7 +184,7 @@ def test_people_who_are_absent_leave_the_contrast_as_it_is(ann_file):
     store = ClipStore(load_annotations(ann_file).select("train"), config.preprocess)
     torch.manual_seed(0)
     mae = build_mae(config.preprocess, config.network, config.mask)
-    module = PretrainModule(mae, config.mask, store, config.augment, config.contrast).eval()
+    module = PretrainModule(mae, config, store).eval()
     view = store.batch(torch.arange(4), torch.device("cpu"))
 
     def vectors(clips):
@@ -193,6 +193,58 @@ def test_people_who_are_absent_leave_the_contrast_as_it_is(ann_file):
     alone = vectors(view[:, :1])
     absent = torch.cat([view[:, :1], torch.zeros_like(view[:, :1])], dim=1)
     torch.testing.assert_close(vectors(absent), alone)
+
+
+TEACHER = {"teacher": {"weight": 1.0}}
+SIMULATED = {"simulated": {"clips": 8, "batch_size": 4}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "losses"),
+    [
+        (TEACHER, ["reconstruction_loss", "teacher_loss"]),
+        (
+            TEACHER | {"mask": {"tube_frames": 4, "position_weight": 0, "motion_weight": 0}},
+            ["teacher_loss"],
+        ),
+        (SIMULATED, ["reconstruction_loss", "denoise_loss", "physics_loss"]),
+        (TEACHER | SIMULATED, ["reconstruction_loss", "teacher_loss", "denoise_loss"]),
+        ({"mask": {"tube_frames": 4, "position_weight": 0, "by_motion": True}}, ["loss"]),
+    ],
+)
+def test_other_pretexts_go_on_where_they_were_stopped(ann_file, tmp_path, changes, losses):
+    config = make_config(PretrainConfig, ann_file, **(TUBE | changes))
+    whole = weights(pretrain(config, tmp_path / "whole"))
+    log = (tmp_path / "whole" / "train.log").read_text()
+    assert all(f" {name} " in log for name in losses)
+    assert ("reconstruction_loss" in log) == ("reconstruction_loss" in losses)
+    with pytest.raises(KilledError):
+        kill_in(pretrain, config, tmp_path / "broken", epoch=2, step=1)
+    assert same(whole, weights(pretrain(config, tmp_path / "broken", resume=True, quiet=True)))
+    plain = make_config(PretrainConfig, ann_file, **TUBE)
+    assert not same(whole, weights(pretrain(plain, tmp_path / "plain", quiet=True)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (TEACHER, "teacher.weight: expected model 'tube' with it, got 'ssl'"),
+        (SIMULATED, "simulated.clips: expected model 'tube' with it, got 'ssl'"),
+        (TUBE | {"simulated": {"clips": 8}}, "clips: expected 32 and more, got 8"),
+        (TUBE | {"teacher": {"weight": 1, "momentum": 1.0}}, "momentum: expected 0 to below 1"),
+    ],
+)
+def test_pretexts_that_cannot_be(ann_file, changes, message):
+    with pytest.raises(SkelactError, match=message):
+        make_config(PretrainConfig, ann_file, **changes)
+
+
+def test_all_clips_of_more_files_are_learned_from_without_labels(ann_file, tmp_path):
+    other = write_annotations(tmp_path / "other.pkl", make_annotations(2, seed=3), [])
+    config = make_config(PretrainConfig, ann_file, **TUBE, more_files=(str(other),))
+    meta = load_meta(pretrain(config, tmp_path / "run", quiet=True))
+    assert meta.data["num_clips"] == len(load_annotations(ann_file).select("train")) + 6
+    assert meta.data["more_files"] == {"other.pkl": sha256_of(other)}
 
 
 def kill_in(run, config, work_dir, *, epoch, step, **options):
