@@ -1,4 +1,4 @@
-"""Linear probe of pre-trained networks on Penn Action with few labels, the same for each network.
+"""Linear probe of pre-trained networks with few labels, the same for each network.
 
     skelact pretrain penn_action_contrast --seed 0 --seed 1 --seed 2
     python benchmarks/few_labels.py "contrast=work_dirs/pretrain_penn_action_contrast_*" \
@@ -8,6 +8,7 @@ Draw n of the labels is the same clips for each network, which is the one with s
 number: intervals hold for these pre-trainings. Features are standardised by all training clips,
 whose labels that takes none of. Choices are made on the fixed fifth of the training clips
 (`--on fifth`, networks pre-trained on all of them without labels); dev_val is looked at once.
+`--data diving` takes the simulated dives that benchmarks/ablations.py keeps in its folder.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import click
 import torch
 from ablation_arms import DATA, without_fifth
 from ablation_tables import difference, markdown_table, spread
+from ablations import Bench
 from torch import Tensor
 
 from skelact.pipeline.config import FinetuneConfig, load_config
@@ -32,13 +34,15 @@ from skelact.pipeline.data.annotations import (
 from skelact.pipeline.evaluation.probe import clip_features, fit_linear
 
 
-def clips_of(on: str) -> tuple[list[Annotation], list[Annotation]]:
-    """Return the clips to fit on and to measure on."""
-    name, train_split, val_split = DATA["penn"]
-    config = load_config(FinetuneConfig, name, "finetune", [])
+def clips_of(
+    data: str, on: str, settings: Sequence[str] = ()
+) -> tuple[list[Annotation], list[Annotation]]:
+    """Return the clips to fit on and to measure on, the val split or the fifth."""
+    name, train_split, val_split = DATA[data]
+    config = load_config(FinetuneConfig, name, "finetune", settings)
     source = load_annotations(annotation_path(config.data.ann_file))
     train = source.select(train_split)
-    return (train, source.select(val_split)) if on == "val" else without_fifth("penn", train)
+    return (train, source.select(val_split)) if on == "val" else without_fifth(data, train)
 
 
 class Features:
@@ -66,13 +70,22 @@ class Features:
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, metavar="NAME=FOLDERS...")
+@click.option("--data", type=click.Choice(list(DATA)), default="penn", show_default=True)
 @click.option("--on", type=click.Choice(["fifth", "val"]), default="fifth", show_default=True)
 @click.option("--draws", default=20, show_default=True)
 @click.option("--share", "shares", multiple=True, type=float, default=(0.01, 0.1, 1.0))
-def main(networks: tuple[str, ...], on: str, draws: int, shares: tuple[float, ...]) -> None:
+@click.option("--work-dir", type=click.Path(path_type=Path), default=Path("work_dirs/ablations"))
+def main(
+    networks: tuple[str, ...],
+    data: str,
+    on: str,
+    draws: int,
+    shares: tuple[float, ...],
+    work_dir: Path,
+) -> None:
     """Print a table: a row per network, gains over the last one."""
     torch.set_num_threads(1)
-    train, val = clips_of(on)
+    train, val = clips_of(data, on, Bench(work_dir, "cpu").ann_file(data))
     features = {}
     for text in networks:
         name, _, pattern = text.partition("=")

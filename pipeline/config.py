@@ -139,7 +139,8 @@ class PretrainConfig:
 
     ``model`` says which network: "ssl" is the paper's and is described by ``encoder``, "tube" by
     ``tube``. ``contrast``, ``teacher`` and ``simulated`` are for model "tube", off by default.
-    ``more_files`` are annotation files all clips of which are learned from, too.
+    ``more_files`` are annotation files whose clips are learned from, too: all of them, or those of
+    a split that is named behind a "#".
     """
 
     data: DataConfig

@@ -57,14 +57,15 @@ def prepare_pretrain(config: PretrainConfig) -> tuple[ClipStore, dict[str, Any]]
     """
     data = load_annotations(annotation_path(config.data.ann_file))
     clips = data.select(config.data.train_split)
-    more = [load_annotations(annotation_path(name)) for name in config.more_files]
-    for other in more:
-        clips += other.annotations.values()
+    more = {}
+    for text in config.more_files:
+        name, _, split = text.partition("#")
+        other = load_annotations(annotation_path(name))
+        clips += other.select(split) if split else other.annotations.values()
+        more[other.path.name + text[len(name) :]] = sha256_of(other.path)
     store = training_store(data, clips, config)
     record = data_record(config, data, store)
-    if more:
-        record["more_files"] = {other.path.name: sha256_of(other.path) for other in more}
-    return store, record
+    return store, record | ({"more_files": more} if more else {})
 
 
 def prepare_finetune(

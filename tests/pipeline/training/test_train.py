@@ -239,12 +239,14 @@ def test_pretexts_that_cannot_be(ann_file, changes, message):
         make_config(PretrainConfig, ann_file, **changes)
 
 
-def test_all_clips_of_more_files_are_learned_from_without_labels(ann_file, tmp_path):
-    other = write_annotations(tmp_path / "other.pkl", make_annotations(2, seed=3), [])
-    config = make_config(PretrainConfig, ann_file, **TUBE, more_files=(str(other),))
+@pytest.mark.parametrize(("split", "count"), [("", 9), ("#train", 6)])
+def test_clips_of_more_files_are_learned_from(ann_file, tmp_path, split, count):
+    clips = make_annotations(2, seed=3), make_annotations(1, seed=4)
+    other = write_annotations(tmp_path / "other.pkl", *clips)
+    config = make_config(PretrainConfig, ann_file, **TUBE, more_files=(f"{other}{split}",))
     meta = load_meta(pretrain(config, tmp_path / "run", quiet=True))
-    assert meta.data["num_clips"] == len(load_annotations(ann_file).select("train")) + 6
-    assert meta.data["more_files"] == {"other.pkl": sha256_of(other)}
+    assert meta.data["num_clips"] == len(load_annotations(ann_file).select("train")) + count
+    assert meta.data["more_files"] == {f"other.pkl{split}": sha256_of(other)}
 
 
 def kill_in(run, config, work_dir, *, epoch, step, **options):
