@@ -39,6 +39,8 @@ from .onnx_files import write_onnx
 # Outputs may differ from PyTorch's by this share of the largest one: what float32 adds up in
 # another order differs by some 1e-6.
 _TOLERANCE = 1e-4
+# Goes up when networks are written as other files, so that those of earlier versions are not read.
+_WRITTEN = 2
 # Images that engines are compared on, and how often.
 _COUNT, _ROUNDS = 8, 3
 _OTHERS: dict[str, Callable[[Path, EngineOptions], Engine]] = {
@@ -209,7 +211,8 @@ class _CachedNetwork:
 def fingerprint(network: ImageNetwork) -> str:
     """Return a hash of a network's structure and weights."""
     digest = hashlib.sha256()
-    about = (str(network), network.reverse, network.input_hw, network.any_size, version("torch"))
+    shape = (str(network), network.reverse, network.input_hw, network.any_size)
+    about = (*shape, version("torch"), _WRITTEN)
     digest.update(repr(about).encode())
     for name, values in network.state_dict().items():
         digest.update(name.encode())

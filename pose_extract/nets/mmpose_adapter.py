@@ -323,7 +323,8 @@ def _keep_channels_last() -> None:
     """Let Lite-HRNet's blocks mix their two halves without leaving channels_last memory.
 
     MMPose joins the halves, then shuffles the channels into the other memory order, and all that
-    follows is slower on a processor. The numbers are the same; other memory orders go MMPose's way.
+    follows is slower on a processor. The numbers are the same; other memory orders go MMPose's way,
+    and so do ONNX files, whose engines choose an order of their own.
     """
     import torch
     from mmpose.models.backbones.litehrnet import ShuffleUnit, Stem, channel_shuffle
@@ -343,7 +344,8 @@ def _keep_channels_last() -> None:
         published = block.forward
 
         def forward(self: Any, x: Tensor) -> Tensor:
-            if self.with_cp or not x.is_contiguous(memory_format=torch.channels_last):
+            is_channels_last = x.is_contiguous(memory_format=torch.channels_last)
+            if self.with_cp or not is_channels_last or torch.onnx.is_in_onnx_export():
                 result: Tensor = published(self, x)
                 return result
             first, second = halves(self, x)
