@@ -75,8 +75,11 @@ class BrightnessPose:
     def load(self):
         pass
 
-    def crop_rotated(self, frame, centers, sizes, angles):
-        images = np.broadcast_to(frame[:8, :8], (len(centers), 8, 8, 3)).copy()
+    def hold(self, frames):
+        return frames
+
+    def crop_each(self, frames, rows, centers, sizes, angles):
+        images = np.stack([frames[row][:8, :8] for row in rows])
         return Crops(images, np.asarray(centers), sizes, angles)
 
     def predict(self, crops):

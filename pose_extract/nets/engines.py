@@ -156,11 +156,15 @@ class PyTorchEngine:
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See :class:`Engine`."""
+        outputs = self.on_device(torch.from_numpy(images).to(self._device))
+        return [output.cpu().numpy() for output in outputs]
+
+    def on_device(self, images: Tensor) -> list[Tensor]:
+        """Return the outputs, each (N, ...) float32, of images (N, h, w, 3) uint8 on the device."""
         with torch.inference_mode():
-            x = torch.from_numpy(images).to(self._device)
             with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
-                outputs = self._network(x)
-            return [output.float().cpu().numpy() for output in outputs]
+                outputs = self._network(images)
+            return [output.float() for output in outputs]
 
 
 class ONNXRuntimeEngine:

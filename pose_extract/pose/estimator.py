@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ..nets.mmpose_adapter import build_pose_model, heatmap_network, import_mmpo
 from ..weights.bundle import bundle_weights, is_bundle, load_bundle_weights, read_bundle
 from ..weights.download import fetch_file, fetch_weights, identify_weights
 from ..weights.table import WEIGHTS, refuse_renamed
-from .crops import Crops, affine_crops, boxes_to_centers
+from .crops import Crops, affine_crops, boxes_to_centers, crop_scales, is_held, maps_to_frame
 from .heatmaps import NEAR_TORSOS, blurred, found_chances
 from .mmpose_zoo import (
     check_is_trusted,
@@ -33,7 +33,13 @@ from .mmpose_zoo import (
 )
 
 if TYPE_CHECKING:
-    from ..nets.engines import Engine
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from ..nets.engines import Engine, PyTorchEngine
+    from .crops import Array
+    from .on_device import HeatmapReader
 
 # Deviation of the Gaussians that MMPose trains crops of 256x192 on, cells of the heatmap.
 _USUAL_SIGMA = 2.0
@@ -63,6 +69,8 @@ class PoseEstimator:
     """
 
     layout: KeypointLayout = COCO_17
+    # Whether crops are cut where the network is. None: on a GPU alone.
+    _holds_frames: bool | None = None
 
     def __init__(
         self,
@@ -205,6 +213,59 @@ class PoseEstimator:
             input_hw=self.input_wh[::-1],
         )
         self._engine = choose_engine(network.eval(), options)
+        self._reader: HeatmapReader | None = None
+        if self._holds_frames or (self._holds_frames is None and self.device.type != "cpu"):
+            from .on_device import HeatmapReader
+
+            self._reader = HeatmapReader.of(self._decoder, self._sigma, self.input_wh)
+
+    def hold(self, frames: Sequence[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | Array:
+        """Return frames as :meth:`crop_each` takes them: on a GPU they go up, once.
+
+        Args:
+            frames: F frames (H, W, 3) uint8, RGB; those of several sizes stay where they are.
+        """
+        self.load()
+        if self._reader is None or len({frame.shape for frame in frames}) != 1:
+            return frames
+        import torch
+
+        stack = frames if isinstance(frames, np.ndarray) else np.stack(frames)
+        return torch.from_numpy(stack).to(self.device, non_blocking=True)
+
+    def crop_each(
+        self,
+        frames: Sequence[np.ndarray] | Array,
+        rows: np.ndarray,
+        centers: np.ndarray,
+        sizes: np.ndarray,
+        rotations: np.ndarray,
+    ) -> Crops:
+        """Crop one person each out of frames, along axes of their own.
+
+        Args:
+            frames: What :meth:`hold` gave; the crops lie where the frames do.
+            rows: (N,) the frame of each person; N is at least 1.
+            centers, sizes, rotations: As for :meth:`crop_rotated`, of N people.
+        """
+        self.load()
+        if not is_held(frames):
+            people = [slice(i, i + 1) for i in range(len(rows))]
+            return Crops.concatenate(
+                [
+                    self.crop_rotated(frames[row], centers[one], sizes[one], rotations[one])
+                    for row, one in zip(rows, people)
+                ]
+            )
+        from .on_device import sample_crops
+
+        scales = crop_scales(sizes, self.input_wh, self._padding)
+        width, height = self.input_wh
+        # UDP aligns the middles of the outer pixels, not their edges.
+        sides = (width - 1, height - 1) if self._use_udp else (width, height)
+        maps = maps_to_frame(centers, scales, rotations, sides)
+        images = sample_crops(frames, rows, maps, self.input_wh)
+        return Crops(images, np.asarray(centers, np.float32), scales, np.asarray(rotations))
 
     def crop(self, frame: np.ndarray, bboxes: np.ndarray) -> Crops:
         """Crop people out of a frame, upright.
@@ -259,15 +320,17 @@ class PoseEstimator:
         """
         return self.decode(self.heatmaps(crops), crops)
 
-    def decode(
-        self, heatmaps: np.ndarray, crops: Crops
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def decode(self, heatmaps: Array, crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return keypoints, scores and side margins as :meth:`predict_with_sides` does.
 
         Args:
             heatmaps: (N, V, h, w) float32.
             crops: The N crops that they are of.
         """
+        if is_held(heatmaps):
+            assert self._reader is not None
+            keypoints, scores, margins = self._reader.read(heatmaps, self.layout)
+            return crops.to_frame(keypoints), scores, margins
         decoded = [self._decoder.decode(heatmap)[0] for heatmap in blurred(heatmaps, self._sigma)]
         keypoints = np.concatenate(decoded).astype(np.float32)
         spots = keypoints / np.array(self.pixels_per_cell, np.float32)
@@ -286,7 +349,8 @@ class PoseEstimator:
         """
         heatmaps = self.heatmaps(crops)
         keypoints, _, _ = self.decode(heatmaps, crops)
-        return keypoints, np.maximum(heatmaps.max(axis=(2, 3)), 0.0)
+        in_memory = heatmaps.cpu().numpy() if is_held(heatmaps) else heatmaps
+        return keypoints, np.maximum(in_memory.max(axis=(2, 3)), 0.0)
 
     @property
     def pixels_per_cell(self) -> tuple[float, float]:
@@ -294,27 +358,36 @@ class PoseEstimator:
         across, down = self._decoder.scale_factor
         return float(across), float(down)
 
-    def heatmaps(self, crops: Crops) -> np.ndarray:
-        """Return the heatmaps (N, V, h, w) float32 of a batch of crops."""
+    def heatmaps(self, crops: Crops) -> Array:
+        """Return the heatmaps (N, V, h, w) float32 of a batch of crops, where the crops are."""
         self.load()
         assert self._engine is not None
-        (heatmaps,) = self._engine(crops.images)
-        if self._flip_test:
-            (mirrored,) = self._engine(np.ascontiguousarray(crops.images[:, :, ::-1]))
-            heatmaps = 0.5 * (heatmaps + self._unflipped(mirrored))
-        return heatmaps
-
-    def _unflipped(self, heatmaps: np.ndarray) -> np.ndarray:
-        """Return the heatmaps of mirrored crops as those of the crops."""
+        images = crops.images
+        if is_held(images):
+            engine = cast("PyTorchEngine", self._engine)
+            (held,) = engine.on_device(images)
+            if not self._flip_test:
+                return held
+            return 0.5 * (held + self._unflipped(*engine.on_device(images.flip(2))))
+        (heatmaps,) = self._engine(images)
+        if not self._flip_test:
+            return heatmaps
         import torch
+
+        (mirrored,) = self._engine(np.ascontiguousarray(images[:, :, ::-1]))
+        unflipped: np.ndarray = self._unflipped(torch.from_numpy(mirrored)).numpy()
+        return np.float32(0.5) * (heatmaps + unflipped)
+
+    def _unflipped(self, heatmaps: Tensor) -> Tensor:
+        """Return the heatmaps of mirrored crops as those of the crops."""
         from mmpose.models.utils.tta import flip_heatmaps
 
-        flipped: np.ndarray = flip_heatmaps(
-            torch.from_numpy(heatmaps),
+        flipped: Tensor = flip_heatmaps(
+            heatmaps,
             flip_mode=self._flip_mode,
             flip_indices=self.layout.flip_inds().tolist(),
             shift_heatmap=self._shift_heatmap,
-        ).numpy()
+        )
         return flipped
 
 

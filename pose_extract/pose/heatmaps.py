@@ -25,7 +25,7 @@ BLUR_SIGMAS = 0.75
 # blurred divers are too low already.
 REACH_SIGMAS = 0.5
 # A trunk seen along its axis has no length; cells of the heatmap.
-_MIN_TORSO_CELLS = 5.0
+MIN_TORSO_CELLS = 5.0
 
 
 def blurred(heatmaps: np.ndarray, sigma: float, blur_sigmas: float = BLUR_SIGMAS) -> np.ndarray:
@@ -61,7 +61,7 @@ def found_chances(
         reach_sigmas: How much farther than a joint may be off is summed, over that deviation.
     """
     height, width = heatmaps.shape[2:]
-    torsos = np.maximum(torso_lengths(spots, COCO_17), _MIN_TORSO_CELLS)
+    torsos = np.maximum(torso_lengths(spots, COCO_17), MIN_TORSO_CELLS)
     reach = NEAR_TORSOS * torsos + reach_sigmas * sigma
     across = (np.arange(width) - spots[..., :1]) ** 2
     down = (np.arange(height) - spots[..., 1:]) ** 2

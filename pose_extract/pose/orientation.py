@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..common.geometry import body_angles, rotate_points, torso_lengths
 from ..layout import COCO_17
-from .crops import Crops, boxes_to_centers, resample_heatmaps
+from .crops import Crops, PeopleFrames, boxes_to_centers, joined, resample_heatmaps
 from .estimator import PoseEstimator
+
+if TYPE_CHECKING:
+    from .crops import Array
 
 # A body reaches beyond its keypoints by about this share of their extent, at each side; used to
 # compare a pose with its box.
@@ -57,7 +61,7 @@ class OrientationConfig:
 
 def estimate_oriented(
     pose: PoseEstimator,
-    frames: Sequence[np.ndarray],
+    frames: Sequence[np.ndarray] | PeopleFrames,
     bboxes: np.ndarray,
     batch_size: int,
     config: OrientationConfig | None = None,
@@ -67,7 +71,8 @@ def estimate_oriented(
 
     Args:
         pose: The pose model.
-        frames: N frames (H, W, 3) uint8 RGB; the same one may come several times.
+        frames: N frames (H, W, 3) uint8 RGB; the same one may come several times. Or where they are
+            held, and the frame of each person.
         bboxes: (N, 4) xyxy in pixels; N is at least 1.
         batch_size: At most this many crops per batch.
         config: How rotated crops are chosen.
@@ -118,7 +123,7 @@ def estimate_oriented(
 
 def estimate_from_previous(
     pose: PoseEstimator,
-    frames: Sequence[np.ndarray],
+    frames: Sequence[np.ndarray] | PeopleFrames,
     bboxes: np.ndarray,
     previous_keypoints: np.ndarray,
     previous_scores: np.ndarray,
@@ -130,7 +135,7 @@ def estimate_from_previous(
 
     Args:
         pose: The pose model.
-        frames: N frames (H, W, 3) uint8 RGB.
+        frames: As for :func:`estimate_oriented`.
         bboxes: (N, 4) xyxy in pixels; the crops have their centres.
         previous_keypoints: (N, V, 2) the same people in a frame just before, pixels.
         previous_scores: (N, V) their scores.
@@ -202,20 +207,20 @@ class _Looks:
     """What the pose model finds in crops of N people.
 
     Attributes:
-        heatmaps: (N, V, h, w) float32.
+        heatmaps: (N, V, h, w) float32, where the crops are.
         crops: The crops.
         keypoints: (N, V, 2) float32, pixels of the frames.
         scores: (N, V) float32.
         side_margins: (N, P) float32.
     """
 
-    heatmaps: np.ndarray
+    heatmaps: Array
     crops: Crops
     keypoints: np.ndarray
     scores: np.ndarray
     side_margins: np.ndarray
 
-    def _arrays(self) -> tuple[np.ndarray, ...]:
+    def _arrays(self) -> tuple[Any, ...]:
         crops = (getattr(self.crops, field.name) for field in fields(Crops))
         return (self.heatmaps, self.keypoints, self.scores, self.side_margins, *crops)
 
@@ -233,7 +238,7 @@ class _Looks:
     def concatenate(parts: Sequence[_Looks]) -> _Looks:
         """Return those of all parts as one."""
         return _Looks(
-            np.concatenate([part.heatmaps for part in parts]),
+            joined([part.heatmaps for part in parts]),
             Crops.concatenate([part.crops for part in parts]),
             np.concatenate([part.keypoints for part in parts]),
             np.concatenate([part.scores for part in parts]),
@@ -249,9 +254,13 @@ class _Looks:
 class _RotatedCrops:
     """Crops people out of their frames and sends them through the pose model in batches."""
 
-    def __init__(self, pose: PoseEstimator, frames: Sequence[np.ndarray], batch_size: int) -> None:
+    def __init__(
+        self, pose: PoseEstimator, frames: Sequence[np.ndarray] | PeopleFrames, batch_size: int
+    ) -> None:
+        if not isinstance(frames, PeopleFrames):
+            frames = PeopleFrames(pose.hold(frames), np.arange(len(frames)))
         self._pose = pose
-        self._frames = frames
+        self._frames, self._rows = frames.frames, frames.rows
         self._batch_size = batch_size
         self.num_crops = 0
 
@@ -268,18 +277,11 @@ class _RotatedCrops:
         """
         parts: list[_Looks] = []
         for start in range(0, len(people), self._batch_size):
-            chosen = range(start, min(start + self._batch_size, len(people)))
-            crops = Crops.concatenate(
-                [
-                    self._pose.crop_rotated(
-                        self._frames[people[i]],
-                        centers[i : i + 1],
-                        sizes[i : i + 1],
-                        angles[i : i + 1],
-                    )
-                    for i in chosen
-                ]
-            )
+            chosen = slice(start, start + self._batch_size)
+            crops = self._pose.crop_each(
+                self._frames, self._rows[people[chosen]], centers[chosen], sizes[chosen],
+                angles[chosen],
+            )  # fmt: skip
             parts.append(self._decoded(self._pose.heatmaps(crops), crops))
         self.num_crops += len(people)
         return _Looks.concatenate(parts)
@@ -294,5 +296,5 @@ class _RotatedCrops:
         )
         return self._decoded(0.5 * (moved + second.heatmaps), second.crops)
 
-    def _decoded(self, heatmaps: np.ndarray, crops: Crops) -> _Looks:
+    def _decoded(self, heatmaps: Array, crops: Crops) -> _Looks:
         return _Looks(heatmaps, crops, *self._pose.decode(heatmaps, crops))

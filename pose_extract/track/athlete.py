@@ -19,6 +19,7 @@ from ..decode.video import open_video, prefetch
 from ..detect.base import PersonDetector
 from ..effort import EffortConfig
 from ..layout import KeypointLayout
+from ..pose.crops import PeopleFrames
 from ..pose.estimator import PoseEstimator
 from ..pose.orientation import OrientationConfig, estimate_from_previous, estimate_oriented
 from ..skeleton import SkeletonSequence
@@ -217,8 +218,11 @@ class AthleteTracker:
         with open_video(clip.path, self._decoder) as reader:
             done = 0
             for batch in prefetch(reader.batches(FRAMES_PER_BATCH, start, stop)):
-                for group in _groups(batch, step_of, poses.on_track, every):
-                    self._estimate_group(batch, group, poses, every, batch_size)
+                groups = _groups(batch, step_of, poses.on_track, every)
+                held = self._pose.hold(batch.frames) if groups else batch.frames
+                for group in groups:
+                    frames = PeopleFrames(held, group.frames)
+                    self._estimate_group(frames, group, poses, every, batch_size)
                 done += len(batch.frames)
                 if on_frames:
                     on_frames((num_frames + done) // 2, num_frames, self._num_crops)
@@ -226,11 +230,10 @@ class AthleteTracker:
         return poses
 
     def _estimate_group(
-        self, batch: FrameBatch, group: _Group, poses: _Poses, every: int, batch_size: int
+        self, frames: PeopleFrames, group: _Group, poses: _Poses, every: int, batch_size: int
     ) -> None:
         """Estimate the poses of people of a batch of frames who are cropped in the same way."""
         people, steps = group.people, group.steps
-        frames = [batch.frames[i] for i in group.frames]
         bboxes = poses.bboxes[people, steps]
         margins = np.zeros((len(people), poses.side_margins.shape[-1]), np.float32)
         if group.views == "previous":
