@@ -97,6 +97,8 @@ class DataConfig:
         spread_from: Checkpoint of a network, pre-trained or fine-tuned: labels spread over clips
             that are near in its features to the training clips whose labels are not used, and all
             are learned from. Empty learns from the labelled ones alone.
+        spread_share: Share of the clips that labels spread to, of each class the surest; the others
+            are left out.
         metric: The figure that the data set is judged by.
         fps: Frames per second of the clips, if all have about the same: what a long video is cut
             into when it is predicted then lasts as long as they do. 0 where it is not known, and
@@ -114,6 +116,7 @@ class DataConfig:
     label_fraction: float = 1.0
     label_draw: int | None = None
     spread_from: str = ""
+    spread_share: float = 1.0
     metric: Literal["top1", "mean_class_accuracy"] = "top1"
     fps: float = 0.0
     unknown_file: str = ""
@@ -127,7 +130,8 @@ class DataConfig:
             self, "val_split", self.val_split != self.train_split, "another split than train_split"
         )
         expect(self, "num_classes", 0 <= self.num_classes <= MAX_CLASSES, f"0 to {MAX_CLASSES}")
-        expect(self, "label_fraction", 0 < self.label_fraction <= 1, "above 0 to 1")
+        for name in ("label_fraction", "spread_share"):
+            expect(self, name, 0 < getattr(self, name) <= 1, "above 0 to 1")
         if self.label_draw is not None:
             check_seed(self.label_draw, "label_draw")
         expect(self, "fps", 0 <= self.fps <= 1000, "0 to 1000")

@@ -128,7 +128,8 @@ def training_clips(
     drawn = label_fraction(clips, config.data.label_fraction, seed if draw is None else draw)
     if not config.data.spread_from or len(drawn) == len(clips):
         return drawn, drawn
-    return drawn, spread_to(clips, drawn, config.data.spread_from)
+    spread = spread_to(clips, drawn, config.data.spread_from, config.data.spread_share)
+    return drawn, spread
 
 
 def unknown_store(config: FinetuneConfig) -> ClipStore | None:

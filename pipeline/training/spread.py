@@ -32,7 +32,10 @@ _BLOCK = 1024
 
 
 def spread_to(
-    clips: Sequence[Annotation], labelled: Sequence[Annotation], checkpoint: str | Path
+    clips: Sequence[Annotation],
+    labelled: Sequence[Annotation],
+    checkpoint: str | Path,
+    share: float = 1.0,
 ) -> list[Annotation]:
     """Return clips with the labels that spread to them; those that no label reaches are left out.
 
@@ -40,6 +43,7 @@ def spread_to(
         clips: All training clips; of their labels none is read.
         labelled: Some of them, whose labels are known.
         checkpoint: A network, pre-trained or fine-tuned, whose features say which clips are alike.
+        share: Of the clips that the label of a class spreads to, those where it is surest.
 
     Raises:
         SkelactError: if the checkpoint cannot be used, or ``labelled`` are no part of ``clips``.
@@ -49,7 +53,7 @@ def spread_to(
     if (labels >= 0).sum() != len(labelled):
         raise SkelactError("labelled clips: expected each once among the training clips")
     features, _ = clip_features(Path(checkpoint), clips, torch.device("cpu"))
-    found = spread_labels(features, labels)
+    found = spread_labels(features, labels, share=share)
     return [replace(clip, label=int(n)) for clip, n in zip(clips, found) if n >= 0]
 
 
@@ -59,6 +63,7 @@ def spread_labels(
     *,
     neighbours: int = _NEIGHBOURS,
     alpha: float = _ALPHA,
+    share: float = 1.0,
 ) -> np.ndarray:
     """Spread labels over the nearest neighbours of features.
 
@@ -68,6 +73,8 @@ def spread_labels(
             none.
         neighbours: Edges of each clip, to those most like it.
         alpha: Share of a clip's label that comes from its neighbours, below 1.
+        share: Of the clips that the label of a class spreads to, those that are kept: where the
+            class is furthest ahead of the next one.
 
     Returns:
         (N,) int64: the known labels, and for the other clips what spreads to them; -1 where none.
@@ -81,8 +88,22 @@ def spread_labels(
         reached[:, label] = positive * members.sum() / positive.sum()
     # What is left of a class where it has no path to is a rounding error of the solver.
     found = np.where(reached.max(axis=1) > 1e-9, reached.argmax(axis=1), -1)
+    found[labels >= 0] = -1
+    _keep_surest(found, reached, share)
     found[labels >= 0] = labels[labels >= 0]
     return found
+
+
+def _keep_surest(found: np.ndarray, reached: np.ndarray, share: float) -> None:
+    """Take labels (N,) away in place, of each class those that are least ahead of another's."""
+    shares = reached / np.maximum(reached.sum(axis=1, keepdims=True), 1e-12)
+    shares = np.pad(shares, ((0, 0), (1, 0)))  # where there is one class, nothing is next to it
+    second, first = np.partition(shares, -2, axis=1)[:, -2:].T
+    lead = first - second
+    for label in np.unique(found[found >= 0]):
+        members = np.flatnonzero(found == label)
+        order = members[np.argsort(-lead[members], kind="stable")]
+        found[order[round(share * len(order)) :]] = -1
 
 
 def _neighbour_graph(features: Tensor, neighbours: int) -> sparse.csr_matrix:

@@ -83,3 +83,14 @@ def test_labels_of_clips_that_are_not_there(ann_file):
     clips = make_annotations(2)
     with pytest.raises(SkelactError, match="expected each once among the training clips"):
         spread_to(clips[1:], clips[:1], ann_file)
+
+
+def test_the_surest_labels_of_each_class_are_kept():
+    """Between two labels no class is ahead; a class that spreads to few clips keeps its share."""
+    labels = np.full(30, -1)
+    labels[[0, 29]] = 0, 1
+    kept = spread_labels(chains(1), labels, share=0.5)
+    assert kept.tolist() == [0] * 8 + [-1] * 14 + [1] * 8
+    one_class = np.full(30, -1)
+    one_class[3] = 0
+    assert (spread_labels(chains(1), one_class, share=0.5) == 0).sum() in (15, 16)
