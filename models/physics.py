@@ -15,7 +15,7 @@ from .channels_first import ChannelLinear
 from .tube import every_step_as_frames
 
 # Numbers per frame: the trunk's direction (2), its turn from the frame before, the body's velocity
-# (2), and a logit for each phase of ``synth.motion.Motion.phase``.
+# (2), and a logit for each phase: other, on the board or apparatus, flight, entry or landing.
 _PHASES = 4
 _PER_FRAME = 5 + _PHASES
 # Units per metre of depth: half a shoulder's width is 1, as large as the other targets.
@@ -46,7 +46,7 @@ class PhysicsHeads(nn.Module):
             encoded: (D, T / time_step, B, V) features.
             points: (B, T, V, 2) exact coordinates; (0, 0) is a missing joint.
             depth: (B, T, V) metres behind the middle of the hips.
-            phase: (B, T) int64, see ``synth.motion.Motion``.
+            phase: (B, T) int64, 0 to 3.
         """
         present = (points != 0).any(dim=-1)
         depths = every_step_as_frames(self.depth(encoded), self.time_step)[..., 0].float()

@@ -172,12 +172,12 @@ class PretrainConfig:
                 f"{self.model!r} and {self.optim.batch_size}"
             )
         for section, is_on in (("teacher.weight", self.teacher.weight),
-                               ("simulated.clips", self.simulated.clips)):  # fmt: skip
+                               ("simulated.file", self.simulated.file)):  # fmt: skip
             if is_on and self.model != "tube":
                 raise ValueError(f"{section}: expected model 'tube' with it, got {self.model!r}")
-        if self.simulated.clips and self.preprocess.layout != "coco_17":
+        if self.simulated.file and self.preprocess.layout != "coco_17":
             raise ValueError(
-                "simulated.clips: expected preprocess.layout 'coco_17' with them, got "
+                "simulated.file: expected preprocess.layout 'coco_17' with it, got "
                 f"{self.preprocess.layout!r}"
             )
         parts = self.preprocess.keypoint_layout.parts

@@ -61,28 +61,23 @@ class TeacherConfig:
 
 @dataclass(frozen=True)
 class SimulatedConfig:
-    """Simulated dives and saltos beside the data set; see ``training.simulated``.
+    """Simulated clips beside the data set, seen with errors and exact.
 
     Attributes:
-        clips: How many are simulated before the first step; 0 is off.
-        seed: Seed of the simulation.
+        file: File of ``skelact synth pairs``; environment variables are filled in. Empty for none.
         batch_size: Simulated clips of a step.
-        noise: Size and rate of the errors of the poses, 1 as measured; see ``synth.pose_errors``.
         denoise_weight: Weight of the loss of joints rebuilt from poses with errors.
-        physics_weight: Weight of the loss of what the simulator knows of each frame.
+        physics_weight: Weight of the loss of what the simulator knows of each frame; see
+            ``models.physics``.
     """
 
-    clips: int = 0
-    seed: int = 21
+    file: str = ""
     batch_size: int = 32
-    noise: float = 1.0
     denoise_weight: float = 1.0
     physics_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        expect_at_least(self, 0, "clips", "seed", "noise", "denoise_weight", "physics_weight")
+        expect_at_least(self, 0, "denoise_weight", "physics_weight")
         expect_at_least(self, 1, "batch_size")
-        if self.clips:
-            expect(self, "clips", self.clips >= self.batch_size, f"{self.batch_size} and more")
-            if not self.denoise_weight + self.physics_weight:
-                raise ValueError("denoise_weight: expected a loss for the simulated clips, got 0")
+        if self.file and not self.denoise_weight + self.physics_weight:
+            raise ValueError("denoise_weight: expected a loss for the simulated clips, got 0")

@@ -15,9 +15,9 @@ POSE_EXTRACT = [
     "workers", "ray_node", "ray_cluster", "batch",
 ]  # fmt: skip
 PIPELINE = [
-    "yaml_file", "angles", "data", "network_config", "optim_config", "config", "checkpoints",
-    "elements", "drawing", "inference", "export", "report", "app", "evaluation", "training",
-    "synth", "distill", "pose_training", "flight_training", "learn", "cli",
+    "yaml_file", "angles", "data", "network_config", "optim_config", "pretext_config", "config",
+    "checkpoints", "elements", "drawing", "inference", "export", "report", "app", "evaluation",
+    "training", "synth", "distill", "pose_training", "flight_training", "learn", "cli",
 ]  # fmt: skip
 # What reads a video with a library of its own.
 OPENERS = ("av.open", "decord.VideoReader", "cv2.VideoCapture")

@@ -69,3 +69,31 @@ def diving(
     if sheet:
         draw_sheet(sheet, _SHEET, seed=seed)
         click.echo(printable(sheet))
+
+
+@synth.command()
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, .npz.",
+)
+@click.option("--clips", type=click.IntRange(min=1), default=1024, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
+@click.option(
+    "--noise",
+    type=click.FloatRange(min=0, max=5),
+    default=1.0,
+    show_default=True,
+    help="Size and rate of pose errors: 1 is like a light pose model, 0 exact.",
+)
+def pairs(out: Path, clips: int, seed: int, noise: float) -> None:
+    """Simulate dives and saltos seen twice: with the errors of a pose model, and exact.
+
+    For `skelact pretrain`, as its config's simulated.file. The same seed gives the same clips.
+    """
+    from ..synth.pairs import write_pairs
+
+    check_outputs([("--out", out)], [])
+    write_pairs(out, clips, seed=seed, noise=noise)
+    click.echo(printable(out))

@@ -21,12 +21,14 @@ from ...models.teacher import FeatureTeacher
 from ...models.tube import TubeMAE
 from ...pose_extract.layout import KeypointLayout
 from ..config import PretrainConfig
+from ..data.annotations import annotation_path
 from ..data.augment import AugmentConfig, augment, draw_positions
 from ..data.clip_store import ClipStore
+from ..data.pairs import ClipPairs
 from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol, predict_scores
 from .runner import SeededModule
-from .simulated import SimulatedClips
+from .simulated import PairStore
 
 # Views of a batch, of one clip at least.
 _VAL_BATCH_SIZE = 64
@@ -100,9 +102,11 @@ class PretrainModule(_TrainingModule):
         self._teacher_weight = config.teacher.weight
         if self._teacher_weight:
             self.teacher = FeatureTeacher(mae.encoder, config.teacher.momentum)
-        self._simulated, self._clips = config.simulated, None
-        if config.simulated.clips:
-            self._clips = SimulatedClips(config.simulated, config.preprocess)
+        self._simulated = config.simulated
+        self._pairs: PairStore | None = None
+        if config.simulated.file:
+            pairs = ClipPairs.load(annotation_path(config.simulated.file))
+            self._pairs = PairStore(pairs, config.preprocess)
             if config.simulated.physics_weight:
                 encoder = mae.encoder
                 self.physics = PhysicsHeads(mae.layout, encoder.out_dim, encoder.time_step)
@@ -121,8 +125,8 @@ class PretrainModule(_TrainingModule):
             losses["contrast_loss"] = self._contrast_loss(
                 self.mae, self.clip_contrast, inds, generator
             )
-        if self._clips is not None:
-            losses |= self._simulated_losses(self.mae, self._clips, generator)
+        if self._pairs is not None:
+            losses |= self._simulated_losses(self.mae, self._pairs, generator)
         if list(losses) == ["reconstruction_loss"]:
             losses = {"loss": losses["reconstruction_loss"]}
         return {name: self.checked(loss, inds) for name, loss in losses.items()}
@@ -200,15 +204,15 @@ class PretrainModule(_TrainingModule):
         )
 
     def _simulated_losses(
-        self, mae: TubeMAE, clips: SimulatedClips, generator: torch.Generator
+        self, mae: TubeMAE, pairs: PairStore, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The whole skeleton is scored: what is seen has errors."""
         draws = torch.Generator().manual_seed(self._step_seed)
         config = self.store.config
-        inds = torch.randint(len(clips), (clips.batch_size,), generator=draws)
+        inds = torch.randint(len(pairs), (self._simulated.batch_size,), generator=draws)
         position = draw_positions(len(inds), config.clip_len, self.augmentation, draws)
-        x, phase = clips.batch(inds, generator.device, position)
-        # The errors of the poses are in the clips.
+        x, phase = pairs.batch(inds, generator.device, position)
+        # The errors are in the clips.
         views = replace(
             self.augmentation, noise_std=0, noise_max=0, drop_prob=0, frame_drop_prob=0,
             lost_frames=0, tube_prob=0, switch_prob=0,

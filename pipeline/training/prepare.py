@@ -65,7 +65,11 @@ def prepare_pretrain(config: PretrainConfig) -> tuple[ClipStore, dict[str, Any]]
         more[other.path.name + text[len(name) :]] = sha256_of(other.path)
     store = training_store(data, clips, config)
     record = data_record(config, data, store)
-    return store, record | ({"more_files": more} if more else {})
+    if more:
+        record["more_files"] = more
+    if config.simulated.file:
+        record["simulated_sha256"] = sha256_of(annotation_path(config.simulated.file))
+    return store, record
 
 
 def prepare_finetune(

@@ -24,6 +24,7 @@ from skelact.pipeline.config import FinetuneConfig, PretrainConfig
 from skelact.pipeline.data.annotations import load_annotations
 from skelact.pipeline.data.annotations import write_annotations as write_file
 from skelact.pipeline.data.clip_store import ClipStore
+from skelact.pipeline.synth.pairs import write_pairs
 from skelact.pipeline.training.objectives import FinetuneModule, PretrainModule
 from skelact.pipeline.training.prepare import prepare_finetune
 from skelact.pipeline.training.runner import SeededModule, epoch_batches
@@ -196,7 +197,13 @@ def test_people_who_are_absent_leave_the_contrast_as_it_is(ann_file):
 
 
 TEACHER = {"teacher": {"weight": 1.0}}
-SIMULATED = {"simulated": {"clips": 8, "batch_size": 4}}
+SIMULATED = {"simulated": {"file": "${PAIRS}", "batch_size": 4}}
+
+
+@pytest.fixture
+def pairs(tmp_path, monkeypatch):
+    write_pairs(tmp_path / "pairs.npz", 8)
+    monkeypatch.setenv("PAIRS", str(tmp_path / "pairs.npz"))
 
 
 @pytest.mark.parametrize(
@@ -212,6 +219,7 @@ SIMULATED = {"simulated": {"clips": 8, "batch_size": 4}}
         ({"mask": {"tube_frames": 4, "position_weight": 0, "by_motion": True}}, ["loss"]),
     ],
 )
+@pytest.mark.usefixtures("pairs")
 def test_other_pretexts_go_on_where_they_were_stopped(ann_file, tmp_path, changes, losses):
     config = make_config(PretrainConfig, ann_file, **(TUBE | changes))
     whole = weights(pretrain(config, tmp_path / "whole"))
@@ -229,8 +237,11 @@ def test_other_pretexts_go_on_where_they_were_stopped(ann_file, tmp_path, change
     ("changes", "message"),
     [
         (TEACHER, "teacher.weight: expected model 'tube' with it, got 'ssl'"),
-        (SIMULATED, "simulated.clips: expected model 'tube' with it, got 'ssl'"),
-        (TUBE | {"simulated": {"clips": 8}}, "clips: expected 32 and more, got 8"),
+        (SIMULATED, "simulated.file: expected model 'tube' with it, got 'ssl'"),
+        (
+            TUBE | {"simulated": {"file": "a", "denoise_weight": 0, "physics_weight": 0}},
+            "denoise_weight: expected a loss for the simulated clips",
+        ),
         (TUBE | {"teacher": {"weight": 1, "momentum": 1.0}}, "momentum: expected 0 to below 1"),
     ],
 )
