@@ -193,12 +193,13 @@ def arms() -> list[Arm]:
         found.append(Arm(f"transfer {share:g}", "pre-trained on the same set", **few))
         found.append(Arm(f"transfer {share:g}", "pre-trained on the other set",
                          pretrain_data="other", **few))  # fmt: skip
-    return found + [arm for share in (0.01, 0.1) for arm in _few_labels(share)]
+    return found + [arm for share in (0.01, 0.1, 1.0) for arm in _few_labels(share)]
 
 
 def _few_labels(share: float) -> list[Arm]:
     """Return the rows of fine-tuning with few labels, with and without labels that spread.
 
+    With all labels nothing spreads: the same starts on the same short clips, as long as "tube".
     Where a class has one label they spread in the features of the pre-trained network, else in
     those of the row above. Random weights gain by it with one label a class, and lose with more
     (docs/few_labels_tuning.jsonl).
@@ -208,6 +209,12 @@ def _few_labels(share: float) -> list[Arm]:
     contrast = start | {"pretrain_config": "contrast"}
     few = (*_SHORT, *_AVERAGED)
     slow = ("optim.encoder_rate=0.5", *(("optim.lr=1e-3",) if has_one_each else ()))
+    if share == 1:
+        study = "clips of 32 frames"
+        return [
+            Arm(study, "random weights", pretrain=None, finetune=_SHORT, **start),
+            Arm(study, "pre-trained", finetune=(*_SHORT, *_TRANSFER), **contrast),
+        ]
     random = [Arm(study, "random weights", pretrain=None, finetune=_SHORT, steps=300, **start)]
     if has_one_each:
         random.append(Arm(study, "random weights, labels spread", pretrain=None,
