@@ -89,8 +89,8 @@ class Pretraining:
             own.append(f"more_files={json.dumps(files)}")
         settings = ["preprocess.clip_len=32", *bench.ann_file(self.data), *own]
         config = load_config(PretrainConfig, f"{DATA[self.data][0]}_contrast", "pretrain", settings)
-        num_clips = len(prepare_pretrain(config)[0])
-        epochs = round(_STEPS / math.ceil(num_clips / config.optim.batch_size))
+        store, _, _ = prepare_pretrain(config)
+        epochs = round(_STEPS / math.ceil(len(store) / config.optim.batch_size))
         if self.row == next(iter(PRETEXTS)):
             epochs = 1  # batch norms that have seen the data, at no rate to speak of
         optim = replace(config.optim, epochs=epochs, warmup_epochs=epochs // 8)

@@ -101,18 +101,27 @@ class AnnotationFile:
         return [self.annotations[name] for name in names]
 
 
-def annotation_path(ann_file: str) -> Path:
-    """Return the file that a config names, with environment variables and ``~`` expanded.
+def expanded_path(text: str) -> Path:
+    """Return the path that a config names, with environment variables and ``~`` expanded."""
+    # SKELACT_SHARED has a default, which os.path.expandvars does not know.
+    text = text.replace("${SKELACT_SHARED}", str(shared_folder()))
+    return Path(os.path.expandvars(text)).expanduser()
+
+
+def annotation_path(ann_file: str, setting: str = "--ann-file") -> Path:
+    """Return the annotation file that a config names, as :func:`expanded_path` expands it.
+
+    Args:
+        ann_file: What it names.
+        setting: What names it, for the message.
 
     Raises:
         SkelactError: if there is no such file.
     """
-    # SKELACT_SHARED has a default, which os.path.expandvars does not know.
-    text = ann_file.replace("${SKELACT_SHARED}", str(shared_folder()))
-    path = Path(os.path.expandvars(text)).expanduser()
+    path = expanded_path(ann_file)
     if not path.is_file():
         raise SkelactError(
-            f"no annotation file at {path}; give its place with --ann-file, see docs/data.md for "
+            f"no annotation file at {path}; give its place with {setting}, see docs/data.md for "
             "where the public ones come from"
         )
     return path

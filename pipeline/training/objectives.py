@@ -21,10 +21,8 @@ from ...models.teacher import FeatureTeacher
 from ...models.tube import TubeMAE
 from ...pose_extract.layout import KeypointLayout
 from ..config import PretrainConfig
-from ..data.annotations import annotation_path
 from ..data.augment import AugmentConfig, augment, draw_positions
 from ..data.clip_store import ClipStore
-from ..data.pairs import ClipPairs
 from ..evaluation.metrics import measure
 from ..inference.classify import TestProtocol, predict_scores
 from .runner import SeededModule
@@ -72,13 +70,18 @@ class PretrainModule(_TrainingModule):
         mae: What is pre-trained.
         config: What is hidden, how clips are augmented, and what else is learned from.
         store: The training clips.
+        pairs: The simulated clips; None for none.
 
     Raises:
         SkelactError: for a contrast of fewer than two clips.
     """
 
     def __init__(
-        self, mae: SkeletonMAE | TubeMAE, config: PretrainConfig, store: ClipStore
+        self,
+        mae: SkeletonMAE | TubeMAE,
+        config: PretrainConfig,
+        store: ClipStore,
+        pairs: PairStore | None = None,
     ) -> None:
         super().__init__(store, config.augment)
         self.mae = mae
@@ -103,13 +106,10 @@ class PretrainModule(_TrainingModule):
         if self._teacher_weight:
             self.teacher = FeatureTeacher(mae.encoder, config.teacher.momentum)
         self._simulated = config.simulated
-        self._pairs: PairStore | None = None
-        if config.simulated.file:
-            pairs = ClipPairs.load(annotation_path(config.simulated.file))
-            self._pairs = PairStore(pairs, config.preprocess)
-            if config.simulated.physics_weight:
-                encoder = mae.encoder
-                self.physics = PhysicsHeads(mae.layout, encoder.out_dim, encoder.time_step)
+        self._pairs = pairs
+        if pairs is not None and config.simulated.physics_weight:
+            encoder = mae.encoder
+            self.physics = PhysicsHeads(mae.layout, encoder.out_dim, encoder.time_step)
 
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips, and what it is the sum of."""

@@ -20,15 +20,18 @@ from ..data.annotations import (
     AnnotationFile,
     annotation_path,
     check_disjoint,
+    expanded_path,
     label_fraction,
     load_annotations,
 )
 from ..data.clip_store import ClipStore
 from ..data.labels import check_labelled, match_labels
+from ..data.pairs import ClipPairs
 from ..evaluation.trained_on import training_record
 from ..inference.classify import TestProtocol
 from .head_start import fit_head
 from .objectives import FinetuneModule
+from .simulated import PairStore
 from .spread import spread_to
 
 
@@ -49,27 +52,32 @@ class Prepared:
     said: str
 
 
-def prepare_pretrain(config: PretrainConfig) -> tuple[ClipStore, dict[str, Any]]:
-    """Return the clips of a pre-training, and what its checkpoint says of them.
+def prepare_pretrain(
+    config: PretrainConfig,
+) -> tuple[ClipStore, PairStore | None, dict[str, Any]]:
+    """Return the clips of a pre-training, the simulated ones, and what its checkpoint says of them.
 
     Raises:
         SkelactError: if the data cannot be used.
     """
+    pairs, pairs_file = None, expanded_path(config.simulated.file)
+    if config.simulated.file:
+        pairs = PairStore(ClipPairs.load(pairs_file), config.preprocess)
     data = load_annotations(annotation_path(config.data.ann_file))
     clips = data.select(config.data.train_split)
     more = {}
     for text in config.more_files:
         name, _, split = text.partition("#")
-        other = load_annotations(annotation_path(name))
+        other = load_annotations(annotation_path(name, "--set more_files"))
         clips += other.select(split) if split else other.annotations.values()
         more[other.path.name + text[len(name) :]] = sha256_of(other.path)
     store = training_store(data, clips, config)
     record = data_record(config, data, store)
     if more:
         record["more_files"] = more
-    if config.simulated.file:
-        record["simulated_sha256"] = sha256_of(annotation_path(config.simulated.file))
-    return store, record
+    if pairs is not None:
+        record["simulated_sha256"] = sha256_of(pairs_file)
+    return store, pairs, record
 
 
 def prepare_finetune(

@@ -61,10 +61,10 @@ def pretrain(
     """
     check_seed(seed)
     work_dir = Path(work_dir)
-    store, record = prepare_pretrain(config)
+    store, pairs, record = prepare_pretrain(config)
     torch.manual_seed(seed)
     mae = build_mae(config.preprocess, config.network, config.mask)
-    module = PretrainModule(mae, config, store)
+    module = PretrainModule(mae, config, store, pairs)
     best = train_module(
         module,
         config.optim,
