@@ -239,10 +239,10 @@ def _machine() -> str:
             releases.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return ", ".join([_processor(), *releases])
+    return ", ".join([processor_name(), *releases])
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -102,7 +102,7 @@ def test_the_fastest_is_measured_once(cache, monkeypatch):
         for threads in (1, 2):
             choice = EngineOptions("auto", device="cpu", num_threads=threads)
             assert choose_engine(network(), choice).name == engine
-    monkeypatch.setattr(engine_choice, "_processor", lambda: "another processor")
+    monkeypatch.setattr(engine_choice, "processor_name", lambda: "another processor")
     with pytest.raises(AssertionError, match="measured again"):
         choose_engine(network(), options("auto"))
 

@@ -1,0 +1,88 @@
+"""Run the benchmarks of speed one after another, and write docs/speed.md.
+
+    python benchmarks/speed_page.py
+
+Nothing else should run beside it. A benchmark that cannot run here, such as one whose peer is not
+installed, is named on the page with what it says.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import click
+
+from skelact.pose_extract.common.files import atomic_write
+from skelact.pose_extract.nets.engine_choice import processor_name
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PAGE = _ROOT / "docs" / "speed.md"
+_SKELETON = "../shared/videos/people/mmaction2_demo_skeleton.mp4"
+_GYM = "../shared/videos/gym/example_fx_01_normal.mp4"
+_VAULT = "../shared/videos/gym/example_vt_01_normal.mp4"
+_CLIPS = f"{_SKELETON} {_GYM} {_VAULT} --frames 32"
+# Heading, and the command's words.
+_COMMANDS = (
+    ("Whole clips against loops of rtmlib and MMPose, one core", f"peers.py {_CLIPS}"),
+    ("Poses against MMPose's inference_topdown", f"pose.py {_SKELETON} --frames 24"),
+    ("Efforts", f"effort.py {_CLIPS} --threads 1"),
+    ("Engines of the networks", "engines.py speed"),
+    ("Decoding", f"decode.py {_SKELETON} --rounds 9"),
+    ("Cuts of a long video", "cuts.py --minutes 10 --cuts 33"),
+    ("Start-up", f"startup.py {_GYM}"),
+    ("Longer clips", f"scaling.py length {_VAULT}"),
+    ("A second run over a folder", "scaling.py again"),
+    ("Two workers", "workers.py ../shared"),
+    ("Two Ray nodes", "ray_cluster.py nodes ../shared"),
+    ("Ray's scheduler", "ray_cluster.py scheduler"),
+)
+_INTRODUCTION = """# Speed
+
+What the benchmarks of speed print, each in one run; `python benchmarks/speed_page.py` makes this
+page. Ways that are compared take turns, so that what counts is the ratio: another machine, or
+another day, gives other times.
+"""
+
+
+@click.command()
+@click.option("--only", multiple=True, help="Commands that begin so [all]; others are left out.")
+def main(only: tuple[str, ...]) -> None:
+    """Run all and write the page."""
+    lines = [_INTRODUCTION.strip(), f"{date.today()}, {_machine()}."]
+    for title, words in _COMMANDS:
+        if only and not words.startswith(only):
+            continue
+        start = time.perf_counter()
+        lines += [f"## {title}", f"    python benchmarks/{words}", f"```\n{_output(words)}\n```"]
+        click.echo(f"{title}: {time.perf_counter() - start:.0f} s")
+    with atomic_write(_PAGE) as temporary:
+        temporary.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = f"Python {platform.python_version()}"
+    return f"{processor_name()}, {cores} cores, {platform.system()}, {python}"
+
+
+def _output(words: str) -> str:
+    """Return what a benchmark prints, or the last line of why it cannot."""
+    script, *rest = words.split()
+    environment = os.environ | {"COLUMNS": "100"}
+    found = subprocess.run(
+        [sys.executable, f"benchmarks/{script}", *rest],
+        cwd=_ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if found.returncode:
+        return "cannot run here: " + (found.stderr.strip().splitlines() or ["no message"])[-1]
+    return "\n".join(line.rstrip() for line in found.stdout.strip().splitlines())
+
+
+if __name__ == "__main__":
+    main()
