@@ -219,13 +219,21 @@ def _few_labels(share: float) -> list[Arm]:
     if has_one_each:
         random.append(Arm(study, "random weights, labels spread", pretrain=None,
                           finetune=few, steps=125, spread="random weights", **start))  # fmt: skip
-    return [
+    rows = [
         *random,
         Arm(study, "pre-trained", finetune=(*_SHORT, *_TRANSFER), steps=300, **contrast),
         Arm(study, "pre-trained, labels spread", finetune=(*few, *_TRANSFER, *slow),
             steps=100 if has_one_each else 125,
             spread="start" if has_one_each else "pre-trained", **contrast),
     ]  # fmt: skip
+    if not has_one_each:
+        for name, before, kept in (
+            ("pre-trained, surest labels spread", "pre-trained", 0.8),
+            ("the same, spread again", "pre-trained, surest labels spread", 0.9),
+        ):
+            settings = (*few, *_TRANSFER, *slow, f"data.spread_share={kept}")
+            rows.append(Arm(study, name, finetune=settings, steps=155, spread=before, **contrast))
+    return rows
 
 
 @dataclass(frozen=True)
