@@ -175,6 +175,16 @@ class PretrainConfig:
                                ("simulated.file", self.simulated.file)):  # fmt: skip
             if is_on and self.model != "tube":
                 raise ValueError(f"{section}: expected model 'tube' with it, got {self.model!r}")
+        if self.teacher.weight and not self.contrast.reconstruct:
+            raise ValueError(
+                "teacher.weight: expected contrast.reconstruct true with it, got false: what is "
+                "predicted are the tubes that are hidden there"
+            )
+        if not (self.mask.position_weight or self.mask.motion_weight or self.teacher.weight):
+            raise ValueError(
+                "mask.position_weight: expected a loss for what is hidden, got 0 for positions, "
+                "motion and teacher.weight"
+            )
         if self.simulated.file and self.preprocess.layout != "coco_17":
             raise ValueError(
                 "simulated.file: expected preprocess.layout 'coco_17' with it, got "

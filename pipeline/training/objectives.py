@@ -178,12 +178,14 @@ class PretrainModule(_TrainingModule):
         """Each person of each clip is a sample."""
         people = batch.flatten(0, 1)  # (N, M, T, V, C) -> (B, T, V, C)
         people = people[(people != 0).flatten(1).any(dim=1)]
+        is_rebuilt = bool(self.mask.position_weight + self.mask.motion_weight)
         if not len(people):
-            return {"reconstruction_loss": self._zero_loss()}
+            names = ["reconstruction_loss"] * is_rebuilt + ["teacher_loss"] * bool(self.teacher)
+            return dict.fromkeys(names, self._zero_loss())
         hidden = self._tubes(people, mae.layout, self.mask.tube_ratio, generator)
         encoded = mae.encode(people, hidden)
         losses = {}
-        if self.mask.position_weight + self.mask.motion_weight or self.teacher is None:
+        if is_rebuilt:
             losses["reconstruction_loss"] = self._rebuilt(mae, encoded, people, hidden)
         if self.teacher is not None:
             if self.training:

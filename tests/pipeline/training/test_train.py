@@ -243,11 +243,33 @@ def test_other_pretexts_go_on_where_they_were_stopped(ann_file, tmp_path, change
             "denoise_weight: expected a loss for the simulated clips",
         ),
         (TUBE | {"teacher": {"weight": 1, "momentum": 1.0}}, "momentum: expected 0 to below 1"),
+        (
+            CONTRAST | TEACHER | {"contrast": {"weight": 1, "reconstruct": False}},
+            "teacher.weight: expected contrast.reconstruct true",
+        ),
+        (
+            TUBE | {"mask": {"position_weight": 0, "motion_weight": 0}},
+            "mask.position_weight: expected a loss for what is hidden",
+        ),
     ],
 )
 def test_pretexts_that_cannot_be(ann_file, changes, message):
     with pytest.raises(SkelactError, match=message):
         make_config(PretrainConfig, ann_file, **changes)
+
+
+def test_batches_without_people_have_the_same_losses(ann_file):
+    config = make_config(PretrainConfig, ann_file, **(CONTRAST | TEACHER))
+    clips = load_annotations(ann_file).select("train")[:4]
+    empty = [dataclasses.replace(c, keypoints=np.zeros_like(c.keypoints)) for c in clips[:2]]
+    mae = build_mae(config.preprocess, config.network, config.mask)
+    store = ClipStore([*empty, *clips[2:]], config.preprocess)
+    learner = PretrainModule(mae, config, store)
+    learner.set_step(0, 0, 0, 0)
+    nothing, something = learner([0, 1]), learner([2, 3])
+    assert list(nothing) == list(something)
+    assert all(loss.item() == 0 for loss in nothing.values())
+    assert all(loss.item() > 0 for loss in something.values())
 
 
 @pytest.mark.parametrize(("split", "count"), [("", 9), ("#train", 6)])
