@@ -15,12 +15,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import cv2
 import numpy as np
+import onnxruntime
 import torch
 from effort import extract, first_frames
 from interleave import interleave, report
@@ -73,10 +76,14 @@ def rtmlib_loop(folder: Path) -> Callable[[ClipSource], int]:
     image = torch.zeros(1, 3, *_INPUT_WH[::-1])
     network = _Normalised(heatmap_network(fuse_conv_bn(model.eval())))
     write_onnx(network, {"input": image}, ["heatmaps"], path, {0: "batch"})
-    detect = RTMDet(
-        str(find_weights(_DETECTOR)), (320, 320), backend="onnxruntime", score_thr=_SCORE_THR
-    )
-    estimate = ViTPose(str(path), _INPUT_WH, backend="onnxruntime")
+    one_thread = onnxruntime.SessionOptions()
+    one_thread.intra_op_num_threads = 1  # its threads choose their cores, whatever ours is
+    session = partial(onnxruntime.InferenceSession, sess_options=one_thread)
+    with mock.patch.object(onnxruntime, "InferenceSession", session):
+        detect = RTMDet(
+            str(find_weights(_DETECTOR)), (320, 320), backend="onnxruntime", score_thr=_SCORE_THR
+        )
+        estimate = ViTPose(str(path), _INPUT_WH, backend="onnxruntime")
 
     def run(clip: ClipSource) -> int:
         count = 0
