@@ -12,9 +12,11 @@ exchanged or lost; and less, it estimates the poses of two people at most.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,8 @@ def rtmlib_loop(folder: Path) -> Callable[[ClipSource], int]:
     one_thread = onnxruntime.SessionOptions()
     one_thread.intra_op_num_threads = 1  # its threads choose their cores, whatever ours is
     session = partial(onnxruntime.InferenceSession, sess_options=one_thread)
-    with mock.patch.object(onnxruntime, "InferenceSession", session):
+    quiet = redirect_stdout(io.StringIO())  # it prints which files it loads
+    with mock.patch.object(onnxruntime, "InferenceSession", session), quiet:
         detect = RTMDet(
             str(find_weights(_DETECTOR)), (320, 320), backend="onnxruntime", score_thr=_SCORE_THR
         )

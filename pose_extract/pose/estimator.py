@@ -231,6 +231,7 @@ class PoseEstimator:
         import torch
 
         stack = frames if isinstance(frames, np.ndarray) else np.stack(frames)
+        stack = np.require(stack, requirements=["C", "W"])  # PyTorch warns of others
         return torch.from_numpy(stack).to(self.device, non_blocking=True)
 
     def crop_each(
