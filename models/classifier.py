@@ -150,10 +150,10 @@ def bones_and_motion(points: Tensor, parents: Tensor) -> tuple[Tensor, Tensor]:
     """
     present = (points != 0).any(-1, keepdim=True)
     bone = (points - points[:, :, parents]) * (present & present[:, :, parents])
-    return bone, motion(points)
+    return bone, motion_of(points)
 
 
-def motion(points: Tensor) -> Tensor:
+def motion_of(points: Tensor) -> Tensor:
     """Return the vectors from the frame before, (B, T, V, 2), as :func:`bones_and_motion` does."""
     present = (points != 0).any(-1, keepdim=True)
     moved = (points[:, 1:] - points[:, :-1]) * (present[:, 1:] & present[:, :-1])

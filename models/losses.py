@@ -74,18 +74,33 @@ def tube_loss(
     """
     positions, motion, target = positions.float(), motion.float(), target.float()
     present = (target != 0).any(dim=-1)
-    moved = present.clone()
-    moved[:, 1:] &= present[:, :-1]
-    moved[:, 0] = False
-    true_motion = (target - target.roll(1, dims=1)) * moved.unsqueeze(-1)
+    true_motion, moved = differences(target, present)
     count = moved.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     unit = (true_motion.square().sum(dim=(1, 2, 3), keepdim=True) / count.unsqueeze(-1)).sqrt()
     distance = (positions - target).square().sum(dim=-1)
     motion_error = (motion - true_motion / (unit + 1e-3)).square().sum(dim=-1)
 
-    def mean(values: Tensor, where: Tensor) -> Tensor:
-        return (values * where).sum() / where.sum().clamp(min=1)
-
-    return position_weight * mean(distance, hidden & present) + motion_weight * mean(
+    return position_weight * mean_where(distance, hidden & present) + motion_weight * mean_where(
         motion_error, hidden & moved
     )
+
+
+def differences(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return changes from the frame before, and where they are known.
+
+    Args:
+        values: (B, T, ..., K).
+        known: (B, T, ...) bool.
+
+    Returns:
+        (B, T, ..., K), zeros where one of the two is not known, and (B, T, ...) bool.
+    """
+    both = known.clone()
+    both[:, 1:] &= known[:, :-1]
+    both[:, 0] = False
+    return (values - values.roll(1, dims=1)) * both.unsqueeze(-1), both
+
+
+def mean_where(values: Tensor, where: Tensor) -> Tensor:
+    """Return the mean of values with weights of the same shape, or where a mask is; 0 of none."""
+    return (values * where).sum() / where.sum().clamp(min=1)

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from ..pose_extract.layout import KeypointLayout
 from .channels_first import ChannelLinear
+from .losses import differences, mean_where
 from .tube import every_step_as_frames
 
 # Numbers per frame: the trunk's direction (2), its turn from the frame before, the body's velocity
 # (2), and a logit for each phase: other, on the board or apparatus, flight, entry or landing.
 _PHASES = 4
 _PER_FRAME = 5 + _PHASES
-# Units per metre of depth: half a shoulder's width is 1, as large as the other targets.
+# Units per metre of depth, set by hand: half a shoulder's width is 1, as large as other targets.
 _DEPTH_SCALE = 5.0
 
 
@@ -60,37 +61,25 @@ class PhysicsHeads(nn.Module):
         has_trunk = has_hips & present[:, :, self.shoulders].all(dim=2)
         true_trunk = F.normalize(direction, dim=-1)
         true_turn, has_turn = _turns(true_trunk, has_trunk)
-        moved, has_moved = _differences(hips, has_hips)
+        moved, has_moved = differences(hips, has_hips)
         count = has_moved.sum(dim=1).clamp(min=1).view(-1, 1, 1)
         unit = (moved.square().sum(dim=(1, 2), keepdim=True) / count).sqrt()
 
         losses = [
-            _mean((depths - _DEPTH_SCALE * depth).square(), present),
-            _mean((trunk - true_trunk).square().sum(dim=-1), has_trunk),
-            _mean((turn.squeeze(-1) - true_turn).square(), has_turn),
-            _mean((velocity - moved / (unit + 1e-3)).square().sum(dim=-1), has_moved),
+            mean_where((depths - _DEPTH_SCALE * depth).square(), present),
+            mean_where((trunk - true_trunk).square().sum(dim=-1), has_trunk),
+            mean_where((turn.squeeze(-1) - true_turn).square(), has_turn),
+            mean_where((velocity - moved / (unit + 1e-3)).square().sum(dim=-1), has_moved),
             F.cross_entropy(phases.flatten(0, 1), phase.flatten()),
         ]
         return torch.stack(losses).sum()
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    return (values * where).sum() / where.sum().clamp(min=1)
-
-
-def _differences(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return changes (B, T, K) from the frame before, zeros where one is not known, and where."""
-    both = known.clone()
-    both[:, 1:] &= known[:, :-1]
-    both[:, 0] = False
-    return (values - values.roll(1, dims=1)) * both.unsqueeze(-1), both
 
 
 def _turns(directions: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """Return by how many radians (B, T) directions (B, T, 2) turn, within a half turn, and where
     it is known.
     """
-    _, both = _differences(directions, known)
+    _, both = differences(directions, known)
     before = directions.roll(1, dims=1)
     sine = before[..., 0] * directions[..., 1] - before[..., 1] * directions[..., 0]
     cosine = (before * directions).sum(dim=-1)

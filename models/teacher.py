@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .channels_first import ChannelLinear
+from .losses import mean_where
 from .tube import TubeEncoder
 
 
@@ -59,4 +60,4 @@ class FeatureTeacher(nn.Module):
         scored = hidden & (people[..., :2] != 0).any(dim=-1)
         # A step of the encoder counts as far as its frames are hidden.
         share = scored.float().unflatten(1, (len(error), -1)).mean(dim=2).transpose(0, 1)
-        return (error * share).sum() / share.sum().clamp(min=1)
+        return mean_where(error, share)

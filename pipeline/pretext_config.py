@@ -48,7 +48,7 @@ class TeacherConfig:
     Attributes:
         weight: Weight of its loss; 0 is off.
         momentum: Share of the teacher's weights that stays in a step. data2vec's is .999 and more,
-            over 100 000 steps; ours are hundreds.
+            over 100 000 steps; ours are hundreds. Set by hand.
     """
 
     weight: float = 0.0

@@ -9,6 +9,10 @@ import click
 from ...pose_extract.common.text import printable
 from .outputs import check_outputs
 
+_SEED = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed."
+)
+
 
 @click.group()
 def synth() -> None:
@@ -36,7 +40,7 @@ _SHEET = (
 @click.option("--train", type=int, default=4800, show_default=True, help="Clips of split train.")
 @click.option("--val", type=int, default=960, show_default=True, help="Clips of split val.")
 @click.option("--test", type=int, default=960, show_default=True, help="Clips of split test.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
+@_SEED
 @click.option(
     "--noise",
     type=float,
@@ -79,7 +83,7 @@ def diving(
     help="File to write, .npz.",
 )
 @click.option("--clips", type=click.IntRange(min=1), default=1024, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed.")
+@_SEED
 @click.option(
     "--noise",
     type=click.FloatRange(min=0, max=5),

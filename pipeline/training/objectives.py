@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import SkelactError
-from ...models.classifier import SkeletonClassifier, motion
+from ...models.classifier import SkeletonClassifier, motion_of
 from ...models.contrast import ClipContrast
 from ...models.losses import reconstruction_loss, tube_loss
 from ...models.masking import joint_mask, part_mask, tube_mask
@@ -238,7 +238,7 @@ class PretrainModule(_TrainingModule):
         """Return what is hidden (B, T, V) of people (B, T, V, C)."""
         moved = None
         if self.mask.by_motion:
-            moved = motion(people[..., :2]).norm(dim=-1)
+            moved = motion_of(people[..., :2]).norm(dim=-1)
         return tube_mask(
             len(people),
             people.shape[1],

@@ -100,8 +100,8 @@ def maps_to_frame(
     """
     radians = np.deg2rad(np.asarray(rotations, np.float64))
     cos, sin = np.cos(radians), np.sin(radians)
-    turned = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=-2)
-    linear = turned * (np.asarray(scales, np.float64) / size_wh)[:, None]
+    rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], axis=-2)
+    linear = rotation * (np.asarray(scales, np.float64) / size_wh)[:, None]
     offset = centers - linear @ (np.array(size_wh) / 2)
     return np.concatenate([linear, offset[..., None]], axis=-1)
 
