@@ -78,7 +78,7 @@ def _sections() -> dict[str, str]:
     """Return what the page says under each heading."""
     page = _PAGE.read_text(encoding="utf-8") if _PAGE.exists() else ""
     parts = [part.partition("\n") for part in page.split("\n## ")[1:]]
-    return {title: text.strip() for title, _, text in parts}
+    return {title: text.strip("\n") for title, _, text in parts}
 
 
 def _machine() -> str:

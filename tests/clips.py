@@ -19,12 +19,12 @@ BOX = np.array([20, 10, 60, 90], dtype=np.float32)
 
 
 def write_clip(path, num_frames=40, height=96, width=128):
-    """Write a clip whose frame i has brightness 5 i: a reader can tell its frames apart."""
+    """Write a clip whose frame i has brightness 5 i mod 256: a reader can tell its frames apart."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"qp": "0"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for i in range(num_frames):
-            image = np.full((height, width, 3), 5 * i, np.uint8)
+            image = np.full((height, width, 3), 5 * i % 256, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode())
     return path

@@ -30,6 +30,9 @@ _SAME_LEVELS = 3.0
 _MAX_KNOWN = 8
 # Frames that are kept for the second pass: 3 s of 720p at 30 Hz are 249 MB.
 _MOST_KEPT_BYTES = 256 << 20
+# Frames of a whole file that decord may hold. Where they are asked for more slowly than it decodes
+# it goes on to the file's end and keeps them all: a minute of 1080p is 11 GB.
+_MOST_AHEAD_BYTES = 256 << 20
 
 
 @dataclass(eq=False)
@@ -63,10 +66,17 @@ class VideoFile:
         )
 
     def why_not_decord(self, decoder: Decoder) -> str | None:
-        """Return why PyAV has to read the file; None if decord is exact."""
+        """Return why PyAV has to read the file; None if decord is exact, and holds few frames."""
         if decoder == "pyav":
             return "PyAV is asked for"
+        if decoder == "auto" and self._decoded_bytes > _MOST_AHEAD_BYTES:
+            return "decord would hold too many frames"
         return self._why_inexact
+
+    @property
+    def _decoded_bytes(self) -> int:
+        height, width = self.geometry.img_shape
+        return 3 * height * width * self.table.num_frames
 
     @cached_property
     def _why_inexact(self) -> str | None:

@@ -31,6 +31,11 @@ _PROGRESS_SECONDS = 1.0
 # How often the process looks whether the one that it works for is still there.
 _ORPHAN_CHECK_SECONDS = 1.0
 
+_OUT_OF_MEMORY = (
+    "its frames take more memory than a decoding process may have (decord keeps all that it has "
+    "decoded ahead, and --decoder pyav holds few of them)"
+)
+
 
 class DecodeWorker:
     """Answers requests until its input ends.
@@ -63,6 +68,8 @@ class DecodeWorker:
                 answer, arrays = {"inexact": str(error)}, []
             except VideoError as error:
                 answer, arrays = {"refused": str(error)}, []
+            except MemoryError:
+                answer, arrays = {"failed": _OUT_OF_MEMORY}, []
             except Exception as error:
                 # A file that a decoder cannot read is told in as many ways as there are decoders.
                 reason = (str(error).splitlines() or [""])[0][:200]

@@ -18,9 +18,11 @@ import pytest
 from clips import write_clip
 
 from skelact.pose_extract.decode import process as decode_process
+from skelact.pose_extract.decode import reading
 from skelact.pose_extract.decode import worker as decode_worker
 from skelact.pose_extract.decode.frames import VideoError
 from skelact.pose_extract.decode.process import DecodeProcess
+from skelact.pose_extract.decode.reading import KnownFiles
 from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.decode.worker import DecodeWorker
 
@@ -107,6 +109,39 @@ def test_memory_is_limited(tmp_path, worker):
         process.open(path, "pyav") and read(process, path)
     with open_video(write_clip(tmp_path / "b.mp4")) as reader:
         assert reader.info.num_frames == 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_a_long_file_that_is_read_slowly_is_not_decoded_whole(tmp_path, worker):
+    """decord goes on to the end of the file: these frames are 829 MB."""
+    path = write_clip(tmp_path / "a.mp4", num_frames=1200, height=360, width=640)
+    process = worker()
+    process.open(path, "auto")
+    process.read(path, "auto", 0, None, 1)
+    process.next_batch(path, 8)
+    pages = []
+    for _ in range(15):
+        time.sleep(0.1)
+        pages.append(int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]))
+    assert max(pages) * os.sysconf("SC_PAGESIZE") < 300 << 20
+
+
+def test_a_short_file_is_read_by_decord_and_a_long_one_where_it_is_asked_for(clip, monkeypatch):
+    file = KnownFiles().open(clip)
+    assert file.info("auto").decoder == "decord"
+    monkeypatch.setattr(reading, "_MOST_AHEAD_BYTES", 40 * 96 * 128 * 3 - 1)
+    assert (file.info("auto").decoder, file.info("decord").decoder) == ("pyav", "decord")
+
+
+def test_a_decoder_without_memory_says_what_holds_less(clip, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(KnownFiles, "open", fail)
+    answers = io.BytesIO()
+    request = {"action": "open", "path": os.fsencode(clip).hex(), "decoder": "decord"}
+    DecodeWorker(io.BytesIO(json.dumps(request).encode()), answers).run()
+    assert "--decoder pyav holds few" in json.loads(answers.getvalue())["failed"]
 
 
 def write_large(path, size=12288):
