@@ -58,7 +58,12 @@ class Detections:
 
 
 class PersonDetector(Protocol):
-    """What the chain asks of a detector; any object with these methods can be plugged in."""
+    """What the chain asks of a detector; any object with these methods can be plugged in.
+
+    One that fits any frame into a square may have an attribute ``input_side``, the square's side in
+    pixels: larger frames come to it with their longer side that long already, from a bilinear
+    ``cv2.resize``, so that they are made small once and not for each rotation.
+    """
 
     def identity(self) -> dict[str, Any]:
         """Return all that shapes the boxes, JSON-able, without loading a network."""

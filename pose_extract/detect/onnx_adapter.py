@@ -19,8 +19,12 @@ from .base import Detections
 # Mean and standard deviation of RTMDet's input, in BGR. YOLOX takes raw pixel values.
 _RTMDET_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
 _RTMDET_STD = np.array([57.375, 57.12, 58.395], np.float32)
-# (1, 256, 3): the input for each value of a pixel, which is looked up faster than computed.
-_RTMDET_INPUT = ((np.arange(256, dtype=np.float32)[:, None] - _RTMDET_MEAN) / _RTMDET_STD)[None]
+# (3, 256) by family: the input for each value of a pixel, which is looked up faster than computed.
+_LEVELS = np.arange(256, dtype=np.float32)
+_INPUTS = {
+    "rtmdet": (_LEVELS - _RTMDET_MEAN[:, None]) / _RTMDET_STD[:, None],
+    "yolox": np.tile(_LEVELS, (3, 1)),
+}
 # Gray of the letterbox's bars, and the stride below: as in MMDetection's RTMDet and YOLOX configs.
 _PADDING = 114
 _DEFAULT_SIZE_WH = {"rtmdet": (320, 320), "yolox": (640, 640)}
@@ -128,13 +132,24 @@ class ONNXDetector:
             return False
         return True
 
+    @property
+    def input_side(self) -> int | None:
+        """See ``PersonDetector``."""
+        self.load()
+        width, height = self._size_wh
+        return width if width == height else None
+
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
         self.load()
-        boxed = [self._letterbox(frame) for frame in batch.frames]
+        width, height = self._size_wh
         shape: tuple[int, int] = batch.frames.shape[1:3]
+        ratio = min(width / shape[1], height / shape[0])
+        tensors = np.empty((len(batch.frames), 3, height, width), np.float32)
+        for frame, tensor in zip(batch.frames, tensors):
+            self._letterbox(frame, ratio, tensor)
         try:
-            outputs = self._run(np.stack([tensor for tensor, _ in boxed]))
+            outputs = self._run(tensors)
             people = [self._people(*output) for output in zip(*outputs[:2])]
         except Exception as error:  # ONNX Runtime's own, and shapes that no detector gives
             raise SkelactError(f"{self._path}: the network fails: {one_line(error)}") from None
@@ -142,7 +157,7 @@ class ONNXDetector:
             Detections.clean(
                 found[:, :4] / ratio, found[:, 4], shape, self._score_thr, self._max_det
             )
-            for found, (_, ratio) in zip(people, boxed)
+            for found in people
         ]
 
     def _run(self, tensors: np.ndarray) -> list[Any]:
@@ -164,16 +179,14 @@ class ONNXDetector:
             raise ValueError(f"boxes of shape {found.shape}, expected (n, 5)")
         return found if labels is None else found[labels == _PERSON]
 
-    def _letterbox(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return the network's input (3, H, W) float32 and the scale from frame to input."""
-        width, height = self._size_wh
-        ratio = min(width / frame.shape[1], height / frame.shape[0])
+    def _letterbox(self, frame: np.ndarray, ratio: float, tensor: np.ndarray) -> None:
+        """Write the network's input (3, H, W) float32 for a frame at a scale."""
         size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
-        canvas = np.full((height, width, 3), _PADDING, np.uint8)
-        resized = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-        canvas[: size[1], : size[0]] = resized[..., ::-1]  # RGB to BGR
-        tensor = cv2.LUT(canvas, _RTMDET_INPUT) if self._family == "rtmdet" else canvas
-        return np.ascontiguousarray(tensor.transpose(2, 0, 1), np.float32), ratio
+        canvas = np.full((*tensor.shape[1:], 3), _PADDING, np.uint8)
+        canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        # Networks take BGR.
+        for plane, table, out in zip(cv2.split(canvas)[::-1], _INPUTS[self._family], tensor):
+            cv2.LUT(plane, table, out)
 
 
 def _gpu_providers(device: str) -> list[Any]:

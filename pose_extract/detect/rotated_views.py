@@ -70,21 +70,29 @@ class RotatedViewsDetector:
         views agree score higher. It lies between 0 and 2. What further sizes add to a view's score
         counts half.
         """
-        height, width = batch.frames.shape[1:3]
-        views: list[list[Detections]] = []
-        # One buffer for all rotations: the system is slow to give memory.
-        buffer = np.empty(batch.frames.size, batch.frames.dtype)
-        for degrees in self._rotations:
-            rotated = replace(batch, frames=_rotate(batch.frames, degrees, buffer))
-            for detector in self._detectors:
-                found = detector.detect(rotated, clip_id)
-                views.append(
-                    [
-                        Detections(_rotate_back(f.bboxes, degrees, height, width), f.scores)
-                        for f in found
-                    ]
-                )
+        by_detector = [self._views(detector, batch, clip_id) for detector in self._detectors]
+        views = [view for of_rotation in zip(*by_detector) for view in of_rotation]
         return [self._merge([view[i] for view in views]) for i in range(len(batch.frames))]
+
+    def _views(
+        self, detector: PersonDetector, batch: FrameBatch, clip_id: str
+    ) -> list[list[Detections]]:
+        """Return what a detector finds by rotation and frame, in pixels of the frame."""
+        height, width = batch.frames.shape[1:3]
+        # Small frames are cheaper to rotate; the detector would make them as small anyway.
+        small, ratio = _shrunk(batch.frames, getattr(detector, "input_side", None))
+        # One buffer for all rotations: the system is slow to give memory.
+        buffer = np.empty(small.size, small.dtype)
+        views = []
+        for degrees in self._rotations:
+            most = (width, height) * 2 if degrees % 180 == 0 else (height, width) * 2
+            rotated = replace(batch, frames=_rotate(small, degrees, buffer))
+            found = []
+            for view in detector.detect(rotated, clip_id):
+                bboxes = np.minimum(view.bboxes / ratio, np.array(most, np.float32))
+                found.append(Detections(_rotate_back(bboxes, degrees, height, width), view.scores))
+            views.append(found)
+        return views
 
     def _merge(self, views: Sequence[Detections]) -> Detections:
         """Merge boxes of all views that are of one person: their mean, weighted by score."""
@@ -114,6 +122,19 @@ class RotatedViewsDetector:
         return Detections(
             np.array(merged, np.float32).reshape(-1, 4)[best_first], final[best_first]
         )
+
+
+def _shrunk(frames: np.ndarray, side: int | None) -> tuple[np.ndarray, float]:
+    """Return frames (B, H, W, 3) whose longer side is ``side``, if they were larger, and the scale."""
+    _, height, width, _ = frames.shape
+    if side is None or side >= max(height, width):
+        return frames, 1.0
+    ratio = side / max(height, width)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    small = np.empty((len(frames), size[1], size[0], 3), frames.dtype)
+    for frame, out in zip(frames, small):
+        cv2.resize(frame, size, out, interpolation=cv2.INTER_LINEAR)
+    return small, ratio
 
 
 def _rotate(frames: np.ndarray, degrees: int, buffer: np.ndarray) -> np.ndarray:

@@ -100,6 +100,12 @@ class TorchDetector:
         )
         self._engine = choose_engine(network.eval(), self._options)
 
+    @property
+    def input_side(self) -> int:
+        """See ``PersonDetector``."""
+        self.load()
+        return self._side
+
     def detect(self, batch: FrameBatch, clip_id: str) -> list[Detections]:
         """Return the people of each frame."""
         self.load()

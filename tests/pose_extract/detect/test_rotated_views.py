@@ -53,6 +53,43 @@ def test_boxes_come_back_to_the_frame_from_every_rotation(quarter):
     assert found.scores[0] == pytest.approx((0.8 + 3 * 0.1) / 2)
 
 
+@pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+def test_a_detector_with_a_small_input_is_given_small_frames(quarter):
+    class Small(UprightOnly):
+        input_side = 80
+        shapes = set()
+
+        def detect(self, batch, clip_id):
+            self.shapes.add(batch.frames.shape[1:3])
+            return super().detect(batch, clip_id)
+
+    frame = scene(quarter)
+    batch = FrameBatch(frame[None], np.array([0]), np.zeros(1))
+    small = Small()
+    # The other takes frames as they are.
+    found = RotatedViewsDetector([UprightOnly(), small]).detect(batch, "a")[0]
+    assert small.shapes == {(50, 80), (80, 50)}
+    rows, columns = np.nonzero(frame[..., 0])
+    expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert np.allclose(found.bboxes, [expected], atol=1)
+    assert found.scores[0] == pytest.approx((0.8 + 3 * 0.1) / 2)
+
+
+def test_boxes_of_small_frames_end_at_the_edge_of_the_frame():
+    class Whole:
+        input_side = 320
+
+        def detect(self, batch, clip_id):
+            height, width = batch.frames.shape[1:3]
+            box = np.array([[0, 0, width, height]], np.float32)
+            return [Detections(box, np.ones(1, np.float32)) for _ in batch.frames]
+
+    # 427 pixels are 213.5 of 320, and 214 are 428.
+    batch = FrameBatch(np.zeros((1, 640, 427, 3), np.uint8), np.array([0]), np.zeros(1))
+    found = RotatedViewsDetector([Whole()], rotations=(0,)).detect(batch, "a")[0]
+    assert found.bboxes.tolist() == [[0, 0, 427, 640]]
+
+
 def test_fewer_rotations_and_several_detectors():
     batch = FrameBatch(scene(0)[None], np.array([0]), np.zeros(1))
     detectors = [UprightOnly(), UprightOnly(score=0.9)]
