@@ -125,7 +125,7 @@ class RotatedViewsDetector:
 
 
 def _shrunk(frames: np.ndarray, side: int | None) -> tuple[np.ndarray, float]:
-    """Return frames (B, H, W, 3) whose longer side is ``side``, if they were larger, and the scale."""
+    """Return frames (B, H, W, 3), their longer side ``side`` if it was more, and the scale."""
     _, height, width, _ = frames.shape
     if side is None or side >= max(height, width):
         return frames, 1.0

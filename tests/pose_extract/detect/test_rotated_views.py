@@ -57,18 +57,17 @@ def test_boxes_come_back_to_the_frame_from_every_rotation(quarter):
 def test_a_detector_with_a_small_input_is_given_small_frames(quarter):
     class Small(UprightOnly):
         input_side = 80
-        shapes = set()
 
         def detect(self, batch, clip_id):
-            self.shapes.add(batch.frames.shape[1:3])
+            shapes.add(batch.frames.shape[1:3])
             return super().detect(batch, clip_id)
 
+    shapes = set()
     frame = scene(quarter)
     batch = FrameBatch(frame[None], np.array([0]), np.zeros(1))
-    small = Small()
     # The other takes frames as they are.
-    found = RotatedViewsDetector([UprightOnly(), small]).detect(batch, "a")[0]
-    assert small.shapes == {(50, 80), (80, 50)}
+    found = RotatedViewsDetector([UprightOnly(), Small()]).detect(batch, "a")[0]
+    assert shapes == {(50, 80), (80, 50)}
     rows, columns = np.nonzero(frame[..., 0])
     expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert np.allclose(found.bboxes, [expected], atol=1)
