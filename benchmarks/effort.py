@@ -5,9 +5,12 @@ python benchmarks/effort.py ../shared/videos/people/mmaction2_demo_skeleton.mp4
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
+import cv2
+import torch
 from interleave import interleave, report
 
 from skelact.pose_extract.decode.video import open_video
@@ -28,6 +31,13 @@ def first_frames(clip: ClipSource, frames: int) -> ClipSource:
     with open_video(clip.path) as reader:
         stop = min(frames, reader.info.num_frames)
     return ClipSource(clip.path, clip.clip_id, start_frame=0, end_frame=stop)
+
+
+def one_core() -> None:
+    """Let this process, and those that it starts, such as that which decodes, have one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 @click.command()

@@ -13,7 +13,6 @@ exchanged or lost; and less, it estimates the poses of two people at most.
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -27,7 +26,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
-from effort import extract, first_frames
+from effort import extract, first_frames, one_core
 from interleave import interleave, report
 from torch import Tensor, nn
 
@@ -144,10 +143,7 @@ def ours(**options: Any) -> Callable[[ClipSource], None]:
 @click.option("--frames", default=64, show_default=True, help="Frames of each clip to use.")
 def main(videos: tuple[Path, ...], rounds: int, frames: int) -> None:
     """Time all on the first frames of VIDEOS, on one core, decoding included."""
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})  # of what runs beside, such as our decoding, too
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    one_core()
     clips = [first_frames(clip, frames) for clip in find_sources(videos)]
     with tempfile.TemporaryDirectory() as folder:
         loops: dict[str, Callable[[ClipSource], Any]] = {

@@ -33,6 +33,7 @@ _COMMANDS = (
     ("Whole clips against loops of rtmlib and MMPose, one core", f"peers.py {_FEW_FRAMES}"),
     ("Poses against MMPose's inference_topdown", f"pose.py {_SKELETON} --frames 24"),
     ("Efforts", f"effort.py {_CLIPS} --threads 1"),
+    ("Networks, and the rest of a clip, on one core", f"networks.py {_CLIPS}"),
     ("Engines of the networks", "engines.py speed"),
     ("Decoding", f"decode.py {_SKELETON} --rounds 9"),
     ("Cuts of a long video", "cuts.py --minutes 10 --cuts 33"),
