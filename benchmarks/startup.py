@@ -24,6 +24,8 @@ import json, sys, time
 spent = []
 def done(part):
     spent.append([part, time.time() - float(sys.argv[1]), time.process_time()])
+"""
+_BARE = """
 import torch
 done("import torch")
 """
@@ -31,14 +33,19 @@ _END = """
 print(json.dumps(spent))
 """
 _PREDICT = """
-import skelact.pipeline.cli.predict, skelact.pipeline.inference.pipeline
-from skelact.pipeline.cli.extract import make_extractor
-from skelact.pose_extract.decode.process import WORKERS
+from skelact.pose_extract.common.collector import collector_paused
+with collector_paused():
+    import torch
+    done("import torch")
+    import skelact.pipeline.cli.predict, skelact.pipeline.inference.pipeline
+    from skelact.pipeline.cli.extract import make_extractor
+    from skelact.pose_extract.decode.process import WORKERS
 done("modules of skelact")
 WORKERS.start()
 from skelact.pose_extract.nets.mmpose_adapter import import_mmpose
 import_mmpose("mmpose.models")
-import mmcv.cnn.utils, safetensors.torch
+with collector_paused():
+    import mmcv.cnn.utils, safetensors.torch
 done("MMPose")
 from skelact.pose_extract.detect.onnx_adapter import ONNXDetector
 import onnxruntime
@@ -82,7 +89,7 @@ def main(video: Path, rounds: int) -> None:
     """Time the start-up of a prediction of VIDEO."""
     bare, predict = [], []
     for _ in range(rounds):
-        bare.append(run("", video))
+        bare.append(run(_BARE, video))
         predict.append(run(_PREDICT, video))
     table = Table(title=f"start-up, best of {rounds}", title_justify="left")
     for column in ("part", "seconds", "CPU seconds", "CPU, of import torch"):

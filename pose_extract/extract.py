@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .common.collector import collector_paused
 from .common.device import EngineName, Precision
 from .decode.process import WORKERS
 from .detect.base import PersonDetector
@@ -268,8 +269,9 @@ class Extractor:
             Exception: what ``on_progress`` raises is no fault of a clip, and ends the run.
         """
         WORKERS.start()  # it starts while the networks load
-        self._pose.load()
-        self._detector.load()
+        with collector_paused():
+            self._pose.load()
+            self._detector.load()
         batch_size = self.config.batch_size or (16 if self._pose.device.type == "cpu" else 128)
         for clip in clips:
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from ...pose_extract.common.collector import collector_paused
 from ...pose_extract.common.device import EngineName, Precision
 from ...pose_extract.common.text import printable
 from ...pose_extract.effort import DEFAULT_EFFORT, EFFORTS, effort_table
@@ -213,9 +214,10 @@ def extract(
     from ...pose_extract.nets.mmpose_adapter import require_mmpose
 
     require_mmpose()
-    from ...pose_extract.batch import Shard, extract_clips
-    from ...pose_extract.store.npz import cache_path
-    from ..data.annotations import label_index
+    with collector_paused():
+        from ...pose_extract.batch import Shard, extract_clips
+        from ...pose_extract.store.npz import cache_path
+        from ..data.annotations import label_index
 
     clips = find_clips(sources, lambda clip: not os.path.exists(cache_path(out, clip.clip_id)))
     inputs = [*sources, *(clip.path for clip in clips), *files_of(options), out / "manifest.jsonl"]

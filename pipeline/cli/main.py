@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ... import SkelactError, __version__
+from ...pose_extract.common.collector import collector_paused
 from ...pose_extract.common.text import printable
 
 # command: (module in this folder, attribute, one-line help)
@@ -60,7 +61,10 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module, __package__), attribute)
+        with collector_paused():
+            command: click.Command = getattr(
+                importlib.import_module(module, __package__), attribute
+            )
         return command
 
     def resolve_command(

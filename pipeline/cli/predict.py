@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ...pose_extract.common.collector import collector_paused
 from ...pose_extract.common.text import printable
 from .extract import find_clips, make_extractor, pose_options
 from .outputs import check_folder, check_outputs, files_of
@@ -132,7 +133,8 @@ def predict(
         _check_one_on_stdout(json_path, lines_path)
         keep_stdout_for_data()
     require_mmpose()
-    from ..inference.pipeline import Pipeline
+    with collector_paused():
+        from ..inference.pipeline import Pipeline
 
     sources = find_clips(clips)
     clip_ids = [source.clip_id for source in sources]

@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import SkelactError
+from ..common.collector import collector_paused
 from ..common.text import one_line
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def import_mmpose(*modules: str) -> ModuleType:
         require_mmpose()
         try:
             slow = [package for package in _SLOW if package not in sys.modules]
-            with _stand_ins([*missing_packages(), *slow]):
+            with collector_paused(), _stand_ins([*missing_packages(), *slow]):
                 _import_yapf()
                 mmpose = importlib.import_module("mmpose")
                 for module in modules:
