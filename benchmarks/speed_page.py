@@ -27,10 +27,11 @@ _SKELETON = "../shared/videos/people/mmaction2_demo_skeleton.mp4"
 _GYM = "../shared/videos/gym/example_fx_01_normal.mp4"
 _VAULT = "../shared/videos/gym/example_vt_01_normal.mp4"
 _CLIPS = f"{_SKELETON} {_GYM} {_VAULT} --frames 32"
-_FEW_FRAMES = f"{_SKELETON} {_GYM} {_VAULT} --frames 16 --rounds 2"
+_FEW_FRAMES = f"{_SKELETON} {_GYM} {_VAULT} --rounds 2 --frames"
 # Heading, and the command's words.
 _COMMANDS = (
-    ("Whole clips against loops of rtmlib and MMPose, one core", f"peers.py {_FEW_FRAMES}"),
+    ("Whole clips against loops of rtmlib and MMPose, one core", f"peers.py {_FEW_FRAMES} 16"),
+    ("The same with HRNet-W32", f"peers.py {_FEW_FRAMES} 4 --hrnet"),
     ("Poses against MMPose's inference_topdown", f"pose.py {_SKELETON} --frames 24"),
     ("Efforts", f"effort.py {_CLIPS} --threads 1"),
     ("Networks, and the rest of a clip, on one core", f"networks.py {_CLIPS}"),
