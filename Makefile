@@ -31,7 +31,7 @@ demo: $(STAMP)
 
 # A process per core, each with one thread: with more they wait for each other.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --durations=30
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=30
 
 # mypy has to find the root folder under the package's name, whatever the clone is called.
 lint: $(STAMP)

@@ -126,7 +126,8 @@ def test_extract_people_and_odd_files(shared, tmp_path):
     (source / "broken.mp4").write_text("not a video")
     (source / "silent.mp4").touch()
     out = tmp_path / "out"
-    arguments = ("extract", source, "--out", out, "--annotations", tmp_path / "a.pkl")
+    arguments = ("extract", source, "--out", out, "--effort", "fast")
+    arguments += ("--annotations", tmp_path / "a.pkl")
     code, output = run(*arguments)
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     by_status = {status: [x["video"] for x in lines if x["status"] == status] for status in
@@ -158,7 +159,8 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(shared, tmp_pat
     for name in ("bb", "fx", "ub"):
         clip = f"example_{name}_01_normal.mp4"
         (source / clip).symlink_to(shared / "videos" / "gym" / clip)
-    command = [sys.executable, "-m", "skelact.pipeline.cli.main", "extract", str(source), "--out"]
+    command = [sys.executable, "-m", "skelact.pipeline.cli.main", "extract", str(source)]
+    command += ["--effort", "fast", "--out"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     broken = tmp_path / "broken"
     with subprocess.Popen(
