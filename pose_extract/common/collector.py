@@ -30,4 +30,15 @@ def collector_paused() -> Iterator[None]:
         with _lock:
             _num_open -= is_ours
             if is_ours and not _num_open:
+                _count_as_old()
                 gc.enable()
+
+
+def _count_as_old() -> None:
+    """Move all objects to the oldest generation, which is looked through least.
+
+    They are young otherwise, and the collector's next turn would look through all of them.
+    """
+    if not gc.get_freeze_count():  # else what the program froze would thaw
+        gc.freeze()
+        gc.unfreeze()

@@ -43,3 +43,25 @@ def test_one_that_was_off_stays_off():
     with collector_paused(), collector_paused():
         pass
     assert not gc.isenabled()
+
+
+def test_what_was_made_in_the_block_is_old_afterwards():
+    """The collector's next turn, of the young, does not look through it."""
+    with collector_paused():
+        made = [[] for _ in range(10_000)]
+        is_young = len(gc.get_objects(0)) > len(made)
+    assert is_young
+    assert len(gc.get_objects(0)) < len(made)
+    made.append(made)
+    del made
+    assert gc.collect() > 0  # it is no longer reached, and not kept
+
+
+def test_what_the_program_froze_stays_frozen():
+    gc.freeze()
+    try:
+        with collector_paused():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
