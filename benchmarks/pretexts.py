@@ -58,6 +58,7 @@ PRETEXTS: dict[str, tuple[str, ...]] = {
     "tubes, contrast and physics": (_SIMULATED, "simulated.denoise_weight=0"),
     "tubes, contrast, denoising and physics": (_SIMULATED,),
     "tubes and contrast on all sets": (_ALL,),
+    "contrast, denoising and physics": ("contrast.reconstruct=false", _SIMULATED),
 }  # fmt: skip
 
 
