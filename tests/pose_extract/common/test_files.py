@@ -123,11 +123,11 @@ def test_a_pickle_of_plain_data_is_read(tmp_path):
 def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     class Bomb:
         def __reduce__(self):
-            return print, ("executed",)
+            return eval, ("print('executed')",)  # Ray, where it runs, puts another print in place
 
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(SkelactError, match=r"asks for builtins.print"):
+    with pytest.raises(SkelactError, match=r"asks for builtins.eval"):
         load_pickle(path)
     assert "executed" not in capsys.readouterr().out
 
