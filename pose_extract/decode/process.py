@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .frames import DecoderKilledError, FrameBatch, InexactError, VideoError, VideoInfo
+from .shared_memory import SharedMemory
 
 # Address space of a worker, in bytes. A decoder of 8K with 16 threads holds 32 frames of up to
 # 100 MB, its libraries and thread stacks take 1 GiB.
@@ -56,13 +57,16 @@ class DecodeProcess:
         self._answer_seconds = answer_seconds
         # What the worker says of its file; both have one position in it.
         self._said = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as it
+        self._shared = SharedMemory.create()
+        shared = () if self._shared is None else (self._shared.fd,)
         search_path = json.dumps(list(map(_absolute, sys.path)))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, search_path, str(memory_limit)],
+            [sys.executable, "-c", _START, search_path, str(memory_limit), *map(str, shared)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             pipesize=_PIPE_BYTES,
+            pass_fds=shared,
         )
         self._is_timed_out = False
         self._lock = threading.Lock()
@@ -93,12 +97,20 @@ class DecodeProcess:
             self._is_between = True
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; the frames that it gave stay."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
+        for part in (self._process.stdin, self._process.stdout, self._said, self._shared):
             with suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+                if part is not None:
+                    part.close()
+        self._shared = None
+
+    def rest(self) -> None:
+        """Give memory back that is only needed while a file is read."""
+        with self._lock:
+            if self._shared is not None:
+                self._shared.trim()
 
     def open(self, path: Path, decoder: str) -> VideoInfo:
         """Return the facts about a file.
@@ -139,8 +151,14 @@ class DecodeProcess:
             frame_inds = np.array(answer["frame_inds"], np.int64)
             if not len(frame_inds):
                 return None
-            frames = np.empty((len(frame_inds), *answer["img_shape"], 3), np.uint8)
-            self._receive(path, frames)
+            shape = (len(frame_inds), *answer["img_shape"], 3)
+            if self._shared is None:
+                self._ask(path, {"action": "send"})
+                frames = np.empty(shape, np.uint8)
+                self._receive(path, frames)
+            else:
+                offset, frames = self._shared.take(shape)
+                self._ask(path, {"action": "share", "offset": offset})
         seconds = np.array(answer["pts_seconds"], np.float64)
         return FrameBatch(frames, frame_inds, seconds, answer["first_scaled"])
 
@@ -255,6 +273,7 @@ class _Pool:
         """Keep a worker for the next file."""
         with self._lock:
             if worker.is_alive and len(self._idle) < _MOST_IDLE:
+                worker.rest()
                 self._idle.append(worker)
             else:
                 worker.close()

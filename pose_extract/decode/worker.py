@@ -1,8 +1,8 @@
 """The decoder's own process: what is in a file can end, hang or fill it, and nothing else.
 
 It answers one request at a time on its standard input and output. A request is a line of JSON; an
-answer is a line of JSON, followed by the bytes of the arrays that it announces. ``process.py`` is
-the other side.
+answer is a line of JSON, followed by the bytes of the arrays that it announces. Frames are written
+to memory that both processes share, or sent where there is none. ``process.py`` is the other side.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from .frames import Frame, InexactError, VideoError
 from .reading import KnownFiles, LastRange
+from .shared_memory import SharedView
 
 # The line of an answer, and the arrays whose bytes follow it.
 Answer = tuple[dict[str, Any], list[np.ndarray]]
@@ -43,14 +44,20 @@ class DecodeWorker:
     Args:
         requests: Where requests come from.
         answers: Where answers go.
+        shared: Where frames are written to.
     """
 
-    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(
+        self, requests: BinaryIO, answers: BinaryIO, shared: SharedView | None = None
+    ) -> None:
         self._requests = requests
         self._answers = answers
+        self._shared = shared
         self._files = KnownFiles()
         self._last_range = LastRange()
         self._frames: Iterator[Frame] = iter(())
+        # Of the last answer, until they are asked for.
+        self._announced: list[np.ndarray] = []
         self._told = time.monotonic()
 
     def run(self) -> None:
@@ -59,6 +66,8 @@ class DecodeWorker:
             "open": self._open,
             "read": self._read,
             "next": self._next,
+            "send": self._send,
+            "share": self._share,
         }
         for line in self._requests:
             request = json.loads(line)
@@ -120,12 +129,23 @@ class DecodeWorker:
                 break
             frames.append(frame)
             num_bytes += frame.rgb.nbytes
+        self._announced = [frame.rgb for frame in frames]
         return {
             "frame_inds": [frame.index for frame in frames],
             "pts_seconds": [frame.seconds for frame in frames],
             "first_scaled": next((frame.index for frame in frames if frame.is_scaled), None),
             "img_shape": list(frames[0].rgb.shape[:2]) if frames else [0, 0],
-        }, [frame.rgb for frame in frames]
+        }, []
+
+    def _send(self) -> Answer:
+        announced, self._announced = self._announced, []
+        return {}, announced
+
+    def _share(self, offset: int) -> Answer:
+        assert self._shared is not None
+        announced, self._announced = self._announced, []
+        self._shared.write(offset, announced)
+        return {}, []
 
 
 def limit_memory(num_bytes: int) -> None:
@@ -152,7 +172,11 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run the worker on the standard streams; the first argument is its limit in bytes."""
+    """Run the worker on the standard streams.
+
+    The first argument is its limit in bytes, the second, if there is one, the number of the file
+    that stands for shared memory.
+    """
     # An interrupt ends the run, which ends this process; a decoder must not be torn in between.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_memory(int(sys.argv[1]))
@@ -161,4 +185,5 @@ def main() -> None:
     # They are buffered, since a write to a pipe may end early where the process was suspended.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    DecodeWorker(sys.stdin.buffer, answers).run()
+    shared = SharedView(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    DecodeWorker(sys.stdin.buffer, answers, shared).run()

@@ -90,6 +90,7 @@ def two_passes(path, cuts):
             yield {"action": "open", **file}
             yield {"action": "read", **file, "start": start, "stop": stop, "num_threads": 1}
             yield {"action": "next", "count": 100}
+            yield {"action": "send"}
             yield {"action": "next", "count": 100}
 
 
@@ -103,9 +104,11 @@ def frames_answered(path, cuts):
         if request["action"] == "open":
             assert len(stream.read(8 * answer["num_frames"])) == 8 * 100
         elif request["action"] == "next" and answer["frame_inds"]:
-            shape = len(answer["frame_inds"]), *answer["img_shape"], 3
+            announced = answer
+        elif request["action"] == "send":
+            shape = len(announced["frame_inds"]), *announced["img_shape"], 3
             frames = np.frombuffer(stream.read(int(np.prod(shape))), np.uint8).reshape(shape)
-            found.append((answer["frame_inds"], frames))
+            found.append((announced["frame_inds"], frames))
     assert not stream.read()
     return found
 

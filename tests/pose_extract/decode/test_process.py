@@ -199,9 +199,14 @@ def test_an_answer_that_is_broken_off_spoils_no_later_one(clip):
     for _ in range(3):
         with open_video(clip) as reader:
             batches = reader.batches(8)
-            broken_off = mock.patch.object(
-                reader._worker, "_receive", side_effect=KeyboardInterrupt
-            )
+            answered = reader._worker._ask
+
+            def break_off(path, request, answered=answered):
+                if request["action"] in ("share", "send"):
+                    raise KeyboardInterrupt
+                return answered(path, request)
+
+            broken_off = mock.patch.object(reader._worker, "_ask", break_off)
             with broken_off, pytest.raises(KeyboardInterrupt):
                 next(batches)
         with open_video(clip) as reader:
