@@ -106,7 +106,7 @@ def read_frames(
                 raise DecordError(f"frame {index} is the one before once more")
             before = rgb
             if index >= start:
-                yield Frame(index, float(seconds[index]), rgb)
+                yield Frame.of_rgb(index, float(seconds[index]), rgb)
     except (decord.DECORDError, RuntimeError, OSError, StopIteration) as error:
         # decord's messages carry a stack trace after the first line.
         reason = (str(error).splitlines() or [type(error).__name__])[0][-120:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -66,15 +67,22 @@ class Frame:
     Attributes:
         index: Its number, counted from the file's start.
         seconds: Its presentation time, from the file's first frame.
-        rgb: (H, W, 3) uint8, RGB, upright.
-        is_scaled: Whether it is stored in another size than the file's first frame, and was scaled
+        to_rgb: Returns the frame as (H, W, 3) uint8, RGB, upright.
+        num_bytes: What it takes as it is held; as a video stores it, that is half of RGB.
+        is_scaled: Whether it is stored in another size than the file's first frame, and is scaled
             to that.
     """
 
     index: int
     seconds: float
-    rgb: np.ndarray
+    to_rgb: Callable[[], np.ndarray]
+    num_bytes: int
     is_scaled: bool = False
+
+    @staticmethod
+    def of_rgb(index: int, seconds: float, rgb: np.ndarray) -> Frame:
+        """Return a frame that is held as RGB."""
+        return Frame(index, seconds, lambda: rgb, rgb.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -165,9 +166,10 @@ def read_frames(
             return
         if index < start:
             continue
-        rgb = _upright(frame, geometry, reformatter)
+        to_rgb = partial(_upright, frame, geometry, reformatter)
+        num_bytes = sum(plane.buffer_size for plane in frame.planes)
         is_scaled = (frame.height, frame.width) != (geometry.height, geometry.stored_width)
-        yield Frame(index, float(seconds[index]), rgb, is_scaled)
+        yield Frame(index, float(seconds[index]), to_rgb, num_bytes, is_scaled)
 
 
 def _numbered(

@@ -28,7 +28,7 @@ Decoder = Literal["auto", "decord", "pyav"]
 _SAME_LEVELS = 3.0
 # Files whose facts are kept: many clips may be cuts of one long video.
 _MAX_KNOWN = 8
-# Frames that are kept for the second pass: 3 s of 720p at 30 Hz are 249 MB.
+# Frames that are kept for the second pass, as the file stores them: 6 s of 720p at 30 Hz are 249 MB.
 _MOST_KEPT_BYTES = 256 << 20
 # Frames of a whole file that decord may hold. Where they are asked for more slowly than it decodes
 # it goes on to the file's end and keeps them all: a minute of 1080p is 11 GB.
@@ -130,7 +130,8 @@ class VideoFile:
             )
         start = max(last.index - 1, 0)
         near = list(islice(read_with_pyav(self.table, self.geometry, start, None, 1), 3))
-        errors = {f.index: np.abs(f.rgb.astype(np.int16) - last.rgb).mean() for f in near}
+        rgb = last.to_rgb().astype(np.int16)
+        errors = {frame.index: np.abs(rgb - frame.to_rgb()).mean() for frame in near}
         if errors.get(last.index, np.inf) > min(_SAME_LEVELS, *errors.values()):
             raise InexactError(
                 f"decord lost frames before frame {last.index} ({reason}); "
@@ -161,7 +162,7 @@ class LastRange:
         kept: list[Frame] = []
         num_bytes = 0
         for frame in frames:
-            num_bytes += frame.rgb.nbytes
+            num_bytes += frame.num_bytes
             if num_bytes <= _MOST_KEPT_BYTES:
                 kept.append(frame)
             else:

@@ -122,19 +122,20 @@ class DecodeWorker:
 
     def _next(self, count: int) -> Answer:
         frames: list[Frame] = []
+        self._announced = []
         num_bytes = 0
         while len(frames) < count and num_bytes < _MOST_BYTES:
             frame = next(self._frames, None)
             if frame is None:
                 break
             frames.append(frame)
-            num_bytes += frame.rgb.nbytes
-        self._announced = [frame.rgb for frame in frames]
+            self._announced.append(frame.to_rgb())
+            num_bytes += self._announced[-1].nbytes
         return {
             "frame_inds": [frame.index for frame in frames],
             "pts_seconds": [frame.seconds for frame in frames],
             "first_scaled": next((frame.index for frame in frames if frame.is_scaled), None),
-            "img_shape": list(frames[0].rgb.shape[:2]) if frames else [0, 0],
+            "img_shape": list(self._announced[0].shape[:2]) if frames else [0, 0],
         }, []
 
     def _send(self) -> Answer:

@@ -34,7 +34,10 @@ class RepeatDetector:
     def add(self, frame: np.ndarray) -> bool:
         """Take a frame (H, W, 3) uint8; return whether it repeats the last one that does not."""
         stride = max(min(frame.shape[:2]) // (_BLOCKS * _BLOCK_PIXELS), 1)
-        thinned = np.ascontiguousarray(frame[::stride, ::stride])
+        thinned = frame
+        if stride > 1:
+            # Colour by colour: twice as fast as numpy's copy of pixels that lie apart.
+            thinned = cv2.merge([frame[::stride, ::stride, color] for color in range(3)])
         before, self._before = self._before, thinned
         if before is None or before.shape != thinned.shape:
             return False

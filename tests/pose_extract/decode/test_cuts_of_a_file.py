@@ -143,7 +143,7 @@ def test_five_cuts_are_read_from_one_index(
         assert np.abs(frames.mean(axis=(1, 2, 3)) - 2 * np.array(inds)).max() < 2
         # Those of a reader of its own, to the last bit.
         alone = KnownFiles().open(path).frames(inds[0], inds[-1] + 1, "auto", 1)
-        assert np.array_equal(frames, [frame.rgb for frame in alone])
+        assert np.array_equal(frames, [frame.to_rgb() for frame in alone])
 
 
 def test_a_decoder_of_a_damaged_file_does_not_wait(tmp_path, opened):

@@ -30,7 +30,7 @@ def memory():
 
 def frames_in_file(path):
     table = read_packets(path)
-    return np.stack([f.rgb for f in read_frames(table, read_geometry(table), 0, None, 1)])
+    return np.stack([f.to_rgb() for f in read_frames(table, read_geometry(table), 0, None, 1)])
 
 
 def frames_by_process(path, count=8):
