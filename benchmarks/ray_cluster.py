@@ -1,9 +1,9 @@
 """What `skelact extract --ray` gives and costs, on clusters of this machine alone.
 
-Two nodes against one, each with one CPU and one thread of the networks, on the same cuts of the
-gymnastics clips, in turn:
+Two nodes against one, each with one CPU and one thread of the networks, on the first frames of the
+same videos, in turn:
 
-python benchmarks/ray_cluster.py nodes ../shared
+python benchmarks/ray_cluster.py nodes ../shared/videos/ucf101_train
 
 What handing out a clip costs: clips with fixed skeletons in the place of decoder and networks,
 through a node with one CPU and in a plain loop, in turn; the best of all rounds counts:
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +28,7 @@ from pathlib import Path
 import click
 import numpy as np
 from interleave import report
-from workers import cuts
+from workers import first_clips, seconds_a_clip, work_options
 
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.decode.process import WORKERS
@@ -69,20 +68,6 @@ class FixedSkeletons(Extractor):
             yield ClipResult(clip, sequence, None, 0)
 
 
-def seconds_a_clip(
-    clips: list[ClipSource], extractor: Extractor, ray: str | None, num_first: int
-) -> float:
-    """Extract clips into a new folder; return the seconds a clip after the first ones."""
-    times: list[float] = []
-    with tempfile.TemporaryDirectory() as out:
-        summary = extract_clips(
-            clips, out, extractor, ray=ray, on_entry=lambda entry: times.append(time.perf_counter())
-        )
-    if summary.failed:
-        raise click.ClickException(f"{summary.failed[0].video}: {summary.failed[0].error}")
-    return (times[-1] - times[num_first - 1]) / (len(times) - num_first)
-
-
 def on_nodes(count: int, clips: list[ClipSource], extractor: Extractor) -> float:
     """Return the seconds a clip on so many nodes of this machine with one CPU each."""
     from ray.cluster_utils import Cluster
@@ -92,7 +77,7 @@ def on_nodes(count: int, clips: list[ClipSource], extractor: Extractor) -> float
         for _ in range(count - 1):
             cluster.add_node(num_cpus=1)
         # The first clip of each node waits for its networks to be loaded.
-        return seconds_a_clip(clips, extractor, cluster.address, count)
+        return seconds_a_clip(clips, extractor, count, ray=cluster.address)
     finally:
         cluster.shutdown()
 
@@ -103,21 +88,17 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--frames", default=32, show_default=True, help="Frames of each cut.")
-@click.option("--count", default=4, show_default=True, help="Cuts of each clip.")
-@click.option("--effort", type=click.Choice(list(EFFORTS)), default="balanced", show_default=True)
-def nodes(shared: Path, rounds: int, frames: int, count: int, effort: str) -> None:
-    """Time one and two nodes on cuts of SHARED/videos/gym."""
-    clips = cuts(shared / "videos" / "gym", count, frames)
+@work_options
+def nodes(folder: Path, rounds: int, frames: int, num_clips: int, effort: str) -> None:
+    """Time one and two nodes on videos of FOLDER."""
+    clips = first_clips(folder, num_clips, frames)
     extractor = Extractor(ExtractConfig(effort=effort, num_threads=1, device="cpu"))  # type: ignore[arg-type]
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for i in range(rounds):
         for number in (1, 2) if i % 2 == 0 else (2, 1):
             seconds[number].append(on_nodes(number, clips, extractor))
     ways = {"one node": seconds[1], "two nodes": seconds[2]}
-    report(f"{len(clips)} cuts of {frames} frames, {effort}", ways, frames, "frames")
+    report(f"{len(clips)} clips of {frames} frames, {effort}", ways, frames, "frames")
 
 
 @main.command()
@@ -132,7 +113,7 @@ def scheduler(num_clips: int, rounds: int) -> None:
         video.write_bytes(bytes(1000))
         clips = [ClipSource(video, f"{i:07d}.mp4") for i in range(num_clips)]
         for _ in range(rounds):
-            loop.append(seconds_a_clip(clips, extractor, None, 1))
+            loop.append(seconds_a_clip(clips, extractor, 1))
             cluster.append(on_nodes(1, clips, extractor))
     click.echo(
         f"{num_clips} clips, best of {rounds}: plain loop {1e3 * min(loop):.2f} ms a clip, through "

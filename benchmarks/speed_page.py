@@ -41,8 +41,8 @@ _COMMANDS = (
     ("Start-up", f"startup.py {_GYM}"),
     ("Longer clips", f"scaling.py length {_VAULT}"),
     ("A second run over a folder", "scaling.py again"),
-    ("Two workers", "workers.py ../shared --frames 16 --count 3 --rounds 2"),
-    ("Two Ray nodes", "ray_cluster.py nodes ../shared"),
+    ("Two workers", "workers.py ../shared/videos/ucf101_train"),
+    ("Two Ray nodes", "ray_cluster.py nodes ../shared/videos/ucf101_train"),
     ("Ray's scheduler", "ray_cluster.py scheduler"),
 )
 _INTRODUCTION = """# Speed

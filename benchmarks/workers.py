@@ -1,79 +1,106 @@
 """Frames per second of `skelact extract` with two workers against one, each with one thread.
 
-The same cuts of the gymnastics clips are extracted into a new folder, in turn by one process and by
-two. Time counts from the first frame on: how long processes take to start is told by
-benchmarks/startup.py.
+The first frames of videos of a folder are extracted into a new folder, in turn by one process on
+one core, by one on all, which decodes beside its networks, and by two. Time counts from the first
+results on: how long processes take to start is told by benchmarks/startup.py.
 
-python benchmarks/workers.py ../shared
+python benchmarks/workers.py ../shared/videos/ucf101_train
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
+from effort import first_frames
 from interleave import report
 
 from skelact.pose_extract.batch import extract_clips
-from skelact.pose_extract.decode.video import open_video
+from skelact.pose_extract.decode.process import WORKERS
 from skelact.pose_extract.effort import EFFORTS
-from skelact.pose_extract.extract import ExtractConfig, Extractor, Progress
+from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.sources import ClipSource, find_sources
 
 
-def cuts(folder: Path, count: int, frames: int) -> list[ClipSource]:
-    """Return the first ``count`` cuts of so many frames of each video of a folder."""
-    found = []
-    for clip in find_sources([folder]):
-        with open_video(clip.path) as reader:
-            stop = reader.info.num_frames
-        starts = range(0, min(stop - frames + 1, count * frames), frames)
-        found += [
-            ClipSource(
-                clip.path, f"{clip.clip_id}@{start}", start_frame=start, end_frame=start + frames
-            )
-            for start in starts
-        ]
-    return found
+def work_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what is extracted."""
+    options = (
+        click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path)),
+        click.option("--rounds", default=2, show_default=True),
+        click.option("--frames", default=16, show_default=True, help="Frames of each video."),
+        click.option("--clips", "num_clips", default=32, show_default=True, help="Videos."),
+        click.option("--effort", type=click.Choice(list(EFFORTS)), default="balanced"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
-def seconds_a_frame(clips: list[ClipSource], num_frames: int, workers: int, effort: str) -> float:
-    """Extract clips, ``num_frames`` in all, into a new folder; return the seconds a frame."""
-    first: list[tuple[float, int]] = []
+def first_clips(folder: Path, num_clips: int, frames: int) -> list[ClipSource]:
+    """Return the first frames of so many videos that are spread over a folder."""
+    found = find_sources([folder])
+    chosen = found[:: max(1, len(found) // num_clips)][:num_clips]
+    return [first_frames(clip, frames) for clip in chosen]
 
-    def note(progress: Progress) -> None:
-        if not first:
-            # By then each worker has done about as much.
-            first.append((time.perf_counter(), workers * progress.frames_done))
 
-    # The threads are shared among the workers.
-    config = ExtractConfig(effort=effort, num_threads=workers, device="cpu")  # type: ignore[arg-type]
+def seconds_a_clip(
+    clips: list[ClipSource],
+    extractor: Extractor,
+    num_first: int,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+) -> float:
+    """Extract clips into a new folder; return the seconds a clip after the first ones."""
+    times: list[float] = []
     with tempfile.TemporaryDirectory() as out:
-        summary = extract_clips(clips, out, Extractor(config), workers=workers, on_progress=note)
+        summary = extract_clips(
+            clips,
+            out,
+            extractor,
+            workers=workers,
+            ray=ray,
+            on_entry=lambda entry: times.append(time.perf_counter()),
+        )
     if summary.failed:
         raise click.ClickException(f"{summary.failed[0].video}: {summary.failed[0].error}")
-    start, done_before = first[0]
-    return (time.perf_counter() - start) / (num_frames - done_before)
+    return (times[-1] - times[num_first - 1]) / (len(times) - num_first)
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Let this process, and those that it starts, have one core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def on_workers(count: int, clips: list[ClipSource], effort: str) -> float:
+    """Return the seconds a clip of so many workers with a thread each."""
+    WORKERS.close()  # those that decode keep the cores that they were started on
+    config = ExtractConfig(effort=effort, num_threads=count, device="cpu")  # type: ignore[arg-type]
+    return seconds_a_clip(clips, Extractor(config), count, workers=count)
 
 
 @click.command()
-@click.argument("shared", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--frames", default=32, show_default=True, help="Frames of each cut.")
-@click.option("--count", default=2, show_default=True, help="Cuts of each clip.")
-@click.option("--effort", type=click.Choice(list(EFFORTS)), default="balanced", show_default=True)
-def main(shared: Path, rounds: int, frames: int, count: int, effort: str) -> None:
-    """Time workers on the clips of SHARED/videos/gym."""
-    clips = cuts(shared / "videos" / "gym", count, frames)
-    total = len(clips) * frames
-    seconds: dict[int, list[float]] = {1: [], 2: []}
+@work_options
+def main(folder: Path, rounds: int, frames: int, num_clips: int, effort: str) -> None:
+    """Time workers on videos of FOLDER."""
+    clips = first_clips(folder, num_clips, frames)
+    ways: dict[str, list[float]] = {"one worker, one core": [], "one worker": [], "two workers": []}
     for i in range(rounds):
-        for workers in (1, 2) if i % 2 == 0 else (2, 1):
-            seconds[workers].append(seconds_a_frame(clips, total, workers, effort))
-    ways = {"one worker": seconds[1], "two workers": seconds[2]}
-    report(f"{len(clips)} cuts, {total} frames, {effort}", ways, 1, "frames")
+        for name in ways if i % 2 == 0 else reversed(ways):
+            with on_one_core() if name.endswith("core") else nullcontext():
+                ways[name].append(on_workers(2 if name == "two workers" else 1, clips, effort))
+    report(f"{len(clips)} clips of {frames} frames, {effort}", ways, frames, "frames")
 
 
 if __name__ == "__main__":
