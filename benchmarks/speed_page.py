@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from skelact.pose_extract.common.files import atomic_write
-from skelact.pose_extract.nets.engine_choice import processor_name
+from skelact.pose_extract.nets.notes import processor_name
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "speed.md"

@@ -28,7 +28,8 @@ Decoder = Literal["auto", "decord", "pyav"]
 _SAME_LEVELS = 3.0
 # Files whose facts are kept: many clips may be cuts of one long video.
 _MAX_KNOWN = 8
-# Frames that are kept for the second pass, as the file stores them: 6 s of 720p at 30 Hz are 249 MB.
+# Frames that are kept for the second pass, as the file stores them: 6 s of 720p at 30 Hz are
+# 249 MB.
 _MOST_KEPT_BYTES = 256 << 20
 # Frames of a whole file that decord may hold. Where they are asked for more slowly than it decodes
 # it goes on to the file's end and keeps them all: a minute of 1080p is 11 GB.

@@ -10,15 +10,12 @@ many processes share a folder of clips must not change their skeletons.
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +31,7 @@ from .engines import (
     OpenVINOEngine,
     PyTorchEngine,
 )
+from .notes import MachineNotes, processor_name, releases
 from .onnx_files import write_onnx
 
 # Outputs may differ from PyTorch's by this share of the largest one: what float32 adds up in
@@ -47,6 +45,7 @@ _OTHERS: dict[str, Callable[[Path, EngineOptions], Engine]] = {
     "onnxruntime": ONNXRuntimeEngine,
     "openvino": OpenVINOEngine,
 }
+_NAMES = ("pytorch", *_OTHERS)
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,10 @@ class _CachedNetwork:
         self._network = network
         self._options = options
         self.path = cache_folder() / "engines" / f"{fingerprint(network)}.onnx"
-        self._notes = self.path.with_suffix(".json")
-        self._machine = _machine()
+        self._notes = MachineNotes(self.path.with_suffix(".json"), ("engine", _NAMES))
+        packages = releases("torch", "onnx", "onnxruntime", "openvino")
+        # What the speed of engines depends on.
+        self._machine = f"{processor_name()}, {packages}"
 
     def engine(self, name: str) -> Engine:
         """Return an engine; only one whose outputs were those of PyTorch."""
@@ -120,28 +121,18 @@ class _CachedNetwork:
 
     def fastest(self) -> str:
         """Return the name of the fastest engine, measured if it is not known."""
-        if (note := self._known().get(self._machine)) is not None:
+        if (note := self._notes.read().get(self._machine)) is not None:
             return str(note["engine"])
         with self._held():
-            known = self._known()  # of a process beside this one, meanwhile
-            if self._machine not in known:
-                known[self._machine] = vars(self._measured())
-                with atomic_write(self._notes) as temporary:
-                    temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-            return str(known[self._machine]["engine"])
+            note = self._notes.read().get(self._machine)  # of a process beside this one, meanwhile
+            if note is None:
+                note = vars(self._measured())
+                self._notes.add(self._machine, note)
+            return str(note["engine"])
 
     def _held(self) -> AbstractContextManager[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return locked(self.path.with_suffix(".lock"))
-
-    def _known(self) -> dict[str, Any]:
-        """Return the notes by machine; none where the file is damaged."""
-        try:
-            notes = json.loads(self._notes.read_text(encoding="utf-8"))
-            names = ("pytorch", *_OTHERS)
-            return {key: note for key, note in notes.items() if note["engine"] in names}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
 
     def _measured(self) -> EngineNote:
         engines: list[Engine] = [PyTorchEngine(self._network, self._options)]
@@ -229,24 +220,3 @@ def _difference(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
         for mine, theirs in zip(expected, found)
     ]
     return max(worst) if np.isfinite(worst).all() else float("inf")
-
-
-def _machine() -> str:
-    """Return what the speed of engines depends on, as text."""
-    releases = []
-    for name in ("torch", "onnx", "onnxruntime", "openvino"):
-        try:
-            releases.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join([processor_name(), *releases])
-
-
-def processor_name() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -187,8 +187,8 @@ class PoseEstimator:
     def _prepare(self, model: Any, config: dict[str, Any]) -> None:
         from mmcv.cnn.utils import fuse_conv_bn
 
-        from ..nets.engine_choice import choose_engine
         from ..nets.engines import EngineOptions, ImageNetwork
+        from .precision import PrecisionTrial, engine_or_trial
 
         self.input_wh: tuple[int, int] = tuple(config["codec"]["input_size"])
         self._padding = config["padding"]
@@ -212,7 +212,9 @@ class PoseEstimator:
             reverse=not normalise.get("bgr_to_rgb", False),
             input_hw=self.input_wh[::-1],
         )
-        self._engine = choose_engine(network.eval(), options)
+        found = engine_or_trial(network.eval(), options)
+        self._trial = found if isinstance(found, PrecisionTrial) else None
+        self._engine = found.full if isinstance(found, PrecisionTrial) else found
         self._reader: HeatmapReader | None = None
         if self._holds_frames or (self._holds_frames is None and self.device.type != "cpu"):
             from .on_device import HeatmapReader
@@ -363,19 +365,28 @@ class PoseEstimator:
         """Return the heatmaps (N, V, h, w) float32 of a batch of crops, where the crops are."""
         self.load()
         assert self._engine is not None
-        images = crops.images
+        heatmaps = self._run(self._engine, crops.images)
+        if self._trial is not None:
+            half, _, _ = self.decode(self._run(self._trial.half, crops.images), crops)
+            full, scores, _ = self.decode(heatmaps, crops)
+            crop_pixels = self.input_wh[0] / crops.scales[:, 0]
+            if (chosen := self._trial.judge(half, full, scores, crop_pixels)) is not None:
+                self._engine, self._trial = chosen, None
+        return heatmaps
+
+    def _run(self, engine: Engine, images: Array) -> Array:
         if is_held(images):
-            engine = cast("PyTorchEngine", self._engine)
-            (held,) = engine.on_device(images)
+            on_gpu = cast("PyTorchEngine", engine)
+            (held,) = on_gpu.on_device(images)
             if not self._flip_test:
                 return held
-            return 0.5 * (held + self._unflipped(*engine.on_device(images.flip(2))))
-        (heatmaps,) = self._engine(images)
+            return 0.5 * (held + self._unflipped(*on_gpu.on_device(images.flip(2))))
+        (heatmaps,) = engine(images)
         if not self._flip_test:
             return heatmaps
         import torch
 
-        (mirrored,) = self._engine(np.ascontiguousarray(images[:, :, ::-1]))
+        (mirrored,) = engine(np.ascontiguousarray(images[:, :, ::-1]))
         unflipped: np.ndarray = self._unflipped(torch.from_numpy(mirrored)).numpy()
         return np.float32(0.5) * (heatmaps + unflipped)
 
