@@ -253,7 +253,8 @@ def test_a_newcomer_s_path_with_clips_of_their_own(shared, repository, tmp_path,
 
 def test_penn_action_for_an_epoch(shared, tmp_path):
     """The shipped configs on their real data, cut short."""
-    short = ("--set", "optim.epochs=1", "--quiet", "--work-dir")
+    frames = ("--set", "preprocess.clip_len=16")
+    short = ("--set", "optim.epochs=1", *frames, "--quiet", "--work-dir")
     code, output = run("pretrain", "penn_action", *short, tmp_path / "pre")
     assert code == 0, output
     code, output = run(
