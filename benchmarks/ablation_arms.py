@@ -48,6 +48,7 @@ _PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470), "contrast": (64, 256)}
 _FINETUNE = {"ssl": _SSL, "tube": (), "stgcn": ("runtime.precision=bf16",)}
 # With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
 _AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
+_WITHOUT_TUBES = ("contrast.reconstruct=false",)
 _TRANSFER = (
     "classifier.pooling=mean_std",
     "optim.head_start=probe",
@@ -95,6 +96,9 @@ class Arm:
         pretrain_data: Data set of the pre-training; empty for that of the fine-tuning.
         pretrain_config: What the name of the pre-training's config ends with; empty for the model.
         steps: Steps of fine-tuning; 0 for those of the model.
+        pretrain_steps: Steps of pre-training; 0 for those of the model.
+        simulated: Pre-train with simulated clips as well, whose errors are undone and of which the
+            simulator knows the physics.
         spread: Labels spread to the other training clips, in the features of the pre-trained
             network of its "start", or of the row of the same table that it names; empty is off.
     """
@@ -108,6 +112,8 @@ class Arm:
     pretrain_data: str = ""
     pretrain_config: str = ""
     steps: int = 0
+    pretrain_steps: int = 0
+    simulated: bool = False
     spread: str = ""
 
 
@@ -222,6 +228,9 @@ def _few_labels(share: float) -> list[Arm]:
     rows = [
         *random,
         Arm(study, "pre-trained", finetune=(*_SHORT, *_TRANSFER), steps=300, **contrast),
+        Arm(study, "pre-trained longer, with simulated clips", pretrain=_WITHOUT_TUBES,
+            finetune=(*_SHORT, *_TRANSFER), steps=300, pretrain_steps=600, simulated=True,
+            **contrast),
         Arm(study, "pre-trained, labels spread", finetune=(*few, *_TRANSFER, *slow),
             steps=100 if has_one_each else 125,
             spread="start" if has_one_each else "pre-trained", **contrast),
@@ -262,6 +271,7 @@ class Run:
         kind = self.arm.pretrain_config or self.arm.model
         suffix = "" if kind == "ssl" else f"_{kind}"
         batch_size, steps = _PRETRAIN_STEPS[kind]
+        steps = self.arm.pretrain_steps or steps
         epochs = _epochs(_TRAINING_CLIPS[self.pretrain_data], batch_size, steps)
         settings = (*_PRETRAIN[kind], f"optim.epochs={epochs}", *self.arm.pretrain)
         return DATA[self.pretrain_data][0] + suffix, settings
@@ -299,7 +309,8 @@ class Run:
         """Name of the pre-training's folder; "random" where there is none."""
         if self.arm.pretrain is None:
             return "random"
-        return _key("pretrain", self.pretrain_data, *self.pretrain_settings(), self.pretrain_seed)
+        parts = (self.pretrain_data, *self.pretrain_settings(), self.pretrain_seed)
+        return _key("pretrain", *parts, *(["simulated"] if self.arm.simulated else []))
 
     @property
     def key(self) -> str:

@@ -29,10 +29,13 @@ from skelact.pipeline.data.annotations import annotation_path
 from skelact.pipeline.evaluation.evaluate import evaluate_checkpoint
 from skelact.pipeline.evaluation.probe import probe
 from skelact.pipeline.synth.dataset import write_diving
+from skelact.pipeline.synth.pairs import write_pairs
 from skelact.pipeline.training.resume import STATE_NAME
 from skelact.pipeline.training.train import finetune, pretrain
 from skelact.pose_extract.common.files import atomic_write
 
+# Simulated clips, about as many as Penn Action has.
+_PAIRS = 1024
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -66,6 +69,13 @@ class Bench:
         if not path.exists():
             write_diving(path, DIVING_CLIPS)
         return [f"data.ann_file={json.dumps(str(path))}"]
+
+    def pairs(self) -> list[str]:
+        """Return the setting that names simulated clips to pre-train with; they are made once."""
+        path = self.folder / "pairs.npz"
+        if not path.exists():
+            write_pairs(path, _PAIRS)
+        return [f"simulated.file={json.dumps(str(path))}"]
 
     def result(self, run: Run) -> dict:
         """Return what is known of a run, here or on the page; nothing if it has not been done."""
@@ -108,9 +118,8 @@ class Bench:
 
     def _pretrain(self, run: Run, folder: Path) -> None:
         name, settings = run.pretrain_settings()
-        config = load_config(
-            PretrainConfig, name, "pretrain", [*settings, *self.ann_file(run.pretrain_data)]
-        )
+        files = [*self.ann_file(run.pretrain_data), *(self.pairs() if run.arm.simulated else [])]
+        config = load_config(PretrainConfig, name, "pretrain", [*settings, *files])
         pretrain(
             config, folder, seed=run.pretrain_seed, device=self.device, quiet=True, resume=True
         )

@@ -24,7 +24,6 @@ from few_labels import Features, clips_of
 
 from skelact.pipeline.config import PretrainConfig, load_config
 from skelact.pipeline.data.annotations import label_fraction
-from skelact.pipeline.synth.pairs import write_pairs
 from skelact.pipeline.training.prepare import prepare_pretrain
 from skelact.pipeline.training.train import pretrain
 from skelact.pose_extract.common.files import atomic_write
@@ -33,8 +32,6 @@ _STORE = Path(__file__).resolve().parent.parent / "docs" / "pretexts.json"
 _DRAWS, _SHARES = range(20), (0.01, 0.1, 1.0)
 # Half of the steps of the ablations' networks, so that all rows can be made in hours.
 _STEPS = 128
-# Simulated clips, about as many as Penn Action has.
-_PAIRS = 1024
 _JHMDB = "${SKELACT_SHARED}/data/jhmdb14_gt.pkl#train1"
 _PENN = "${SKELACT_SHARED}/data/penn_action_train.pkl#dev_train"
 
@@ -79,10 +76,7 @@ class Pretraining:
         """Return what is trained: as many steps whatever the number of clips."""
         own = [text for text in PRETEXTS[self.row] if text not in (_ALL, _SIMULATED)]
         if _SIMULATED in PRETEXTS[self.row]:
-            pairs = bench.folder / "pairs.npz"
-            if not pairs.exists():
-                write_pairs(pairs, _PAIRS)
-            own.append(f"simulated.file={json.dumps(str(pairs))}")
+            own += bench.pairs()
         if _ALL in PRETEXTS[self.row]:
             bench.ann_file("diving")
             dives = f"{bench.folder / 'diving_synth.pkl'}#train"
