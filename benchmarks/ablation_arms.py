@@ -31,7 +31,10 @@ _PRETRAIN_SEEDS = 5
 _CONTRAST_SEEDS = 3
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
 # The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
-SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
+_FEW = (0.01, 0.1, 1.0)
+SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": _FEW, "protogcn": _FEW}
+# Trained with labels alone.
+PEERS = {"stgcn": "ST-GCN++", "protogcn": "ProtoGCN"}
 
 # What is spent on a run, beside the shipped configs. The paper's network is shown half the frames,
 # pre-trained 15 epochs for its 50 and fine-tuned 60 for 110, so that its many arms end in hours.
@@ -45,7 +48,13 @@ _PRETRAIN = {
 }
 # Batch size, steps.
 _PRETRAIN_STEPS = {"ssl": (16, 940), "tube": (64, 470), "contrast": (64, 256)}
-_FINETUNE = {"ssl": _SSL, "tube": (), "stgcn": ("runtime.precision=bf16",)}
+_FINETUNE = {
+    "ssl": _SSL,
+    "tube": (),
+    "stgcn": ("runtime.precision=bf16",),
+    # As wide as ST-GCN++, so that it has the same compute; published 96 wide.
+    "protogcn": ("runtime.precision=bf16", "protogcn.base_width=64"),
+}
 # With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
 _AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
 _WITHOUT_TUBES = ("contrast.reconstruct=false",)
@@ -56,7 +65,14 @@ _TRANSFER = (
 _TRAINING_CLIPS = {"penn": 1005, "diving": DIVING_CLIPS["train"]}
 # Steps of fine-tuning with a share of the labels, and with all. Of all labels ST-GCN++ sees batches
 # of 128 for 32: as many clips as ours.
-_FINETUNE_STEPS = {"ssl": (240, 480), "tube": (450, 1250), "stgcn": (320, 313)}
+_FINETUNE_STEPS = {
+    "ssl": (240, 480),
+    "tube": (450, 1250),
+    "stgcn": (320, 313),
+    "protogcn": (320, 313),
+}
+# Learning rate of the peers' recipes, and the clips of a batch that it is for.
+_RATES = {"stgcn": (0.1, 128), "protogcn": (0.025, 16)}
 
 
 # Names of a fifth of the training clips, on which choices are made; from ablation_tuning.py.
@@ -89,7 +105,7 @@ class Arm:
     Attributes:
         study: Table.
         name: Row.
-        model: "ssl", "tube" or "stgcn".
+        model: "ssl", "tube", "stgcn" or "protogcn".
         pretrain: Settings of the pre-training; None starts from random weights.
         finetune: Settings of the fine-tuning.
         fraction: Share of the labels; 0 probes the features and fine-tunes nothing.
@@ -126,8 +142,9 @@ def arms() -> list[Arm]:
                 found.append(
                     Arm(f"labels {model} {share:g}", name, model, settings, fraction=share)
                 )
-    for share in SHARES["stgcn"]:
-        found.append(Arm(f"labels stgcn {share:g}", "random weights", "stgcn", None, (), share))
+    for peer in PEERS:
+        for share in SHARES[peer]:
+            found.append(Arm(f"labels {peer} {share:g}", "random weights", peer, None, (), share))
     found.append(Arm("masks", "body parts, 1 to 3"))
     found += [
         Arm("masks", f"{share:.0%} of the joints at random", pretrain=(
@@ -287,8 +304,9 @@ class Run:
         steps = self.arm.steps or _FINETUNE_STEPS[model][share == 1]
         epochs = _epochs(num_clips, batch_size, steps)
         settings = [*_FINETUNE[model], f"optim.epochs={epochs}", f"optim.batch_size={batch_size}"]
-        if model == "stgcn":  # PYSKL's rate is for 128 clips
-            settings.append(f"optim.lr={0.1 * batch_size / 128}")
+        if model in _RATES:
+            rate, clips = _RATES[model]
+            settings.append(f"optim.lr={rate * batch_size / clips}")
         if "lr" in tuned:
             settings.append(f"optim.lr={tuned['lr']}")
         if model == "ssl":  # the paper divides at 90 and 100 of 110

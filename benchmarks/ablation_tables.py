@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from ablation_arms import DRAWS, FRACTIONS, SHARES, WORSE, Arm, Run, arms
+from ablation_arms import DRAWS, FRACTIONS, PEERS, SHARES, WORSE, Arm, Run, arms
 from paired import corrected, paired
 
 # What stands above this line of docs/ablations.md is written by hand.
@@ -58,11 +58,11 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
         yield "### Shares of the labels\n\n" + markdown_table(
             ("network", "labels", "random weights", "pre-trained", "gain"), labels
         )
-    peer = list(_peer_rows(known, data))
-    if peer:
-        yield "### Ours against ST-GCN++\n\n" + markdown_table(
-            ("labels", "stgcn", "tube, random weights", "lead", "tube, pre-trained", "lead"), peer
-        )
+    for peer, title in PEERS.items():
+        rows = list(_peer_rows(known, data, peer))
+        if rows:
+            head = "labels", peer, "tube, random weights", "lead", "tube, pre-trained", "lead"
+            yield f"### Ours against {title}\n\n" + markdown_table(head, rows)
     worse = list(_worse_rows(known, data))
     if worse:
         yield "### Under worse skeletons, trained on clean ones\n\n" + markdown_table(
@@ -117,7 +117,7 @@ def _study_table(known: dict[str, dict], data: str, rows: Sequence[Arm]) -> str:
 
 
 def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
-    for model in ("ssl", "tube", "stgcn"):
+    for model in SHARES:
         for share in SHARES[model]:
             rows = {arm.name: arm for arm in arms() if arm.study == f"labels {model} {share:g}"}
             found = {name: collect(known, data, arm, "top1") for name, arm in rows.items()}
@@ -127,18 +127,18 @@ def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
                 yield model, f"{share:.0%}", spread(random), spread(trained), gain
 
 
-def _peer_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
-    for share in SHARES["stgcn"]:
+def _peer_rows(known: dict[str, dict], data: str, peer: str) -> Iterator[tuple[str, ...]]:
+    for share in SHARES[peer]:
         found = [
             collect(known, data, arm, "top1")
-            for model in ("stgcn", "tube")
+            for model in (peer, "tube")
             for arm in arms()
             if arm.study == f"labels {model} {share:g}"
         ]
         if all(found):
-            peer, *ours = found
-            leads = [text for one in ours for text in (spread(one), difference(peer, one))]
-            yield f"{share:.0%}", spread(peer), *leads
+            theirs, *ours = found
+            leads = [text for one in ours for text in (spread(one), difference(theirs, one))]
+            yield f"{share:.0%}", spread(theirs), *leads
 
 
 def _probe_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
@@ -191,6 +191,7 @@ def plot(known: dict[str, dict], path: Path) -> None:
         ("ssl", "random weights"): ("#0072b2", "--"), ("ssl", "pre-trained"): ("#0072b2", "-"),
         ("tube", "random weights"): ("#d55e00", "--"), ("tube", "pre-trained"): ("#d55e00", "-"),
         ("stgcn", "random weights"): ("#555555", "--"),
+        ("protogcn", "random weights"): ("#009e73", "--"),
     }  # fmt: skip
     for axis, (data, title) in zip(axes, TITLES.items()):
         for (model, name), (color, line) in styles.items():

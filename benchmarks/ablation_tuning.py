@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean
 
 import click
-from ablation_arms import DATA, FIFTH_FILE, FRACTIONS, SHARES, TUNED_FILE, Arm, Run, without_fifth
+from ablation_arms import DATA, FIFTH_FILE, PEERS, SHARES, TUNED_FILE, Arm, Run, without_fifth
 from ablations import Bench
 
 from skelact.pipeline.config import FinetuneConfig, load_config
@@ -45,10 +45,10 @@ def tuned_arms(data: str) -> list[Arm]:
     starts: tuple[tuple[str, tuple[str, ...] | None], ...] = (("random", None), ("pretrained", ()))
     return [
         Arm("tuning", name, model, settings, fraction=share)
-        for model in ("ssl", "tube", "stgcn")
-        for share in SHARES.get(model, FRACTIONS)
+        for model, shares in SHARES.items()
+        for share in shares
         for name, settings in starts
-        if settings is None or model != "stgcn"
+        if settings is None or model not in PEERS
     ]
 
 
@@ -97,7 +97,7 @@ def fifth(data: str, work_dir: Path) -> None:
 
 @main.command()
 @click.option("--data", multiple=True, type=click.Choice(list(DATA)), default=list(DATA))
-@click.option("--model", "models", multiple=True, default=("ssl", "tube", "stgcn"))
+@click.option("--model", "models", multiple=True, default=tuple(SHARES))
 @click.option("--device", default="auto", show_default=True)
 @_WORK
 def run(data: tuple[str, ...], models: tuple[str, ...], device: str, work_dir: Path) -> None:

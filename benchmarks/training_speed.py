@@ -32,6 +32,7 @@ WAYS = {
     "ssl, fine-tuning, bf16": ("finetune", "penn_action", "bf16"),
     "stgcn, fine-tuning": ("finetune", "penn_action_stgcn", ""),
     "stgcn, fine-tuning, bf16": ("finetune", "penn_action_stgcn", "bf16"),
+    "protogcn, fine-tuning": ("finetune", "penn_action_protogcn", ""),
 }
 
 # Reads a number of steps per line; answers with processor seconds, wall seconds and the last loss.

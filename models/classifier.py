@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import SkelactError
@@ -117,6 +118,16 @@ class SkeletonClassifier(nn.Module):
         """
         logits: Tensor = self.head(self.pool_clip(x))
         return logits
+
+    def loss(self, x: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Return what training lowers, of a batch; a network may add to the cross-entropy.
+
+        Args:
+            x: (N, M, T, V, C) normalised coordinates; an absent person is all zeros.
+            labels: (N,) classes.
+            label_smoothing: Of the cross-entropy.
+        """
+        return F.cross_entropy(self(x).float(), labels, label_smoothing=label_smoothing)
 
     def logits_of_present(self, x: Tensor) -> Tensor:
         """Return what :meth:`forward` gives for clips (N, M, T, V, C) in which no person is absent.

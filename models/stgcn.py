@@ -7,6 +7,9 @@ neighbours are summed before the convolution, and the branches share their first
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +30,7 @@ def _partitions(layout: KeypointLayout) -> Tensor:
     return torch.stack([kind / kind.sum(dim=0, keepdim=True).clamp(min=1) for kind in kinds])
 
 
-def _subsample(x: Tensor, stride: int) -> Tensor:
+def subsample(x: Tensor, stride: int) -> Tensor:
     """Keep every ``stride``-th frame of (B, D, T, V).
 
     In place of a strided convolution: torch 2.13 writes past its memory in the backward pass of a
@@ -61,7 +64,7 @@ class _SpatialGraph(nn.Module):
         return F.relu(self.norm(self.conv(sums)) + self.down(x), inplace=True)
 
 
-class _TemporalBranches(nn.Module):
+class TemporalBranches(nn.Module):
     """Six branches over time: kernel 3 at dilations 1 to 4, max pooling, and a 1x1 convolution.
 
     The first five share the 1x1 convolution that reduces their width.
@@ -90,20 +93,28 @@ class _TemporalBranches(nn.Module):
         """Map (B, D, T, V) to (B, D, T / stride, V)."""
         parts = self.narrow(x).split(self.widths, dim=1)
         branches = [layer(part) for layer, part in zip(self.over_time, parts)]
-        branches.append(self.frame(_subsample(x, self.stride)))
+        branches.append(self.frame(subsample(x, self.stride)))
         out: Tensor = self.norm(self.transform(torch.cat(branches, dim=1)))
         return out
 
 
-class _Block(nn.Module):
-    """One block: graph, time, and a residual around both."""
+class Block(nn.Module):
+    """One block: graph, time, and a residual around both.
+
+    Args:
+        graph: Maps (B, D_in, T, V) to (B, D_out, T, V).
+        in_dim: D_in.
+        out_dim: D_out.
+        stride: Of each so many frames one is left.
+        residual: Whether there is one.
+    """
 
     def __init__(
-        self, layout: KeypointLayout, in_dim: int, out_dim: int, stride: int, residual: bool
+        self, graph: nn.Module, in_dim: int, out_dim: int, stride: int, residual: bool
     ) -> None:
         super().__init__()
-        self.graph = _SpatialGraph(layout, in_dim, out_dim)
-        self.time = _TemporalBranches(out_dim, stride)
+        self.graph = graph
+        self.time = TemporalBranches(out_dim, stride)
         self.has_residual = residual
         self.stride = stride
         self.residual: nn.Module = (
@@ -114,8 +125,44 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T / stride, V)."""
-        out: Tensor = self.time(self.graph(x))
-        return F.relu(out + self.residual(_subsample(x, self.stride)) if self.has_residual else out)
+        return self.over_time(self.graph(x), x)
+
+    def over_time(self, h: Tensor, x: Tensor) -> Tensor:
+        """Map what the graph gave for ``x``, (B, D_out, T, V), to (B, D_out, T / stride, V)."""
+        out: Tensor = self.time(h)
+        return F.relu(out + self.residual(subsample(x, self.stride)) if self.has_residual else out)
+
+
+def ten_blocks(
+    graph: Callable[[int, int], nn.Module], in_channels: int, base_width: int
+) -> list[Block]:
+    """Return the ten blocks of ST-GCN++ and of what is built like it.
+
+    The first four have ``base_width`` channels, the next three twice as many at half of the frames,
+    the last three four times as many at a quarter of the frames.
+
+    Args:
+        graph: Makes the part over the joints, for D_in and D_out channels.
+        in_channels: Of the first block.
+        base_width: Channels of the first blocks.
+    """
+    blocks, width_in = [], in_channels
+    for i in range(10):
+        width = base_width * (1 if i < 4 else 2 if i < 7 else 4)
+        stride = 2 if i in (4, 7) else 1
+        blocks.append(Block(graph(width_in, width), width_in, width, stride, residual=i > 0))
+        width_in = width
+    return blocks
+
+
+def as_channels(norm: nn.Module, x: Tensor) -> Tensor:
+    """Return clips (B, T, V, C) as (B, C, T, V), normalised over each (V, C) channel.
+
+    In channels-last memory, which is faster on CPUs.
+    """
+    flat = norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)
+    channels: Tensor = flat.unflatten(2, x.shape[2:]).contiguous().permute(0, 3, 1, 2)
+    return channels
 
 
 class STGCNClassifier(SkeletonClassifier):
@@ -127,8 +174,7 @@ class STGCNClassifier(SkeletonClassifier):
         in_channels: C.
         num_person: M; people share the network.
         clip_len: T.
-        base_width: Channels of the first four blocks; the next three have twice as many at half of
-            the frames, the last three four times as many at a quarter of the frames.
+        base_width: See :func:`ten_blocks`.
     """
 
     def __init__(
@@ -144,14 +190,10 @@ class STGCNClassifier(SkeletonClassifier):
         shape = (num_person, clip_len, layout.num_keypoints, in_channels)
         super().__init__(layout, shape, 4 * base_width)
         self.norm = nn.BatchNorm1d(in_channels * layout.num_keypoints)
-        blocks, width_in = [], in_channels
-        for i in range(10):
-            width = base_width * (1 if i < 4 else 2 if i < 7 else 4)
-            stride = 2 if i in (4, 7) else 1
-            blocks.append(_Block(layout, width_in, width, stride, residual=i > 0))
-            width_in = width
-        self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(width_in, num_classes)
+        self.blocks = nn.Sequential(
+            *ten_blocks(partial(_SpatialGraph, layout), in_channels, base_width)
+        )
+        self.head = nn.Linear(4 * base_width, num_classes)
 
     def load_pretrained(self, mae: nn.Module) -> None:
         """Refuse: ST-GCN++ is trained with labels alone.
@@ -163,8 +205,5 @@ class STGCNClassifier(SkeletonClassifier):
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""
-        flat = self.norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)  # over each (V, C) channel
-        # (B, C, T, V) in channels-last memory, which is faster on CPUs.
-        h = flat.unflatten(2, x.shape[2:]).contiguous().permute(0, 3, 1, 2)
-        pooled: Tensor = self.blocks(h).mean(dim=(2, 3))
+        pooled: Tensor = self.blocks(as_channels(self.norm, x)).mean(dim=(2, 3))
         return pooled

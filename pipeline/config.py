@@ -21,11 +21,13 @@ from .data.preprocess import PreprocessConfig
 from .data.record import MAX_CLASSES
 from .network_config import (
     NETWORKS,
+    PRETRAINED_MODELS,
     ClassifierConfig,
     EncoderConfig,
     MaskConfig,
     ModelName,
     NetworkConfig,
+    ProtogcnConfig,
     StgcnConfig,
     TubeConfig,
     expect,
@@ -47,6 +49,7 @@ __all__ = [
     "NetworkConfig",
     "OptimConfig",
     "PretrainConfig",
+    "ProtogcnConfig",
     "RuntimeConfig",
     "SimulatedConfig",
     "StgcnConfig",
@@ -155,6 +158,7 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     tube: TubeConfig = field(default_factory=TubeConfig)
     stgcn: StgcnConfig = field(default_factory=StgcnConfig)
+    protogcn: ProtogcnConfig = field(default_factory=ProtogcnConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
@@ -163,8 +167,8 @@ class PretrainConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        if self.model == "stgcn":
-            raise ValueError("model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'")
+        if self.model not in PRETRAINED_MODELS:
+            raise ValueError(f"model: {self.model!r} has no pre-training; expected 'ssl' or 'tube'")
         self.optim.expect_no_head()
         if self.contrast.weight and (self.model != "tube" or self.optim.batch_size < 2):
             raise ValueError(
@@ -219,7 +223,7 @@ class FinetuneConfig:
     """``skelact finetune``: a classifier, from a pre-trained encoder or random weights.
 
     ``model`` says which network: "ssl" is the paper's and is described by ``encoder`` and
-    ``classifier``, "tube" by ``tube``, "stgcn" by ``stgcn``.
+    ``classifier``, the others by the section of their name.
     """
 
     data: DataConfig
@@ -230,6 +234,7 @@ class FinetuneConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     tube: TubeConfig = field(default_factory=TubeConfig)
     stgcn: StgcnConfig = field(default_factory=StgcnConfig)
+    protogcn: ProtogcnConfig = field(default_factory=ProtogcnConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
@@ -240,9 +245,9 @@ class FinetuneConfig:
 
 
 def _network(config: PretrainConfig | FinetuneConfig) -> NetworkConfig:
-    if config.model == "ssl":
-        return config.encoder
-    return config.tube if config.model == "tube" else config.stgcn
+    section = "encoder" if config.model == "ssl" else config.model
+    network: NetworkConfig = getattr(config, section)
+    return network
 
 
 ConfigKind = Literal["pretrain", "finetune", "distill", "train_pose", "train_flight"]

@@ -85,6 +85,24 @@ class StgcnConfig:
 
 
 @dataclass(frozen=True)
+class ProtogcnConfig:
+    """Model "protogcn", the stronger supervised peer; see ``ProtoGCNClassifier``."""
+
+    base_width: int = 96
+    num_prototypes: int = 100
+    contrast_weight: float = 0.2
+
+    def __post_init__(self) -> None:
+        # Eight groups of channels have an adjacency each.
+        fits = self.base_width > 0 and self.base_width % 8 == 0
+        expect(self, "base_width", fits, "a multiple of 8")
+        expect_at_least(self, 1, "num_prototypes")
+        expect_at_least(self, 0, "contrast_weight")
+        expect_room(10, 2 * self.base_width)  # as in StgcnConfig
+        expect_room(1, self.num_prototypes)
+
+
+@dataclass(frozen=True)
 class FlightNetConfig:
     """The network that reads flights; see ``FlightFactorNet``."""
 
@@ -102,13 +120,16 @@ class FlightNetConfig:
         expect(self, "dropout", 0 <= self.dropout < 1, "0 to below 1")
 
 
-ModelName = Literal["ssl", "tube", "stgcn"]
-NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig
-NETWORKS: dict[str, type[EncoderConfig] | type[TubeConfig] | type[StgcnConfig]] = {
+ModelName = Literal["ssl", "tube", "stgcn", "protogcn"]
+NetworkConfig = EncoderConfig | TubeConfig | StgcnConfig | ProtogcnConfig
+NETWORKS: dict[str, type[NetworkConfig]] = {
     "ssl": EncoderConfig,
     "tube": TubeConfig,
     "stgcn": StgcnConfig,
+    "protogcn": ProtogcnConfig,
 }
+# Those that a masked autoencoder pre-trains.
+PRETRAINED_MODELS = ("ssl", "tube")
 
 
 @dataclass(frozen=True)
@@ -166,7 +187,7 @@ class ClassifierConfig:
 
     ``missing`` says what a joint that was not seen is: "embedded" as the point (0, 0), or "mask" as
     the vector [MASK] that hid it in pre-training. Model "tube" takes ``dropout`` and ``pooling`` of
-    it, see ``TubeClassifier``, "stgcn" nothing.
+    it, see ``TubeClassifier``, the others nothing.
     """
 
     num_layers: int = 3

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ... import SkelactError
 from ..config import (
+    NETWORKS,
     ClassifierConfig,
     EncoderConfig,
     MaskConfig,
     NetworkConfig,
+    StgcnConfig,
     TubeConfig,
 )
 from ..data.preprocess import PreprocessConfig
@@ -45,7 +47,8 @@ def build_mae(
         )
     if isinstance(network, TubeConfig):
         return TubeMAE(layout, in_channels=in_channels, **shape)
-    raise SkelactError("model 'stgcn' has no pre-training; expected model 'ssl' or 'tube'")
+    name = next(name for name, kind in NETWORKS.items() if isinstance(network, kind))
+    raise SkelactError(f"model {name!r} has no pre-training; expected model 'ssl' or 'tube'")
 
 
 def build_classifier(
@@ -55,6 +58,7 @@ def build_classifier(
     num_classes: int,
 ) -> SkeletonClassifier:
     """Build a classifier with random weights."""
+    from ...models.protogcn import ProtoGCNClassifier
     from ...models.stgcn import STGCNClassifier
     from ...models.strl import SSLClassifier
     from ...models.tube import TubeClassifier
@@ -72,4 +76,6 @@ def build_classifier(
     if isinstance(network, TubeConfig):
         head = {"dropout": classifier.dropout, "pooling": classifier.pooling}
         return TubeClassifier(layout, num_classes, **head, **shape)
-    return STGCNClassifier(layout, num_classes, **shape)
+    if isinstance(network, StgcnConfig):
+        return STGCNClassifier(layout, num_classes, **shape)
+    return ProtoGCNClassifier(layout, num_classes, **shape)

@@ -310,9 +310,7 @@ class FinetuneModule(_TrainingModule):
         """Return the loss of a batch of clips."""
         x, _ = self.training_batch(inds)
         labels = self.store.labels[torch.as_tensor(inds)].to(x.device)
-        loss = F.cross_entropy(
-            self.classifier(x).float(), labels, label_smoothing=self.label_smoothing
-        )
+        loss = self.classifier.loss(x, labels, self.label_smoothing)
         return {"loss": self.checked(loss, inds)}
 
     @property

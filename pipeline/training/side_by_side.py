@@ -106,6 +106,12 @@ def train_side_by_side(
         raise SkelactError("side by side: optim.patience is not supported; expected 0")
     if optim.kind == "muon":
         raise SkelactError("side by side: optim.kind 'muon' is not supported; expected another")
+    kind = type(modules[0].classifier)
+    if kind.loss is not SkeletonClassifier.loss:
+        raise SkelactError(
+            f"side by side: {kind.__name__} adds to the cross-entropy, which is not supported; "
+            "train one after another"
+        )
     sizes = {len(module.store) for module in modules}
     if len(sizes) > 1:
         raise SkelactError(f"side by side: expected as many clips in each, got {sorted(sizes)}")

@@ -33,14 +33,23 @@ CLASSES = {
     "penn_action_tube": 15,
     "penn_action_video": 15,
     "penn_action_stgcn": 15,
+    "penn_action_protogcn": 15,
     "diving_synth": 48,
     "diving_synth_tube": 48,
     "diving_synth_stgcn": 48,
+    "diving_synth_protogcn": 48,
     "own": 0,  # as many as the file has
     "learn": 0,
 }
 # Recipes of fine-tuning alone: they start from what penn_action pre-trains, or from nothing.
-VARIANTS = {"penn_action_aug", "penn_action_stgcn", "diving_synth_stgcn", "learn"}
+VARIANTS = {
+    "penn_action_aug",
+    "penn_action_stgcn",
+    "penn_action_protogcn",
+    "diving_synth_stgcn",
+    "diving_synth_protogcn",
+    "learn",
+}
 # Recipes of pre-training alone, and what is fine-tuned after them.
 PRETRAINED_FOR = {
     "penn_action_contrast": "penn_action_tube",
@@ -232,6 +241,7 @@ def test_files_that_build_on_each_other_without_end(tmp_path):
         ("tube.widths=[20]", "tube: widths: expected multiples of 4 and of num_heads=8"),
         ("tube.strides=[2]", "tube: strides: expected 6 whole numbers"),
         ("stgcn.base_width=5", "stgcn: base_width: expected at least 6"),
+        ("protogcn.base_width=12", "protogcn: base_width: expected a multiple of 8"),
         ("classifier.dropout=1", "classifier: dropout: expected 0 to below 1"),
         ("classifier.temporal_dim=30", "classifier: temporal_dim: expected a multiple of 4"),
         ("runtime.save_every=0", "runtime: save_every: expected at least 1"),
@@ -248,6 +258,7 @@ def test_mistakes_name_themselves(tmp_path, override, message):
     ("override", "message"),
     [
         ("model=stgcn", "model: 'stgcn' has no pre-training; expected 'ssl' or 'tube'"),
+        ("model=protogcn", "model: 'protogcn' has no pre-training; expected 'ssl' or 'tube'"),
         ("mask.joint_ratio=1", "mask: joint_ratio: expected a share between 0 and 1"),
         ("mask.tube_ratio=0", "mask: tube_ratio: expected a share between 0 and 1"),
         ("mask.tube_frames=0", "mask: tube_frames: expected at least 1"),

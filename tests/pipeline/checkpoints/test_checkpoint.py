@@ -130,7 +130,7 @@ def test_a_classifier_of_an_earlier_version_pools_by_the_mean(tmp_path):
         ({"head": {"num_layers": 10**9}}, "head: expected at most 64 layers"),
         ({"head": []}, "head: expected a mapping"),
         ({"kind": "teacher"}, "kind: expected one of pretrain, classifier"),
-        ({"model": "gpt"}, "model: expected one of ssl, tube, stgcn, got 'gpt'"),
+        ({"model": "gpt"}, "model: expected one of ssl, tube, stgcn, protogcn, got 'gpt'"),
         ({"preprocess": None}, "preprocess: expected a mapping, got None"),
         ({"preprocess": {"clip_len": 10**9}}, "clip_len: expected 1 to 4096"),
         ({"preprocess": {"layout": "hand_21"}}, "hand_21"),

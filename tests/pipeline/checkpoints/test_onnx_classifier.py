@@ -25,7 +25,13 @@ from skelact.pipeline.checkpoints.networks import build_classifier
 from skelact.pipeline.checkpoints.onnx_classifier import META_KEY, OnnxClassifier
 from skelact.pipeline.cli.export_onnx import simulated_clips
 from skelact.pipeline.cli.main import main
-from skelact.pipeline.config import ClassifierConfig, EncoderConfig, StgcnConfig, TubeConfig
+from skelact.pipeline.config import (
+    ClassifierConfig,
+    EncoderConfig,
+    ProtogcnConfig,
+    StgcnConfig,
+    TubeConfig,
+)
 from skelact.pipeline.data.annotations import Annotation, load_annotations
 from skelact.pipeline.data.preprocess import PreprocessConfig
 from skelact.pipeline.inference import export_onnx as export_module
@@ -37,6 +43,7 @@ NETWORKS = {
     "ssl": EncoderConfig(embed_dim=16, hidden_dim=16),
     "tube": TubeConfig(widths=(16, 32), strides=(2, 1), num_heads=4),
     "stgcn": StgcnConfig(base_width=8),
+    "protogcn": ProtogcnConfig(base_width=8),
 }
 
 

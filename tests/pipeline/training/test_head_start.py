@@ -25,7 +25,15 @@ def ann_file(tmp_path_factory):
     return write_annotations(path, make_annotations(8), make_annotations(4, seed=1))
 
 
-@pytest.mark.parametrize("changes", [TUBE, {}, {"model": "stgcn", "stgcn": {"base_width": 8}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        TUBE,
+        {},
+        {"model": "stgcn", "stgcn": {"base_width": 8}},
+        {"model": "protogcn", "protogcn": {"base_width": 8}},
+    ],
+)
 def test_a_fitted_head_knows_the_clips_before_the_first_step(ann_file, changes):
     config = make_config(FinetuneConfig, ann_file, **changes)
     one = prepare_finetune(config, 0).module.eval()

@@ -132,6 +132,9 @@ def test_figures_of_each_draw(ann_file, model, precision):
 def test_what_cannot_be_trained_side_by_side(ann_file):
     with pytest.raises(SkelactError, match="expected one draw"):
         finetune_side_by_side(config_of(ann_file), [], device="cpu", quiet=True)
+    own_loss = make_config(FinetuneConfig, ann_file, model="protogcn", protogcn={"base_width": 8})
+    with pytest.raises(SkelactError, match="ProtoGCNClassifier adds to the cross-entropy"):
+        finetune_side_by_side(own_loss, [Draw(0, 0)], device="cpu", quiet=True)
     config = make_config(FinetuneConfig, ann_file, optim={"kind": "muon"})
     with pytest.raises(SkelactError, match="muon"):
         finetune_side_by_side(config, [Draw(0, 0)], device="cpu", quiet=True)
