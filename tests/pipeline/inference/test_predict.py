@@ -45,7 +45,7 @@ def checkpoint(ann_file, tmp_path_factory):
         FinetuneConfig,
         ann_file,
         preprocess={"num_person": 2},
-        optim={"epochs": 40, "ema_momentum": 0.05, "schedule": "cosine"},
+        optim={"epochs": 25, "ema_momentum": 0.05, "schedule": "cosine"},
     )
     return finetune(config, tmp_path_factory.mktemp("work"), quiet=True)
 
