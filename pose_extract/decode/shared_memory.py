@@ -39,8 +39,11 @@ class SharedMemory:
 
     @staticmethod
     def create() -> SharedMemory | None:
-        """Return some, or None where the system has none: Linux does."""
-        return SharedMemory() if hasattr(os, "memfd_create") else None
+        """Return some, or None where the system has none, or forbids it: Linux has."""
+        try:
+            return SharedMemory()
+        except (AttributeError, OSError):
+            return None
 
     def take(self, shape: tuple[int, ...]) -> tuple[int, np.ndarray]:
         """Return a place, in bytes from the start, and the uint8 array there.

@@ -51,9 +51,17 @@ def test_frames_that_are_kept_stay_as_they_are(tmp_path):
         np.testing.assert_array_equal(np.concatenate(batches), frames_in_file(path))
 
 
-def test_without_such_memory_frames_are_sent(tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_forbidden", [False, True])
+def test_without_such_memory_frames_are_sent(tmp_path, monkeypatch, is_forbidden):
     path = write_clip(tmp_path / "a.mp4")
-    monkeypatch.delattr(os, "memfd_create")
+
+    def refuse(name):
+        raise PermissionError("not in this container")
+
+    if is_forbidden:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    else:
+        monkeypatch.delattr(os, "memfd_create")
     assert SharedMemory.create() is None
     np.testing.assert_array_equal(np.concatenate(frames_by_process(path)), frames_in_file(path))
 
