@@ -17,6 +17,12 @@ COCO_SIGMAS = np.array(
 )  # fmt: skip
 
 
+def scaled_size(shape: tuple[int, int], ratio: float) -> tuple[int, int]:
+    """Return width and height, at least a pixel each, of an image (height, width) at a scale."""
+    height, width = shape
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
+
+
 def box_areas(bboxes: np.ndarray) -> np.ndarray:
     """Return (...,) areas in square pixels of (..., 4) xyxy boxes."""
     sides = np.clip(bboxes[..., 2:] - bboxes[..., :2], 0, None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import SkelactError
 from ..common.device import default_threads
+from ..common.geometry import scaled_size
 from ..common.text import one_line
 from ..decode.frames import FrameBatch
 from ..nets.onnx_files import open_session
@@ -181,7 +182,9 @@ class ONNXDetector:
 
     def _letterbox(self, frame: np.ndarray, ratio: float, tensor: np.ndarray) -> None:
         """Write the network's input (3, H, W) float32 for a frame at a scale."""
-        size = (max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
+        size = scaled_size(frame.shape[:2], ratio)
+        # The bars stay, though a file may take any size: without them RTMDet-nano's weak boxes
+        # change, and fewer athletes were found (``benchmarks/athlete.py``: .94 for .96).
         canvas = np.full((*tensor.shape[1:], 3), _PADDING, np.uint8)
         canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         # Networks take BGR.

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..common.geometry import pairwise_iou
+from ..common.geometry import pairwise_iou, scaled_size
 from ..decode.frames import FrameBatch
 from .base import Detections, PersonDetector
 
@@ -130,7 +130,7 @@ def _shrunk(frames: np.ndarray, side: int | None) -> tuple[np.ndarray, float]:
     if side is None or side >= max(height, width):
         return frames, 1.0
     ratio = side / max(height, width)
-    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    size = scaled_size((height, width), ratio)
     small = np.empty((len(frames), size[1], size[0], 3), frames.dtype)
     for frame, out in zip(frames, small):
         cv2.resize(frame, size, out, interpolation=cv2.INTER_LINEAR)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..common.device import EngineName
+from ..common.geometry import scaled_size
 from ..decode.frames import FrameBatch
 from ..nets.engine_choice import choose_engine
 from ..nets.engines import Engine, EngineOptions, ImageNetwork
@@ -112,7 +113,7 @@ class TorchDetector:
         assert self._engine is not None
         height, width = batch.frames.shape[1:3]
         ratio = self._side / max(height, width)
-        size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+        size = scaled_size((height, width), ratio)
         # No larger than the frame needs: half of a square around a wide one would be empty.
         columns, rows = (-(-pixels // _COARSEST) * _COARSEST for pixels in size)
         letterboxed = np.full((len(batch.frames), rows, columns, 3), _PAD_VALUE, np.uint8)
