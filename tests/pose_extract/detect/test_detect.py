@@ -268,7 +268,13 @@ def test_faster_rcnn_whose_weights_cannot_be_fetched(monkeypatch):
     module.DetInferencer = no_network
     monkeypatch.setitem(sys.modules, "mmdet", package)
     monkeypatch.setitem(sys.modules, "mmdet.apis", module)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    real = importlib.util.find_spec
+    # Of this one alone: where torch is imported here first, it looks for what it may use.
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: object() if name == "mmdet" else real(name, *rest),
+    )
     detector = build_detector("mmdet-faster-rcnn", device="cpu")
     with pytest.raises(SkelactError, match="mmdet-faster-rcnn cannot be loaded: .*no route to"):
         detector.load()
