@@ -273,7 +273,7 @@ def test_faster_rcnn_whose_weights_cannot_be_fetched(monkeypatch):
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
-        lambda name, *rest: object() if name == "mmdet" else real(name, *rest),
+        lambda name, *rest: object() if name in ("mmdet", "mmcv._ext") else real(name, *rest),
     )
     detector = build_detector("mmdet-faster-rcnn", device="cpu")
     with pytest.raises(SkelactError, match="mmdet-faster-rcnn cannot be loaded: .*no route to"):
