@@ -108,8 +108,8 @@ def test_people_who_are_absent_count_for_nothing():
     model.train().loss(x, labels)
     other.train().loss(x[:, :1], labels)
     torch.testing.assert_close(model.norm.running_mean, other.norm.running_mean)
-    nobody = torch.zeros(2, 2, 16, 17, 2)
-    assert torch.isfinite(model.loss(nobody, torch.tensor([0, 1])))
+    empty = torch.zeros(2, 2, 16, 17, 2)
+    assert torch.isfinite(model.loss(empty, torch.tensor([0, 1])))
 
 
 def test_all_weights_learn():
