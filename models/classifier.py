@@ -11,7 +11,7 @@ from ..pose_extract.layout import KeypointLayout
 from .novelty import Novelty
 
 # How the names of the weights begin that belong to the classes, and not to what describes a clip.
-_OF_THE_CLASSES = ("head.", "novelty.")
+_OF_THE_CLASSES = ("head.", "novelty.", "contrast.")
 
 
 class SkeletonClassifier(nn.Module):

@@ -129,6 +129,17 @@ def test_time_counts_and_a_quarter_of_the_frames_is_left():
     assert h.shape == (1, 32, 4, 17)
 
 
+def test_it_starts_from_a_classifier_of_other_classes():
+    other, model = (
+        network(),
+        ProtoGCNClassifier(COCO_17, 9, base_width=8, num_prototypes=6, clip_len=16),
+    )
+    own = model.contrast.memory.clone()
+    model.load_body(other)
+    torch.testing.assert_close(model.blocks[3].graph.adjacency, other.blocks[3].graph.adjacency)
+    torch.testing.assert_close(model.contrast.memory, own)
+
+
 def test_it_has_no_pretraining():
     with pytest.raises(SkelactError, match="'protogcn' has no pre-training"):
         network().load_pretrained(SkeletonMAE(COCO_17))
