@@ -1,6 +1,6 @@
 """Memory that a decoding process shares with the one that it works for: frames are not sent.
 
-Sent through a pipe, a frame is copied twice by the system, which takes as long as decoding it.
+Through a pipe the system copies a frame twice, in pieces of a megabyte.
 """
 
 from __future__ import annotations
