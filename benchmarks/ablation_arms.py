@@ -52,7 +52,7 @@ _FINETUNE = {
     "ssl": _SSL,
     "tube": (),
     "stgcn": ("runtime.precision=bf16",),
-    # As wide as ST-GCN++, so that it has the same compute; published 96 wide.
+    # As wide as ST-GCN++, for about the same compute; published 96 wide.
     "protogcn": ("runtime.precision=bf16", "protogcn.base_width=64"),
 }
 # With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.

@@ -3,8 +3,9 @@
     joints -> ten blocks as in ST-GCN++, with a topology of each clip's own -> classes
               topology of the last block -> prototypes -> contrast of the classes, in training
 
-Written from the paper; its three parts are named where they stand. The mean over time is taken
-before the convolutions of a topology, which gives the same and costs less.
+Our own code, after the paper and what public copies of its authors' release compute; its three
+parts are named where they stand. The mean over time is taken before the convolutions of a topology,
+which gives the same and costs less.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier
 from .stgcn import Block, as_channels, ten_blocks
 
-# Of the authors' release: groups of channels with an adjacency each, how their random adjacencies
-# are drawn, width of the contrast, its temperature, and the share of a class's memory that stays.
+# Of public copies of the authors' release: groups of channels with an adjacency each, how their
+# random adjacencies are drawn, width of the contrast, its temperature, and the share of a class's
+# memory that stays; and the dropout of rebuilt topologies.
 _GROUPS = 8
 _ADJACENCY_MEAN, _ADJACENCY_STD = 0.04, 0.02
 _CONTRAST_WIDTH, _TEMPERATURE, _MOMENTUM = 256, 0.125, 0.9

@@ -30,7 +30,7 @@ def _partitions(layout: KeypointLayout) -> Tensor:
     return torch.stack([kind / kind.sum(dim=0, keepdim=True).clamp(min=1) for kind in kinds])
 
 
-def subsample(x: Tensor, stride: int) -> Tensor:
+def _subsample(x: Tensor, stride: int) -> Tensor:
     """Keep every ``stride``-th frame of (B, D, T, V).
 
     In place of a strided convolution: torch 2.13 writes past its memory in the backward pass of a
@@ -64,7 +64,7 @@ class _SpatialGraph(nn.Module):
         return F.relu(self.norm(self.conv(sums)) + self.down(x), inplace=True)
 
 
-class TemporalBranches(nn.Module):
+class _TemporalBranches(nn.Module):
     """Six branches over time: kernel 3 at dilations 1 to 4, max pooling, and a 1x1 convolution.
 
     The first five share the 1x1 convolution that reduces their width.
@@ -93,7 +93,7 @@ class TemporalBranches(nn.Module):
         """Map (B, D, T, V) to (B, D, T / stride, V)."""
         parts = self.narrow(x).split(self.widths, dim=1)
         branches = [layer(part) for layer, part in zip(self.over_time, parts)]
-        branches.append(self.frame(subsample(x, self.stride)))
+        branches.append(self.frame(_subsample(x, self.stride)))
         out: Tensor = self.norm(self.transform(torch.cat(branches, dim=1)))
         return out
 
@@ -114,7 +114,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.graph = graph
-        self.time = TemporalBranches(out_dim, stride)
+        self.time = _TemporalBranches(out_dim, stride)
         self.has_residual = residual
         self.stride = stride
         self.residual: nn.Module = (
@@ -130,7 +130,7 @@ class Block(nn.Module):
     def over_time(self, h: Tensor, x: Tensor) -> Tensor:
         """Map what the graph gave for ``x``, (B, D_out, T, V), to (B, D_out, T / stride, V)."""
         out: Tensor = self.time(h)
-        return F.relu(out + self.residual(subsample(x, self.stride)) if self.has_residual else out)
+        return F.relu(out + self.residual(_subsample(x, self.stride)) if self.has_residual else out)
 
 
 def ten_blocks(
