@@ -52,8 +52,9 @@ _FINETUNE = {
     "ssl": _SSL,
     "tube": (),
     "stgcn": ("runtime.precision=bf16",),
-    # As wide as ST-GCN++, for about the same compute; published 96 wide.
-    "protogcn": ("runtime.precision=bf16", "protogcn.base_width=64"),
+    # As wide as ST-GCN++, for about the same compute; published 96 wide. Clips as short as those of
+    # "few labels".
+    "protogcn": (*_SHORT, "runtime.precision=bf16", "protogcn.base_width=64"),
 }
 # With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
 _AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")

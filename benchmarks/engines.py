@@ -106,10 +106,11 @@ def pose(
 
 
 def random_hrnet(folder: Path) -> tuple[Path, Path]:
-    """Return the config of HRNet-W32, and a checkpoint with random weights."""
+    """Return the config of HRNet-W32, and a checkpoint with random weights, always the same."""
     config = mmpose_folder() / ".mim" / find_mmpose_model(_HRNET)["Config"]
     import_mmpose("mmpose.models")
     checkpoint = folder / "hrnet.pth"
+    torch.manual_seed(0)  # engines keep a file for each network
     model = build_pose_model(read_mmpose_config(config)["model"])
     torch.save({"state_dict": model.state_dict()}, checkpoint)
     return config, checkpoint

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +28,8 @@ class SkeletonClassifier(nn.Module):
         feature_dim: D', width of the vector of a person.
     """
 
+    # Of the model in a config.
+    name: ClassVar[str]
     head: nn.Module
     # Measures how far a clip is from all classes; a classifier without it never says "unknown".
     novelty: Novelty | None
@@ -52,9 +56,10 @@ class SkeletonClassifier(nn.Module):
         """Copy the weights of a pre-trained masked autoencoder.
 
         Raises:
-            SkelactError: if its type or its shapes are not those of this classifier.
+            SkelactError: if its type or its shapes are not those of this classifier, or if this one
+                is trained with labels alone.
         """
-        raise NotImplementedError
+        raise SkelactError(f"model {self.name!r} has no pre-training; leave --pretrained out")
 
     def load_body(self, other: SkeletonClassifier) -> None:
         """Copy the weights of a classifier of other classes: all but its head and its novelty.

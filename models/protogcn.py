@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier
 from .stgcn import Block, as_channels, ten_blocks
@@ -151,6 +150,8 @@ class ProtoGCNClassifier(SkeletonClassifier):
         contrast_weight: Weight of the contrast of the classes.
     """
 
+    name = "protogcn"
+
     def __init__(
         self,
         layout: KeypointLayout,
@@ -172,14 +173,6 @@ class ProtoGCNClassifier(SkeletonClassifier):
         self.prototypes = _Prototypes(4 * base_width, num_prototypes)
         self.contrast = _ClassContrast(num_joints**2, num_classes)
         self.contrast_weight = contrast_weight
-
-    def load_pretrained(self, mae: nn.Module) -> None:
-        """Refuse: ProtoGCN is trained with labels alone.
-
-        Raises:
-            SkelactError: always.
-        """
-        raise SkelactError("model 'protogcn' has no pre-training; leave --pretrained out")
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import SkelactError
 from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier
 
@@ -177,6 +176,8 @@ class STGCNClassifier(SkeletonClassifier):
         base_width: See :func:`ten_blocks`.
     """
 
+    name = "stgcn"
+
     def __init__(
         self,
         layout: KeypointLayout,
@@ -194,14 +195,6 @@ class STGCNClassifier(SkeletonClassifier):
             *ten_blocks(partial(_SpatialGraph, layout), in_channels, base_width)
         )
         self.head = nn.Linear(4 * base_width, num_classes)
-
-    def load_pretrained(self, mae: nn.Module) -> None:
-        """Refuse: ST-GCN++ is trained with labels alone.
-
-        Raises:
-            SkelactError: always.
-        """
-        raise SkelactError("model 'stgcn' has no pre-training; leave --pretrained out")
 
     def pool_person(self, x: Tensor, person: int) -> Tensor:
         """Map one person of each clip, (B, T, V, C), to (B, D')."""

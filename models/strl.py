@@ -106,6 +106,7 @@ class SSLClassifier(SkeletonClassifier):
         ValueError: for an unknown stream.
     """
 
+    name = "ssl"
     parents: Tensor
 
     def __init__(

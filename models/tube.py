@@ -287,6 +287,8 @@ class TubeClassifier(SkeletonClassifier):
         ValueError: for another pooling.
     """
 
+    name = "tube"
+
     def __init__(
         self,
         layout: KeypointLayout,

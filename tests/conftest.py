@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let yapf, which MMEngine imports, write its cache before workers start and read it."""
+    """Give the run a cache of its own, and let yapf, which MMEngine imports, write its own.
+
+    Both before workers start, which share them.
+    """
     if not hasattr(config, "workerinput"):
         import yapf  # noqa: F401 - importing it writes the cache
+
+        cache = tempfile.TemporaryDirectory(prefix="skelact-tests-")
+        os.environ["SKELACT_CACHE"] = cache.name
+        config.add_cleanup(cache.cleanup)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
