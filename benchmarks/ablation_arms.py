@@ -30,9 +30,8 @@ DRAWS = range(20)
 _PRETRAIN_SEEDS = 5
 _CONTRAST_SEEDS = 3
 FRACTIONS = (0.01, 0.05, 0.1, 1.0)
-# The peers' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
-_FEW = (0.01, 0.1, 1.0)
-SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": _FEW, "protogcn": _FEW}
+# The others' shares are fewer: a run of the paper's network or of ST-GCN++ takes minutes.
+SHARES = {"ssl": (0.1, 1.0), "tube": FRACTIONS, "stgcn": (0.01, 0.1, 1.0)}
 # Trained with labels alone.
 PEERS = {"stgcn": "ST-GCN++", "protogcn": "ProtoGCN"}
 
@@ -52,9 +51,8 @@ _FINETUNE = {
     "ssl": _SSL,
     "tube": (),
     "stgcn": ("runtime.precision=bf16",),
-    # As wide as ST-GCN++, for about the same compute; published 96 wide. Clips as short as those of
-    # "few labels".
-    "protogcn": (*_SHORT, "runtime.precision=bf16", "protogcn.base_width=64"),
+    # As wide as ST-GCN++, for about the same compute; published 96 wide.
+    "protogcn": ("runtime.precision=bf16", "protogcn.base_width=64"),
 }
 # With few labels: chosen on the fifth, docs/few_labels_tuning.jsonl.
 _AVERAGED = ("optim.warmup_epochs=1", "optim.ema_momentum=0.05")
@@ -143,9 +141,8 @@ def arms() -> list[Arm]:
                 found.append(
                     Arm(f"labels {model} {share:g}", name, model, settings, fraction=share)
                 )
-    for peer in PEERS:
-        for share in SHARES[peer]:
-            found.append(Arm(f"labels {peer} {share:g}", "random weights", peer, None, (), share))
+    for share in SHARES["stgcn"]:
+        found.append(Arm(f"labels stgcn {share:g}", "random weights", "stgcn", None, (), share))
     found.append(Arm("masks", "body parts, 1 to 3"))
     found += [
         Arm("masks", f"{share:.0%} of the joints at random", pretrain=(
@@ -223,21 +220,32 @@ def arms() -> list[Arm]:
 def _few_labels(share: float) -> list[Arm]:
     """Return the rows of fine-tuning with few labels, with and without labels that spread.
 
-    With all labels nothing spreads: the same starts on the same short clips, as long as "tube".
-    Where a class has one label they spread in the features of the pre-trained network, else in
-    those of the row above. Random weights gain by it with one label a class, and lose with more
-    (docs/few_labels_tuning.jsonl).
+    And those of the peers, on the same clips of 32 frames. With all labels nothing spreads: the
+    same starts on the same short clips, as long as "tube". Where a class has one label they spread
+    in the features of the pre-trained network, else in those of the row above. Random weights gain
+    by it with one label a class, and lose with more (docs/few_labels_tuning.jsonl).
     """
     study, has_one_each = f"few labels {share:g}", share == FRACTIONS[0]
     start = {"model": "tube", "fraction": share}
     contrast = start | {"pretrain_config": "contrast"}
     few = (*_SHORT, *_AVERAGED)
     slow = ("optim.encoder_rate=0.5", *(("optim.lr=1e-3",) if has_one_each else ()))
+    longer = contrast | {
+        "name": "pre-trained longer, with simulated clips",
+        "pretrain": _WITHOUT_TUBES,
+        "finetune": (*_SHORT, *_TRANSFER),
+        "pretrain_steps": 600,
+        "simulated": True,
+    }
     if share == 1:
         study = "clips of 32 frames"
+    peers = [Arm(study, title, peer, None, _SHORT, share) for peer, title in PEERS.items()]
+    if share == 1:
         return [
             Arm(study, "random weights", pretrain=None, finetune=_SHORT, **start),
             Arm(study, "pre-trained", finetune=(*_SHORT, *_TRANSFER), **contrast),
+            Arm(study, **longer),
+            *peers,
         ]
     random = [Arm(study, "random weights", pretrain=None, finetune=_SHORT, steps=300, **start)]
     if has_one_each:
@@ -246,9 +254,7 @@ def _few_labels(share: float) -> list[Arm]:
     rows = [
         *random,
         Arm(study, "pre-trained", finetune=(*_SHORT, *_TRANSFER), steps=300, **contrast),
-        Arm(study, "pre-trained longer, with simulated clips", pretrain=_WITHOUT_TUBES,
-            finetune=(*_SHORT, *_TRANSFER), steps=300, pretrain_steps=600, simulated=True,
-            **contrast),
+        Arm(study, steps=300, **longer),
         Arm(study, "pre-trained, labels spread", finetune=(*few, *_TRANSFER, *slow),
             steps=100 if has_one_each else 125,
             spread="start" if has_one_each else "pre-trained", **contrast),
@@ -260,7 +266,7 @@ def _few_labels(share: float) -> list[Arm]:
         ):
             settings = (*few, *_TRANSFER, *slow, f"data.spread_share={kept}")
             rows.append(Arm(study, name, finetune=settings, steps=155, spread=before, **contrast))
-    return rows
+    return rows + peers
 
 
 @dataclass(frozen=True)

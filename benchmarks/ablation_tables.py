@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from ablation_arms import DRAWS, FRACTIONS, PEERS, SHARES, WORSE, Arm, Run, arms
+from ablation_arms import DRAWS, FRACTIONS, SHARES, WORSE, Arm, Run, arms
 from paired import corrected, paired
 
 # What stands above this line of docs/ablations.md is written by hand.
@@ -58,11 +58,10 @@ def _tables(known: dict[str, dict], data: str) -> Iterator[str]:
         yield "### Shares of the labels\n\n" + markdown_table(
             ("network", "labels", "random weights", "pre-trained", "gain"), labels
         )
-    for peer, title in PEERS.items():
-        rows = list(_peer_rows(known, data, peer))
-        if rows:
-            head = "labels", peer, "tube, random weights", "lead", "tube, pre-trained", "lead"
-            yield f"### Ours against {title}\n\n" + markdown_table(head, rows)
+    rows = list(_peer_rows(known, data))
+    if rows:
+        head = "labels", "stgcn", "tube, random weights", "lead", "tube, pre-trained", "lead"
+        yield "### Ours against ST-GCN++\n\n" + markdown_table(head, rows)
     worse = list(_worse_rows(known, data))
     if worse:
         yield "### Under worse skeletons, trained on clean ones\n\n" + markdown_table(
@@ -127,11 +126,11 @@ def _label_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
                 yield model, f"{share:.0%}", spread(random), spread(trained), gain
 
 
-def _peer_rows(known: dict[str, dict], data: str, peer: str) -> Iterator[tuple[str, ...]]:
-    for share in SHARES[peer]:
+def _peer_rows(known: dict[str, dict], data: str) -> Iterator[tuple[str, ...]]:
+    for share in SHARES["stgcn"]:
         found = [
             collect(known, data, arm, "top1")
-            for model in (peer, "tube")
+            for model in ("stgcn", "tube")
             for arm in arms()
             if arm.study == f"labels {model} {share:g}"
         ]
@@ -191,7 +190,6 @@ def plot(known: dict[str, dict], path: Path) -> None:
         ("ssl", "random weights"): ("#0072b2", "--"), ("ssl", "pre-trained"): ("#0072b2", "-"),
         ("tube", "random weights"): ("#d55e00", "--"), ("tube", "pre-trained"): ("#d55e00", "-"),
         ("stgcn", "random weights"): ("#555555", "--"),
-        ("protogcn", "random weights"): ("#009e73", "--"),
     }  # fmt: skip
     for axis, (data, title) in zip(axes, TITLES.items()):
         for (model, name), (color, line) in styles.items():
