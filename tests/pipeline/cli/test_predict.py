@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 from pathlib import Path
 
 import pytest
@@ -134,14 +135,16 @@ def test_one_srt_that_cannot_be_written_stops_no_other(predict, tmp_path, monkey
     assert [path.name for path in Path("subs").iterdir()] == ["b.srt"]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_the_rows_of_the_clips_that_are_done(
-    predict, tmp_path, monkeypatch
+    predict, tmp_path, monkeypatch, sent
 ):
     touch(tmp_path, "in/a.mp4", "in/b.mp4")
 
     def stopped(model, clips, **_):
         yield answer(clips[0])
-        raise KeyboardInterrupt
+        signal.raise_signal(sent)
+        yield answer(clips[1])
 
     monkeypatch.setattr(Pipeline, "stream", stopped)
     assert predict("in", "--timeline", "all.csv").exit_code == 1
