@@ -1,10 +1,11 @@
-"""Frames per second of `skelact extract` with two workers against one, each with one thread.
+"""Frames per second of `skelact extract` with several workers against one, each with one thread.
 
 The first frames of videos of a folder are extracted into a new folder, in turn by one process on
-one core, by one on all, which decodes beside its networks, and by two. Time counts from the first
-results on: how long processes take to start is told by benchmarks/startup.py.
+one core, by one on all, which decodes beside its networks, and by several. Time counts from the
+first results on: how long processes take to start is told by benchmarks/startup.py.
 
 python benchmarks/workers.py ../shared/videos/ucf101_train
+python benchmarks/workers.py ../shared/videos/ucf101_train --device cuda --workers 4 --workers 16
 """
 
 from __future__ import annotations
@@ -83,24 +84,36 @@ def on_one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def on_workers(count: int, clips: list[ClipSource], effort: str) -> float:
+def on_workers(count: int, clips: list[ClipSource], effort: str, device: str) -> float:
     """Return the seconds a clip of so many workers with a thread each."""
     WORKERS.close()  # those that decode keep the cores that they were started on
-    config = ExtractConfig(effort=effort, num_threads=count, device="cpu")  # type: ignore[arg-type]
+    config = ExtractConfig(effort=effort, num_threads=count, device=device)  # type: ignore[arg-type]
     return seconds_a_clip(clips, Extractor(config), count, workers=count)
 
 
 @click.command()
 @work_options
-def main(folder: Path, rounds: int, frames: int, num_clips: int, effort: str) -> None:
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--workers", "counts", multiple=True, default=(2,), show_default=True)
+def main(
+    folder: Path,
+    rounds: int,
+    frames: int,
+    num_clips: int,
+    effort: str,
+    device: str,
+    counts: tuple[int, ...],
+) -> None:
     """Time workers on videos of FOLDER."""
     clips = first_clips(folder, num_clips, frames)
-    ways: dict[str, list[float]] = {"one worker, one core": [], "one worker": [], "two workers": []}
+    one_core = "one worker, one core"
+    ways = {one_core: 1, "one worker": 1} | {f"{count} workers": count for count in counts}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for i in range(rounds):
         for name in ways if i % 2 == 0 else reversed(ways):
-            with on_one_core() if name.endswith("core") else nullcontext():
-                ways[name].append(on_workers(2 if name == "two workers" else 1, clips, effort))
-    report(f"{len(clips)} clips of {frames} frames, {effort}", ways, frames, "frames")
+            with on_one_core() if name == one_core else nullcontext():
+                seconds[name].append(on_workers(ways[name], clips, effort, device))
+    report(f"{len(clips)} clips of {frames} frames, {effort}, {device}", seconds, frames, "frames")
 
 
 if __name__ == "__main__":
