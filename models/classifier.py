@@ -72,17 +72,18 @@ class SkeletonClassifier(nn.Module):
                 f"the pre-trained classifier does not fit: expected a {type(self).__name__}, got "
                 f"a {type(other).__name__}; take the same model in both configs"
             )
-        own = [name for name in self.state_dict() if not name.startswith(_OF_THE_CLASSES)]
-        theirs = {n: v for n, v in other.state_dict().items() if not n.startswith(_OF_THE_CLASSES)}
-        try:
-            if set(own) != set(theirs):
-                raise RuntimeError(f"the layers differ, such as {min(set(own) ^ set(theirs))}")
-            self.load_state_dict(theirs, strict=False)
-        except RuntimeError as error:
+        own, theirs = _body(self), _body(other)
+        one, two = ({n: tuple(v.shape) for n, v in body.items()} for body in (own, theirs))
+        differing = [name for name in one | two if one.get(name) != two.get(name)]
+        if differing:
+            name = differing[0]
             raise SkelactError(
-                "the pre-trained classifier does not fit this one: expected the same network and "
-                f"num_person in both configs; {error}"
-            ) from None
+                "the pre-trained classifier does not fit this one: expected the same network with "
+                f"the same settings and num_person in both configs; {len(differing)} weights "
+                f"differ, such as {name}: expected {one.get(name, 'none')}, got "
+                f"{two.get(name, 'none')}"
+            )
+        self.load_state_dict(theirs, strict=False)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return pooled features (N, M, D') per person and their presence (N, M) bool."""
@@ -174,3 +175,8 @@ def motion_of(points: Tensor) -> Tensor:
     present = (points != 0).any(-1, keepdim=True)
     moved = (points[:, 1:] - points[:, :-1]) * (present[:, 1:] & present[:, :-1])
     return torch.cat([torch.zeros_like(points[:, :1]), moved], dim=1)
+
+
+def _body(model: SkeletonClassifier) -> dict[str, Tensor]:
+    """Return the weights that describe a clip, whatever its classes."""
+    return {n: v for n, v in model.state_dict().items() if not n.startswith(_OF_THE_CLASSES)}

@@ -26,6 +26,8 @@ def expect_at_least(config: Any, least: int, *names: str) -> None:
 # six layers of 128 channels.
 _MAX_LAYERS = 64
 _MAX_LAYERS_TIMES_SQUARED_WIDTH = 1 << 24
+# As wide as the widest layer may be; ProtoGCN's authors take 100 and 400.
+_MOST_PROTOTYPES = 4096
 
 
 def expect_room(layers: int, width: int) -> None:
@@ -95,11 +97,13 @@ class ProtogcnConfig:
     def __post_init__(self) -> None:
         # Eight groups of channels have an adjacency each.
         fits = self.base_width > 0 and self.base_width % 8 == 0
-        expect(self, "base_width", fits, "a multiple of 8")
-        expect_at_least(self, 1, "num_prototypes")
-        expect_at_least(self, 0, "contrast_weight")
+        expect(self, "base_width", fits, "a positive multiple of 8")
+        fits = 1 <= self.num_prototypes <= _MOST_PROTOTYPES
+        expect(self, "num_prototypes", fits, f"1 to {_MOST_PROTOTYPES}")
+        # The other loss is about 1, so that more would be the contrast alone.
+        fits = 0 <= self.contrast_weight <= 100
+        expect(self, "contrast_weight", fits, "0 to 100")
         expect_room(10, 2 * self.base_width)  # as in StgcnConfig
-        expect_room(1, self.num_prototypes)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class RuntimeConfig:
         precision: "fp32", or "bf16" / "fp16" mixed precision; processors without bf16 take fp32.
         compile: Compile the network with torch.compile: minutes at the start, meant for long runs
             on CUDA.
-        save_every: Epochs between the states that a stopped run resumes from.
+        save_every: Most epochs between the states that a stopped run resumes from; where epochs
+            are long there is one a minute.
         val_every: Epochs between measurements on the val split; the last epoch is always measured.
         num_test_clips: Clips per video whose scores are averaged when measuring.
         flip_test: Average each clip's scores with those of its mirror image. Not for classes that

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .common.collector import collector_paused
 from .common.device import EngineName, Precision
+from .decode.frames import DecoderKilledError
 from .decode.process import WORKERS
 from .detect.base import PersonDetector
 from .detect.build import build_detector
@@ -283,7 +284,11 @@ class Extractor:
                         raise _CallbackError from error
 
             try:
-                tracked = self._tracker.run(clip, batch_size, report)
+                try:
+                    tracked = self._tracker.run(clip, batch_size, report)
+                except DecoderKilledError:
+                    # It is not the clip's fault, and may be over.
+                    tracked = self._tracker.run(clip, batch_size, report)
                 sequence = tracked.sequence
                 if self.config.smooth:
                     sequence = smooth_sequence(sequence)

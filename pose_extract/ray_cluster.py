@@ -151,6 +151,8 @@ class RayActors:
         if self._address == "local":
             cpus = (self._most or default_threads()) * self._threads
             here = {"num_cpus": cpus, "include_dashboard": False}
+            # Else it would send what the machine is.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(
                 address=self._address, log_to_driver=False, logging_level=logging.ERROR, **here

@@ -270,10 +270,10 @@ def _write_clip(path: Path) -> None:
 
 
 def _devices() -> Iterator[Finding]:
-    import onnxruntime
     import torch
 
     from ...pose_extract.common.device import free_cores, has_bf16
+    from ...pose_extract.nets.onnx_files import import_onnxruntime
 
     bf16 = "bf16" if has_bf16() else "no bf16"
     yield Finding("processor", "ok", f"{free_cores()} free cores, {bf16}")
@@ -283,7 +283,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding(f"cuda:{index}", "ok", f"{facts.name}, {memory}")
     if not torch.cuda.is_available():
         yield Finding("CUDA", "note", "no CUDA device, or a CPU build of torch: the CPU is used")
-    providers = ", ".join(onnxruntime.get_available_providers())
+    providers = ", ".join(import_onnxruntime().get_available_providers())
     yield Finding("ONNX Runtime", "ok", providers)
     if importlib.util.find_spec("onnx") is None:
         found = "pytorch alone: without onnx the others have no network to run"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ... import SkelactError
 from ..checkpoints.networks import build_classifier
 from ..config import FinetuneConfig
 
@@ -32,7 +33,12 @@ def measure_cost(config: FinetuneConfig, num_classes: int, num_person: int = 2) 
         config: The classifier, and the number of frames of a clip.
         num_classes: Number of classes.
         num_person: Number of people in the clip.
+
+    Raises:
+        SkelactError: if there are no classes, or no people.
     """
+    if num_classes < 1:
+        raise SkelactError(f"num_classes: expected at least 1, got {num_classes}")
     preprocess = replace(config.preprocess, num_person=num_person)
     model = build_classifier(preprocess, config.network, config.classifier, num_classes).eval()
     clip = torch.randn(1, *preprocess.tensor_shape)

@@ -31,6 +31,9 @@ from .processes import (
 )
 from .resume import STATE_NAME, begin, save
 
+# A stop loses no more than this, and an epoch.
+_SECONDS_BETWEEN_STATES = 60.0
+
 
 class Samples(Protocol):
     """What a training learns from."""
@@ -162,6 +165,7 @@ def train_module(
         if is_main_process():
             for level, sentence in how:
                 LOG.log(level, sentence)
+        saved = time.monotonic()
         try:
             for epoch in range(start, optim.epochs):
                 if from_main_process(state.best is not None and state.best.is_over):
@@ -172,7 +176,9 @@ def train_module(
                 done, is_last = epoch + 1, epoch + 1 == optim.epochs
                 # The main process writes and measures; the others wait for its next gradient.
                 measures = is_main_process() and (is_last or done % runtime.val_every == 0)
-                saves = is_main_process() and (is_last or done % runtime.save_every == 0)
+                is_due = is_last or done % runtime.save_every == 0
+                is_long = time.monotonic() - saved > _SECONDS_BETWEEN_STATES
+                saves = is_main_process() and (is_due or is_long)
                 if saves and state.best is None:
                     # First: a stop while it measures loses nothing.
                     save(work_dir / STATE_NAME, state, seed, done)
@@ -183,11 +189,16 @@ def train_module(
                             state.best.update(figures["val_loss"], done, module)
                 if saves and state.best is not None:
                     save(work_dir / STATE_NAME, state, seed, done)
+                if saves:
+                    saved = time.monotonic()
                 figures |= {"lr": rates[epoch], "seconds": time.perf_counter() - began}
                 log(f"epoch {done}/{optim.epochs}", done, figures)
         except KeyboardInterrupt:
-            if is_main_process() and (work_dir / STATE_NAME).is_file():
-                LOG.warning("stopped; --resume goes on from the last state in %s", work_dir)
+            if is_main_process():
+                if (work_dir / STATE_NAME).is_file():
+                    LOG.warning("stopped; --resume goes on from the last state in %s", work_dir)
+                else:
+                    LOG.warning("stopped before the first state; runtime.save_every=1 has more")
             raise
     module.best_epoch = state.keep_best()
     # A copy is not compiled: what comes next on the CPU would be compiled anew.

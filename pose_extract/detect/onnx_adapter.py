@@ -13,7 +13,7 @@ from ..common.device import default_threads
 from ..common.geometry import scaled_size
 from ..common.text import one_line
 from ..decode.frames import FrameBatch
-from ..nets.onnx_files import open_session
+from ..nets.onnx_files import import_onnxruntime, open_session
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
 
@@ -196,9 +196,7 @@ def _gpu_providers(device: str) -> list[Any]:
     """Return what ONNX Runtime runs on before the processor, where it is installed for GPUs."""
     if device == "cpu":
         return []
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if "CUDAExecutionProvider" not in import_onnxruntime().get_available_providers():
         return []
     return [("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)})]
 

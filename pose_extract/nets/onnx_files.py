@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,18 @@ def write_onnx(
         )
 
 
+def import_onnxruntime() -> Any:
+    """Return ONNX Runtime with its telemetry off, unless ORT_DISABLE_TELEMETRY says otherwise.
+
+    Since release 1.29 it would send what is run where, from Linux and macOS, too, and leave an
+    identifier of the machine in the user's folders.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_session(path: Path, threads: int, providers: Sequence[Any] = ()) -> Any:
     """Return a session of ONNX Runtime; failures come as exceptions and not as lines of a log.
 
@@ -74,8 +87,7 @@ def open_session(path: Path, threads: int, providers: Sequence[Any] = ()) -> Any
     Raises:
         SkelactError: if the file cannot be read.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     if path.stat().st_size > _MAX_BYTES:
         raise SkelactError(f"{path}: expected an ONNX file of at most {_MAX_BYTES >> 20} MiB")
     session_options = onnxruntime.SessionOptions()

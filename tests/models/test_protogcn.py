@@ -138,6 +138,14 @@ def test_it_starts_from_a_classifier_of_other_classes():
     model.load_body(other)
     torch.testing.assert_close(model.blocks[3].graph.adjacency, other.blocks[3].graph.adjacency)
     torch.testing.assert_close(model.contrast.memory, own)
+    wider = ProtoGCNClassifier(COCO_17, 9, base_width=16, num_prototypes=6, clip_len=16)
+    with pytest.raises(SkelactError) as caught:
+        wider.load_body(other)
+    assert str(caught.value).endswith(
+        " weights differ, such as blocks.0.graph.before.0.weight: expected (16, 2, 1, 1), "
+        "got (8, 2, 1, 1)"
+    )
+    assert "\n" not in str(caught.value)
 
 
 def test_it_has_no_pretraining():

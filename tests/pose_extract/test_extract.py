@@ -1,6 +1,8 @@
 """The chain from video to skeletons, with a detector and a pose model whose answers are known."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from clips import BOX, FPS, BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
-from skelact.pose_extract.decode.frames import VideoError
+from skelact.pose_extract.decode.frames import DecoderKilledError, VideoError
+from skelact.pose_extract.decode.process import DecodeProcess
 from skelact.pose_extract.effort import EFFORTS, EffortConfig, effort_table
 from skelact.pose_extract.extract import ExtractConfig, Extractor, candidate_detector
 from skelact.pose_extract.pose.estimator import PoseEstimator
@@ -91,6 +94,26 @@ def test_a_broken_video_fails_alone(tmp_path, clip):
     assert [r.error is None for r in results] == [True, False, True]
     assert isinstance(results[1].error, VideoError)
     assert results[1].sequence is None
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_clip_whose_decoder_is_killed_is_tried_once_more(clip, monkeypatch, times):
+    whole = run([clip])[0].sequence
+    next_batch, killed = DecodeProcess.next_batch, []
+
+    def with_kill(process, *arguments):
+        if len(killed) < times:
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+        return next_batch(process, *arguments)
+
+    monkeypatch.setattr(DecodeProcess, "next_batch", with_kill)
+    (result,) = run([clip])
+    assert len(killed) == times
+    if times == 1:
+        np.testing.assert_array_equal(result.sequence.keypoints, whole.keypoints)
+    else:
+        assert isinstance(result.error, DecoderKilledError)
 
 
 def test_a_pose_model_that_fails_fails_its_clip_alone(tmp_path):

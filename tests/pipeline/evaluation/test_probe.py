@@ -171,6 +171,8 @@ def test_cost_by_hand():
     assert many.parameters - few.parameters == 32 + 1
     assert (many.gflops - few.gflops) * 1e9 == pytest.approx(32)
     assert measure_cost(config, 7, num_person=4).gflops == pytest.approx(2 * few.gflops, rel=0.01)
+    with pytest.raises(SkelactError, match="num_classes: expected at least 1, got 0"):
+        measure_cost(config, 0)
 
 
 def test_corrupted_clips():

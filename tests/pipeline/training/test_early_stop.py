@@ -103,7 +103,7 @@ def test_a_classifier_is_a_start_for_other_classes(ann_file, tmp_path):
     assert len(learned) > 10
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in learned)
     for changes, message in (
-        ({"preprocess": {"num_person": 2}}, "expected the same network and num_person"),
+        ({"preprocess": {"num_person": 2}}, "the same settings and num_person in both configs"),
         ({"model": "stgcn"}, "expected a STGCNClassifier, got a SSLClassifier"),
     ):
         config = make_config(FinetuneConfig, ann_file, **changes)

@@ -12,6 +12,7 @@ from training_configs import make_config
 
 from skelact import SkelactError
 from skelact.pipeline.config import PretrainConfig
+from skelact.pipeline.training import runner
 from skelact.pipeline.training.train import pretrain
 
 # What versions of skelact on MMEngine wrote: its own history of the log was emptied.
@@ -155,3 +156,38 @@ def test_a_state_cut_anywhere_is_an_error(ann_file, tmp_path):
         (tmp_path / "state.pt").write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(SkelactError, match="state.pt: cannot resume from it"):
             run(ann_file, tmp_path, resume=True, quiet=True)
+
+
+def stopped_in(monkeypatch, epoch):
+    """Let a run be stopped in an epoch, from 1."""
+    train = runner._train_epoch
+
+    def stopped(network, module, state, batch_size, seed, index):
+        if index == epoch - 1:
+            raise KeyboardInterrupt
+        return train(network, module, state, batch_size, seed, index)
+
+    monkeypatch.setattr(runner, "_train_epoch", stopped)
+
+
+def test_a_run_that_is_stopped_before_its_first_state_says_so(
+    ann_file, tmp_path, caplog, monkeypatch
+):
+    config = make_config(PretrainConfig, ann_file, runtime={"save_every": 5}, optim={"epochs": 3})
+    stopped_in(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path, quiet=True)
+    assert said(caplog) == ["stopped before the first state; runtime.save_every=1 has more"]
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_where_epochs_are_long_each_has_a_state(ann_file, tmp_path, caplog, monkeypatch):
+    config = make_config(PretrainConfig, ann_file, runtime={"save_every": 5}, optim={"epochs": 3})
+    monkeypatch.setattr(runner, "_SECONDS_BETWEEN_STATES", 0.0)
+    with monkeypatch.context() as patch:
+        stopped_in(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config, tmp_path, quiet=True)
+    caplog.set_level(logging.INFO)
+    pretrain(config, tmp_path, resume=True)
+    assert f"resumed from epoch 2 of 3 ({tmp_path / 'state.pt'})" in said(caplog)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -163,3 +166,14 @@ def test_without_a_cache_that_can_be_written_it_is_pytorch(monkeypatch, tmp_path
     assert choose_engine(network(), options("auto")).name == "pytorch"
     with pytest.raises(SkelactError, match="SKELACT_CACHE names another folder"):
         choose_engine(network(), options("onnxruntime"))
+
+
+def test_onnx_runtime_sends_nothing_and_leaves_nothing(tmp_path):
+    script = (
+        "from skelact.pose_extract.nets.onnx_files import import_onnxruntime; "
+        "import_onnxruntime().get_available_providers()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    places = {"TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment | places, check=True)
+    assert list(tmp_path.rglob("*")) == []
