@@ -41,7 +41,7 @@ _COMMANDS = (
     ("Start-up", f"startup.py {_GYM}"),
     ("Longer clips", f"scaling.py length {_VAULT}"),
     ("A second run over a folder", "scaling.py again"),
-    ("Two workers", "workers.py ../shared/videos/ucf101_train"),
+    ("Two workers", "workers.py ../shared/videos/ucf101_train --clips 64"),
     ("Two Ray nodes", "ray_cluster.py nodes ../shared/videos/ucf101_train"),
     ("Ray's scheduler", "ray_cluster.py scheduler"),
 )
