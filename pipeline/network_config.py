@@ -26,8 +26,8 @@ def expect_at_least(config: Any, least: int, *names: str) -> None:
 # six layers of 128 channels.
 _MAX_LAYERS = 64
 _MAX_LAYERS_TIMES_SQUARED_WIDTH = 1 << 24
-# As wide as the widest layer may be; ProtoGCN's authors take 100 and 400.
-_MOST_PROTOTYPES = 4096
+# As wide as the widest layer may be.
+_MOST_PROTOTYPES = math.isqrt(_MAX_LAYERS_TIMES_SQUARED_WIDTH)
 
 
 def expect_room(layers: int, width: int) -> None:
@@ -100,7 +100,8 @@ class ProtogcnConfig:
         expect(self, "base_width", fits, "a positive multiple of 8")
         fits = 1 <= self.num_prototypes <= _MOST_PROTOTYPES
         expect(self, "num_prototypes", fits, f"1 to {_MOST_PROTOTYPES}")
-        # The other loss is about 1, so that more would be the contrast alone.
+        # The cross-entropy begins near the logarithm of the number of classes, 2.7 for 15: with
+        # more, the contrast alone would be learned.
         fits = 0 <= self.contrast_weight <= 100
         expect(self, "contrast_weight", fits, "0 to 100")
         expect_room(10, 2 * self.base_width)  # as in StgcnConfig

@@ -89,11 +89,11 @@ def test_sides_are_swapped_in_some_frames():
 
 
 def test_a_larger_split_begins_with_the_smaller_one():
-    few, many = list(make_dives("train", 40)), list(make_dives("train", 100))
+    few, many = list(make_dives("train", 40)), list(make_dives("train", 300))
     for one, two in zip(few, many):
         assert (one.frame_dir, one.label) == (two.frame_dir, two.label)
         np.testing.assert_array_equal(one.keypoints, two.keypoints)
-    assert len({clip.frame_dir for clip in many}) == 100
+    assert len({clip.frame_dir for clip in many}) == 300
     other = next(make_dives("val", 1))
     assert not np.array_equal(other.keypoints, few[0].keypoints)
 

@@ -194,7 +194,10 @@ def test_hrnet_w32_of_mmpose_builds_and_runs(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = build_pose_model(read_mmpose_config(path)["model"])
     torch.save({"state_dict": model.state_dict()}, tmp_path / "w32.pth")
-    estimator = PoseEstimator(path, checkpoint=tmp_path / "w32.pth", device="cpu", precision="fp32")
+    weights = tmp_path / "w32.pth"
+    estimator = PoseEstimator(
+        path, checkpoint=weights, device="cpu", engine="pytorch", precision="fp32"
+    )
     image = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
     keypoints, scores = estimator.predict(estimator.crop(image, np.array([[10, 10, 90, 190]])))
     assert keypoints.shape == (1, 17, 2)
