@@ -105,8 +105,8 @@ def extract_clips(
         extractor: The chain from video to skeletons.
         shard: Work on this part of the clips alone.
         workers: How many processes extract clips side by side, by default this one; 0 takes the
-            free cores, or one process where the networks run on a GPU. The results are the same but
-            for rounding. A script that asks for several has what it runs under
+            free cores. On a GPU one more process runs the networks of all. The results are the same
+            but for rounding. A script that asks for several has what it runs under
             ``if __name__ == "__main__"``, as ``multiprocessing`` asks.
         ray: Extract on the nodes of a Ray cluster: "HOST:PORT", "auto" for the one of which this
             machine is a node, or "local" for one on this machine; see :class:`RayActors`. They read

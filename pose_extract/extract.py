@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from .common.collector import collector_paused
 from .common.device import EngineName, Precision
@@ -20,6 +20,7 @@ from .detect.base import PersonDetector
 from .detect.build import build_detector
 from .detect.rotated_views import RotatedViewsDetector
 from .effort import DEFAULT_EFFORT, EFFORTS, Effort
+from .nets.inference_client import InferenceLostError
 from .pose.estimator import PoseEstimator
 from .skeleton import SkeletonSequence
 from .sources import ClipSource
@@ -28,6 +29,9 @@ from .track.path_search import PathConfig
 from .track.smooth import smooth_sequence
 from .weights.download import choose_detector
 from .weights.table import DEFAULT_POSE
+
+if TYPE_CHECKING:
+    from .nets.engines import EngineSource
 
 # Which box is the athlete's is decided over the whole clip: weak ones are kept until then. Chosen
 # with benchmarks/athlete.py: a lower threshold changes nothing.
@@ -220,6 +224,7 @@ class Extractor:
         config: What to run and how.
         detector: A detector of your own, in place of the one that ``config`` names.
         pose: A pose model that is already there, in place of the one that ``config`` names.
+        engines: Where the engines of the networks come from; None makes them in this process.
     """
 
     def __init__(
@@ -228,12 +233,13 @@ class Extractor:
         *,
         detector: PersonDetector | None = None,
         pose: PoseEstimator | None = None,
+        engines: EngineSource | None = None,
     ) -> None:
         self.config = config_or_default(config)
         # Such parts are not there in other processes.
         self.has_own_parts = detector is not None or pose is not None
-        self._detector = detector or candidate_detector(self.config)
-        self._pose = pose or _pose_estimator(self.config)
+        self._detector = detector or candidate_detector(self.config, engines)
+        self._pose = pose or _pose_estimator(self.config, engines)
         self._tracker = AthleteTracker(
             self._detector,
             self._pose,
@@ -258,6 +264,16 @@ class Extractor:
             "smooth": self.config.smooth,
         }
 
+    def load(self) -> None:
+        """Load the networks; only the first call does anything.
+
+        Raises:
+            SkelactError: if one cannot be loaded.
+        """
+        with collector_paused():
+            self._pose.load()
+            self._detector.load()
+
     def run(
         self,
         clips: Iterable[ClipSource],
@@ -267,12 +283,11 @@ class Extractor:
 
         Raises:
             SkelactError: if a network cannot be loaded, before any clip is read.
+            InferenceLostError: if networks run in another process, and it has ended.
             Exception: what ``on_progress`` raises is no fault of a clip, and ends the run.
         """
         WORKERS.start()  # it starts while the networks load
-        with collector_paused():
-            self._pose.load()
-            self._detector.load()
+        self.load()
         batch_size = self.config.batch_size or (16 if self._pose.device.type == "cpu" else 128)
         for clip in clips:
 
@@ -294,6 +309,8 @@ class Extractor:
                     sequence = smooth_sequence(sequence)
             except _CallbackError as error:
                 raise error.__cause__ or error from None
+            except InferenceLostError:
+                raise
             except Exception as error:
                 yield ClipResult(clip, None, error, 0)
             else:
@@ -301,8 +318,15 @@ class Extractor:
                 yield ClipResult(clip, sequence, None, tracked.num_lost, facts)
 
 
-def candidate_detector(config: ExtractConfig) -> PersonDetector:
-    """Return what gives the candidates: a detector on rotated views, or boxes that are given."""
+def candidate_detector(
+    config: ExtractConfig, engines: EngineSource | None = None
+) -> PersonDetector:
+    """Return what gives the candidates: a detector on rotated views, or boxes that are given.
+
+    Args:
+        config: Names the detector.
+        engines: Where the engine of its network comes from; None makes it in this process.
+    """
     if not config.is_detecting:
         return build_detector(config.detector, boxes=config.boxes)
     effort = EFFORTS[config.effort]
@@ -316,6 +340,7 @@ def candidate_detector(config: ExtractConfig) -> PersonDetector:
             num_threads=config.num_threads,
             size_factor=scale,
             engine=config.engine,
+            engines=engines,
         )
         for scale in effort.detector_scales
     ]
@@ -323,7 +348,7 @@ def candidate_detector(config: ExtractConfig) -> PersonDetector:
     return RotatedViewsDetector(detectors, effort.rotations, max_candidates)
 
 
-def _pose_estimator(config: ExtractConfig) -> PoseEstimator:
+def _pose_estimator(config: ExtractConfig, engines: EngineSource | None) -> PoseEstimator:
     return PoseEstimator(
         DEFAULT_POSE if config.pose == "auto" else config.pose,
         checkpoint=config.pose_checkpoint,
@@ -333,4 +358,5 @@ def _pose_estimator(config: ExtractConfig) -> PoseEstimator:
         flip_test=config.flip_test,
         num_threads=config.num_threads,
         trust_config=config.trust_config,
+        engines=engines,
     )

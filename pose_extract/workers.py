@@ -6,27 +6,30 @@
 Each worker is a run of its own: it writes its results itself, and notes in which clip it is. A
 worker that dies costs that clip alone, and another one takes its place. What a clip's skeletons are
 does not depend on which worker extracts it, nor on how many there are.
+
+On a processor each worker has networks of its own, with a share of the threads. On a GPU they share
+those of one process (``inference_process.py``): workers decode, track and cut crops, which alone
+travel, and images of several clips go through a network together.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 from .. import SkelactError
+from .common.child_process import end_children, end_with_parent, start_child
 from .common.device import choose_device, default_threads
 from .extract import ExtractConfig, Extractor, Progress
 from .folder_run import FolderRun
+from .inference_process import InferenceProcess
+from .nets.inference_client import RemoteEngines, ServerAddress
 from .sources import ClipSource
 from .store.in_work import InWork, find_dead_runs
 from .store.manifest import ManifestEntry
@@ -34,8 +37,6 @@ from .store.plan import note_crashes
 from .store.results import ResultFolder
 from .tasks import SummedProgress, Task, TaskQueue, sendable
 
-# A process that has not ended so many seconds after it was asked to is killed.
-_END_SECONDS = 10.0
 # So many workers in a row that are killed before they begin: the next ones would be, too.
 _MOST_STILLBORN = 3
 
@@ -54,8 +55,7 @@ def choose_workers(asked: int | None, extractor: Extractor, num_clips: int) -> i
     """Return how many workers extract so many clips.
 
     Args:
-        asked: A number, or None for one; 0 takes the free cores, or one where the networks run on a
-            GPU, which one process keeps busy.
+        asked: A number, or None for one; 0 takes the free cores.
         extractor: The chain from video to skeletons.
         num_clips: All clips of the run, those that are done too: how many threads a worker has,
             and with it the rounding, is the same after a resume.
@@ -73,8 +73,7 @@ def choose_workers(asked: int | None, extractor: Extractor, num_clips: int) -> i
         return 1
     config = extractor.config
     if not asked:
-        on_cpu = choose_device(config.device).type == "cpu"
-        asked = (config.num_threads or default_threads()) if on_cpu else 1
+        asked = config.num_threads or default_threads()
     return max(1, min(asked, num_clips))
 
 
@@ -86,6 +85,7 @@ class Workers:
         config: How clips are extracted.
         run: The run over the folder, told of each clip.
         on_progress: Called while clips are read.
+        share_networks: Whether one process runs the networks of all; None: on a GPU alone.
     """
 
     def __init__(
@@ -94,7 +94,12 @@ class Workers:
         config: ExtractConfig,
         run: FolderRun,
         on_progress: Callable[[Progress], None] | None,
+        share_networks: bool | None = None,
     ) -> None:
+        if share_networks is None:
+            share_networks = choose_device(config.device).type != "cpu"
+        self._inference = InferenceProcess(config) if share_networks else None
+        self._open = ExitStack()
         threads = max(1, (config.num_threads or default_threads()) // count)
         self._config = replace(config, num_threads=threads)
         self._count = count
@@ -106,18 +111,15 @@ class Workers:
         self._num_stillborn = 0
 
     def __enter__(self) -> Workers:
+        if self._inference is not None:
+            self._open.enter_context(self._inference)
         return self
 
     def __exit__(self, *_: object) -> None:
         for connection in self._processes:
             connection.close()
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            process.join(_END_SECONDS)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        end_children(self._processes.values())
+        self._open.close()
 
     def run(self, tasks: Iterable[Task]) -> None:
         """Extract clips.
@@ -157,16 +159,10 @@ class Workers:
                     raise value
 
     def _start(self) -> None:
-        # A fresh interpreter: forked ones share the locks of threads that they do not have.
-        context = multiprocessing.get_context("spawn")
-        mine, theirs = context.Pipe()
-        task = (theirs, self._config, self._run.out)
-        process = context.Process(target=_work, args=task, daemon=True)
-        with _ignoring_ctrl_c():
-            process.start()
-        theirs.close()
-        self._processes[mine] = process
-        self._working[mine] = None
+        address = None if self._inference is None else self._inference.address
+        process, connection = start_child(_work, self._config, self._run.out, address)
+        self._processes[connection] = process
+        self._working[connection] = None
 
     def _end(self, connection: Connection) -> Task | None:
         """Take leave of a worker that has ended; return the clip that it was in.
@@ -204,10 +200,18 @@ class Workers:
         return name in crashed
 
 
-def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
-    """Extract the clips that are sent, until None is; what a worker process does."""
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _work(
+    connection: Connection, config: ExtractConfig, out: Path, networks: ServerAddress | None
+) -> None:
+    """Extract the clips that are sent, until None is; what a worker process does.
+
+    Args:
+        connection: To the process that sends them.
+        config: How they are extracted.
+        out: Where the results go.
+        networks: Where the networks run, if not here.
+    """
+    end_with_parent()
     digests: dict[str, str | None] = {}
     known: dict[str, ManifestEntry] = {}
 
@@ -215,7 +219,8 @@ def _work(connection: Connection, config: ExtractConfig, out: Path) -> None:
         connection.send((kind, value))
 
     try:
-        extractor = Extractor(config)
+        engines = None if networks is None else RemoteEngines(networks)
+        extractor = Extractor(config, engines=engines)
         results = ResultFolder(out, extractor.identity())
         with InWork(out) as in_work:
             run = FolderRun(results, in_work, {}, known, lambda entry: say("entry", entry))
@@ -249,31 +254,3 @@ def _tasks(
         if task.known is not None:
             known[task.clip.clip_id] = task.known
         yield task.clip
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _ignoring_ctrl_c() -> Iterator[None]:
-    """Have a process that is started ignore Ctrl-C, which reaches all processes of a terminal.
-
-    The first one ends the others.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _end_with_parent() -> None:
-    """End this process where the one that started it has been killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -12,7 +12,7 @@ import pytest
 POSE_EXTRACT = [
     "layout", "skeleton", "common", "effort", "decode", "lists", "folders", "sources", "nets",
     "weights", "detect", "pose", "track", "extract", "store", "folder_run", "tasks",
-    "workers", "ray_node", "ray_cluster", "batch",
+    "inference_process", "workers", "ray_node", "ray_cluster", "batch",
 ]  # fmt: skip
 PIPELINE = [
     "yaml_file", "angles", "data", "network_config", "optim_config", "pretext_config", "config",

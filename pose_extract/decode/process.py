@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from ..common.shared_memory import SharedMemory
 from .frames import DecoderKilledError, FrameBatch, InexactError, VideoError, VideoInfo
-from .shared_memory import SharedMemory
 
 # Address space of a worker, in bytes. A decoder of 8K with 16 threads holds 32 frames of up to
 # 100 MB, its libraries and thread stacks take 1 GiB.

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..common.shared_memory import SharedView
 from .frames import Frame, InexactError, VideoError
 from .reading import KnownFiles, LastRange
-from .shared_memory import SharedView
 
 # The line of an answer, and the arrays whose bytes follow it.
 Answer = tuple[dict[str, Any], list[np.ndarray]]

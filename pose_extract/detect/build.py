@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ... import SkelactError
 from ..common.device import EngineName
@@ -10,6 +11,9 @@ from ..weights.bundle import is_bundle
 from ..weights.download import is_url
 from ..weights.table import WEIGHTS, refuse_renamed
 from .base import BoxesFromFile, PersonDetector, WholeFrame
+
+if TYPE_CHECKING:
+    from ..nets.engines import EngineSource
 
 
 def build_detector(
@@ -22,6 +26,7 @@ def build_detector(
     num_threads: int = 0,
     size_factor: float = 1.0,
     engine: EngineName = "auto",
+    engines: EngineSource | None = None,
 ) -> PersonDetector:
     """Return a detector; no network is loaded yet.
 
@@ -36,6 +41,7 @@ def build_detector(
         num_threads: Threads of the network; 0 takes the free cores.
         size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
         engine: What runs the network of an exported bundle; see ``EngineOptions``.
+        engines: Where that comes from; None makes it in this process.
 
     Raises:
         SkelactError: for a name that is none of these.
@@ -52,7 +58,9 @@ def build_detector(
     if is_bundle(WEIGHTS[name].filename if name in WEIGHTS else name):
         from .torch_detector import TorchDetector
 
-        return TorchDetector(name, score_thr, max_det, device, num_threads, size_factor, engine)
+        return TorchDetector(
+            name, score_thr, max_det, device, num_threads, size_factor, engine, engines
+        )
     known = [file.name for file in WEIGHTS.values() if file.kind == "detector"]
     if name in known or name.endswith(".onnx") or is_url(name):
         from .onnx_adapter import ONNXDetector

@@ -12,8 +12,8 @@ import torch
 from ..common.device import EngineName
 from ..common.geometry import scaled_size
 from ..decode.frames import FrameBatch
-from ..nets.engine_choice import choose_engine
-from ..nets.engines import Engine, EngineOptions, ImageNetwork
+from ..nets.engine_choice import LocalEngines
+from ..nets.engines import Engine, EngineOptions, EngineSource, ImageNetwork
 from ..nets.rtmdet import RTMDetNano
 from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
 from ..weights.bundle import BundleMeta, bundle_weights, load_bundle_weights, read_bundle
@@ -48,6 +48,7 @@ class TorchDetector:
         num_threads: Threads on the CPU; 0 takes the free cores.
         size_factor: Enlarges the network's input.
         engine: What runs the network; see ``EngineOptions``.
+        engines: Where it comes from; None makes it in this process.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class TorchDetector:
         num_threads: int,
         size_factor: float = 1.0,
         engine: EngineName = "auto",
+        engines: EngineSource | None = None,
     ) -> None:
         self._name = name
         self._score_thr = score_thr
         self._max_det = max_det
         self._options = EngineOptions(engine, device=device, num_threads=num_threads)
         self._size_factor = size_factor
+        self._engines = engines or LocalEngines()
         self._engine: Engine | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -99,7 +102,7 @@ class TorchDetector:
             input_hw=meta.input_wh[::-1],
             any_size=True,
         )
-        self._engine = choose_engine(network.eval(), self._options)
+        self._engine = self._engines.engine(network.eval(), self._options)
 
     @property
     def input_side(self) -> int:

@@ -63,6 +63,47 @@ class EngineNote:
     left_out: dict[str, str]
 
 
+class LocalEngines:
+    """Engines of this process, as ``EngineSource``."""
+
+    is_local = True
+
+    def engine(self, network: ImageNetwork, options: EngineOptions) -> Engine:
+        """See ``EngineSource``."""
+        return choose_engine(network, options)
+
+    def device_name(self, options: EngineOptions) -> str:
+        """See ``EngineSource``."""
+        device = options.chosen_device()
+        is_gpu = device.type == "cuda"
+        return torch.cuda.get_device_name(device) if is_gpu else processor_name()
+
+
+class ServedEngines(LocalEngines):
+    """Engines of this process, kept by key for an ``InferenceServer``.
+
+    Attributes:
+        engines: What was asked for so far.
+    """
+
+    is_local = False  # what asks runs no network itself
+
+    def __init__(self) -> None:
+        self.engines: dict[str, Engine] = {}
+
+    def engine(self, network: ImageNetwork, options: EngineOptions) -> Engine:
+        """See ``EngineSource``."""
+        key = engine_key(network, options)
+        if key not in self.engines:
+            self.engines[key] = choose_engine(network, options)
+        return self.engines[key]
+
+
+def engine_key(network: ImageNetwork, options: EngineOptions) -> str:
+    """Return the same text for the same network and options in each process of a machine."""
+    return f"{fingerprint(network)} {options.engine} {options.precision}"
+
+
 def choose_engine(network: ImageNetwork, options: EngineOptions) -> Engine:
     """Return the engine that runs a network.
 

@@ -44,6 +44,24 @@ class Engine(Protocol):
         ...
 
 
+class EngineSource(Protocol):
+    """Where the engines of networks come from.
+
+    Attributes:
+        is_local: Whether they run in this process, on whose device frames can be held then.
+    """
+
+    is_local: bool
+
+    def engine(self, network: ImageNetwork, options: EngineOptions) -> Engine:
+        """Return the engine that runs a network; see ``choose_engine``."""
+        ...
+
+    def device_name(self, options: EngineOptions) -> str:
+        """Return what networks run on, as its maker calls it."""
+        ...
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """How networks are run.

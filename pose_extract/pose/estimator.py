@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..nets.engines import Engine, PyTorchEngine
+    from ..nets.engines import Engine, EngineSource, PyTorchEngine
     from .crops import Array
     from .on_device import HeatmapReader
 
@@ -55,6 +55,7 @@ class PoseEstimator:
         checkpoint: Weights for a config given by path: a path or an address.
         trust_config: Run a config given by path, which is Python code, also where it lies outside
             the installed MMPose.
+        engines: Where the engine comes from; None makes it in this process.
         device: "auto", "cpu", "cuda" or "cuda:N".
         engine: What runs the network: "pytorch", "onnxruntime", "openvino", or "auto", the fastest;
             see :class:`EngineOptions`.
@@ -83,6 +84,7 @@ class PoseEstimator:
         flip_test: bool = False,
         num_threads: int = 0,
         trust_config: bool = False,
+        engines: EngineSource | None = None,
     ) -> None:
         self._name = str(name)
         self._trust_config = trust_config
@@ -93,6 +95,7 @@ class PoseEstimator:
         self._precision = precision
         self._flip_test = flip_test
         self._num_threads = num_threads
+        self._engines = engines
         self._engine: Engine | None = None
 
     def _check_name(self) -> None:
@@ -187,6 +190,7 @@ class PoseEstimator:
     def _prepare(self, model: Any, config: dict[str, Any]) -> None:
         from mmcv.cnn.utils import fuse_conv_bn
 
+        from ..nets.engine_choice import LocalEngines
         from ..nets.engines import EngineOptions, ImageNetwork
         from .precision import PrecisionTrial, engine_or_trial
 
@@ -212,11 +216,15 @@ class PoseEstimator:
             reverse=not normalise.get("bgr_to_rgb", False),
             input_hw=self.input_wh[::-1],
         )
-        found = engine_or_trial(network.eval(), options)
+        engines = self._engines or LocalEngines()
+        found = engine_or_trial(network.eval(), options, engines)
         self._trial = found if isinstance(found, PrecisionTrial) else None
         self._engine = found.full if isinstance(found, PrecisionTrial) else found
         self._reader: HeatmapReader | None = None
-        if self._holds_frames or (self._holds_frames is None and self.device.type != "cpu"):
+        holds_frames = self._holds_frames
+        if holds_frames is None:
+            holds_frames = engines.is_local and self.device.type != "cpu"
+        if holds_frames:
             from .on_device import HeatmapReader
 
             self._reader = HeatmapReader.of(self._decoder, self._sigma, self.input_wh)

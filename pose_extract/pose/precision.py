@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..common.files import cache_folder
-from ..nets.notes import MachineNotes, processor_name, releases
+from ..nets.notes import MachineNotes, releases
 
 if TYPE_CHECKING:
-    from ..nets.engines import Engine, EngineOptions, ImageNetwork
+    from ..nets.engines import Engine, EngineOptions, EngineSource, ImageNetwork
 
 # Keypoints with a lower score in fp32 do not count: two places of their heatmap may be alike.
 _SCORE_THR = 0.3
@@ -78,7 +78,9 @@ class PrecisionTrial:
         return self.half if stays else self.full
 
 
-def engine_or_trial(network: ImageNetwork, options: EngineOptions) -> Engine | PrecisionTrial:
+def engine_or_trial(
+    network: ImageNetwork, options: EngineOptions, engines: EngineSource
+) -> Engine | PrecisionTrial:
     """Return what runs a pose network; a trial where it is not known whether half precision can.
 
     It concerns the precision "auto" alone: one that is asked for is taken.
@@ -86,24 +88,23 @@ def engine_or_trial(network: ImageNetwork, options: EngineOptions) -> Engine | P
     Args:
         network: The network, on the CPU and in evaluation.
         options: How it is run.
+        engines: Where engines come from.
 
     Raises:
         SkelactError: as ``choose_engine`` does.
     """
     import torch
 
-    from ..nets.engine_choice import choose_engine, fingerprint
-    from ..nets.engines import PyTorchEngine
+    from ..nets.engine_choice import fingerprint
 
     if options.precision != "auto" or options.dtype() == torch.float32:
-        return choose_engine(network, options)
-    device = options.chosen_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+        return engines.engine(network, options)
+    name = engines.device_name(options)
     machine = f"{name}, {str(options.dtype()).removeprefix('torch.')}, {releases('torch')}"
     path = cache_folder() / "engines" / f"{fingerprint(network)}.precision.json"
     notes = MachineNotes(path, ("precision", ("half", "fp32")))
-    full = PyTorchEngine(network, replace(options, precision="fp32"))
-    half = choose_engine(network, options)
+    full = engines.engine(network, replace(options, engine="pytorch", precision="fp32"))
+    half = engines.engine(network, options)
     note = notes.read().get(machine)
     if note is None:
         return PrecisionTrial(half, full, notes, machine)

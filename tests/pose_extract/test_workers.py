@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+import numpy as np
 import pytest
 from clips import BrightnessPose, OneWalker, write_clip
 from several_processes import extracted_alone_and_beside, results
@@ -12,9 +13,11 @@ from skelact import SkelactError
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.folder_run import FolderRun
+from skelact.pose_extract.nets.inference_client import InferenceLostError
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.in_work import InWork
 from skelact.pose_extract.store.manifest import read_manifests
+from skelact.pose_extract.store.npz import load_sequence
 from skelact.pose_extract.store.results import ResultFolder
 from skelact.pose_extract.tasks import Task
 from skelact.pose_extract.workers import Workers
@@ -90,6 +93,58 @@ def test_what_the_caller_raises_ends_the_workers(videos, tmp_path):
     assert not list((tmp_path / "out").glob(".in-work*"))
     found = extract_clips(find_sources([videos]), tmp_path / "out", Extractor(CONFIG))
     assert not found.failed
+
+
+def extract_sharing(videos, out, config, count=2, on_progress=None):
+    """Extract a folder with workers that share networks, as they do on a GPU; return the lines."""
+    out.mkdir(exist_ok=True)
+    entries = []
+    results = ResultFolder(out, Extractor(config).identity())
+    with InWork(out) as in_work:
+        run = FolderRun(results, in_work, {}, {}, entries.append)
+        with Workers(count, config, run, on_progress, share_networks=True) as workers:
+            workers.run([Task(clip, None, None) for clip in find_sources([videos])])
+    return entries
+
+
+@pytest.mark.slow
+def test_workers_that_share_networks_give_the_skeletons_of_one_process(videos, tmp_path):
+    config = ExtractConfig(effort="balanced", device="cpu", engine="pytorch")
+    extract_clips(find_sources([videos]), tmp_path / "alone", Extractor(config))
+    entries = extract_sharing(videos, tmp_path / "out", config)
+    assert [entry.status for entry in entries] == ["done"] * 3
+    assert not multiprocessing.active_children()
+    for entry in entries:
+        alone, found = (load_sequence(tmp_path / name / entry.output) for name in ("alone", "out"))
+        np.testing.assert_allclose(found.keypoints, alone.keypoints, atol=0.1)
+        np.testing.assert_allclose(found.keypoint_scores, alone.keypoint_scores, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_where_the_process_with_the_networks_is_killed_no_clip_is_blamed(videos, tmp_path):
+    out = tmp_path / "out"
+
+    def kill(progress):
+        if progress.clip.clip_id == "b.mp4":
+            first = min(multiprocessing.active_children(), key=lambda process: process.pid)
+            first.kill()
+
+    with pytest.raises(InferenceLostError, match="the same command goes on"):
+        extract_sharing(videos, out, CONFIG, 1, kill)
+    assert not multiprocessing.active_children()
+    assert not list(out.glob(".in-work*"))
+    assert {entry.status for entry in read_manifests(out).values()} == {"done"}
+    again = extract_clips(find_sources([videos]), out, Extractor(CONFIG))
+    assert again.num_new == 2
+    assert not again.failed
+
+
+@pytest.mark.slow
+def test_networks_that_cannot_be_loaded_are_told_before_any_clip(videos, tmp_path):
+    config = ExtractConfig(detector="whole-frame", engine="onnxruntime", precision="bf16")
+    with pytest.raises(SkelactError, match="onnxruntime computes in fp32"):
+        extract_sharing(videos, tmp_path / "out", config)
+    assert not multiprocessing.active_children()
 
 
 def test_workers_that_cannot_be(videos, tmp_path):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from skelact.pose_extract.decode import shared_memory
+from skelact.pose_extract.common import shared_memory
+from skelact.pose_extract.common.shared_memory import SharedMemory, SharedView
 from skelact.pose_extract.decode.packets import read_packets
 from skelact.pose_extract.decode.process import DecodeProcess
 from skelact.pose_extract.decode.pyav_adapter import read_frames, read_geometry
-from skelact.pose_extract.decode.shared_memory import SharedMemory, SharedView
 from skelact.pose_extract.decode.video import open_video
 
 pytestmark = pytest.mark.skipif(

@@ -1,4 +1,4 @@
-"""Memory that a decoding process shares with the one that it works for: frames are not sent.
+"""Memory that two processes share: frames, and what networks take and give, are not sent.
 
 Through a pipe the system copies a frame twice, in pieces of a megabyte.
 """
@@ -28,7 +28,7 @@ class SharedMemory:
     """
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("skelact-frames")
+        self.fd = os.memfd_create("skelact-arrays")
         self._finalizer = weakref.finalize(self, os.close, self.fd)
         self._map: mmap.mmap | None = None
         self._num_bytes = 0
@@ -111,9 +111,20 @@ class SharedView:
         Raises:
             OSError: if the system has no memory, or not so much was shared.
         """
-        stop = offset + sum(array.nbytes for array in arrays)
+        shared = self._up_to(offset + sum(array.nbytes for array in arrays))
+        for array in arrays:
+            shared[offset : offset + array.nbytes] = array.data.cast("B")
+            offset += array.nbytes
+
+    def read(self, offset: int, num_bytes: int) -> np.ndarray:
+        """Return the uint8 array at a place; the other process may write to it again.
+
+        Raises:
+            OSError: if the system has no memory, or not so much was shared.
+        """
+        return np.frombuffer(self._up_to(offset + num_bytes), np.uint8, num_bytes, offset)
+
+    def _up_to(self, stop: int) -> mmap.mmap:
         if self._map is None or len(self._map) < stop:
             self._map = mmap.mmap(self._fd, os.fstat(self._fd).st_size)
-        for array in arrays:
-            self._map[offset : offset + array.nbytes] = array.data.cast("B")
-            offset += array.nbytes
+        return self._map

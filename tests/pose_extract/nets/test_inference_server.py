@@ -1,0 +1,163 @@
+"""Several clients share networks: who is run together, and whose failure is whose."""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Listener
+
+import numpy as np
+import pytest
+
+from skelact import SkelactError
+from skelact.pose_extract.nets.engine_choice import LocalEngines, ServedEngines, engine_key
+from skelact.pose_extract.nets.engines import EngineOptions, ImageNetwork
+from skelact.pose_extract.nets.inference_client import (
+    InferenceLostError,
+    RemoteEngines,
+    ServerAddress,
+)
+from skelact.pose_extract.nets.inference_server import InferenceServer
+
+KEY = b"a key of this test"
+
+
+class Brightness:
+    """Gives each image's mean, and its number in the batch; fails for white ones."""
+
+    name = "brightness"
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, images):
+        self.batches.append(len(images))
+        if (images == 255).all(axis=(1, 2, 3)).any():
+            raise RuntimeError("out of memory\nin kernel 7")
+        means = images.mean(axis=(1, 2, 3), dtype=np.float32)
+        return [means, np.arange(len(images), dtype=np.float32)[:, None]]
+
+
+def images(count, grey, side=4):
+    return np.full((count, side, side, 3), grey, np.uint8)
+
+
+@pytest.fixture
+def engine():
+    return Brightness()
+
+
+@pytest.fixture
+def server(engine):
+    return InferenceServer({"a": engine, "b": Brightness()}, "a processor", batch_size=8)
+
+
+def test_requests_that_wait_are_one_batch_and_each_gets_its_own(server, engine):
+    asked = [server.submit("a", images(count, 10 * count)) for count in (1, 3, 2)]
+    server.run_batch()
+    assert engine.batches == [6]
+    for count, found in zip((1, 3, 2), asked):
+        means, numbers = found.result(0)
+        np.testing.assert_array_equal(means, np.full(count, 10.0 * count))
+        assert numbers.shape == (count, 1)
+    assert [found.result(0)[1][0, 0] for found in asked] == [0, 1, 4]
+
+
+def test_a_batch_is_of_one_network_and_size_of_image_and_no_larger_than_it_may_be(server, engine):
+    asked = [
+        server.submit("a", images(6, 1)),
+        server.submit("b", images(1, 2)),
+        server.submit("a", images(1, 3, side=8)),
+        server.submit("a", images(3, 4)),
+        server.submit("a", images(2, 5)),
+        server.submit("a", images(20, 6)),
+    ]
+    for done in range(1, 6):
+        server.run_batch()
+        assert sum(found.done() for found in asked) == done + 1, "the first goes with the fifth"
+    assert engine.batches == [8, 1, 3, 20]
+    assert [found.result(0)[0][0] for found in asked] == [1, 2, 3, 4, 5, 6]
+
+
+def test_who_fails_fails_alone(server, engine):
+    good, bad, other = (server.submit("a", images(1, grey)) for grey in (1, 255, 2))
+    server.run_batch()
+    assert engine.batches == [3, 1, 1, 1]
+    assert (good.result(0)[0][0], other.result(0)[0][0]) == (1, 2)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bad.result(0)
+
+
+@pytest.fixture
+def address(server):
+    """Where a server listens, in a thread of this process."""
+    listener = Listener(authkey=KEY)
+    threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
+    yield ServerAddress(listener.address, KEY)
+    listener.close()
+
+
+def test_clients_are_answered_side_by_side(address):
+    clients = [RemoteEngines(address) for _ in range(3)]
+    assert clients[0].device_name(EngineOptions()) == "a processor"
+    found = {}
+
+    def ask(client, grey):
+        found[grey] = [client.run("a", images(2, grey + i)) for i in range(20)]
+
+    threads = [
+        threading.Thread(target=ask, args=(client, grey))
+        for client, grey in zip(clients, (0, 50, 100))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for grey, outputs in found.items():
+        assert [means.tolist() for means, _ in outputs] == [[grey + i] * 2 for i in range(20)]
+    assert len(found) == 3
+
+
+def test_a_client_is_told_of_its_own_failure_and_goes_on(address):
+    client = RemoteEngines(address)
+    with pytest.raises(SkelactError, match="the network fails: out of memory in kernel 7"):
+        client.run("a", images(1, 255))
+    with pytest.raises(SkelactError, match="the network fails: 'another'"):
+        client.run("another", images(1, 1))
+    assert client.run("a", images(1, 9))[0] == 9
+
+
+def test_who_does_not_know_the_key_is_not_let_in_and_disturbs_nobody(address):
+    with pytest.raises(AuthenticationError):
+        RemoteEngines(ServerAddress(address.path, b"another"))
+    assert RemoteEngines(address).run("a", images(1, 9))[0] == 9
+
+
+def test_where_nothing_listens_that_is_said(tmp_path):
+    with pytest.raises(InferenceLostError, match="the process that runs the networks has ended"):
+        RemoteEngines(ServerAddress(str(tmp_path / "none"), KEY))
+
+
+def network(scale=1.0):
+    return ImageNetwork(lambda x: scale * x.mean(dim=(2, 3)), [0] * 3, [1] * 3, input_hw=(4, 4))
+
+
+def test_remote_networks_are_those_of_the_server_or_refused():
+    options = EngineOptions("pytorch", device="cpu", num_threads=1)
+    mine = network()
+    mine.register_buffer("weight", mine.mean + 1)
+    served = ServedEngines()
+    local = served.engine(mine, options)
+    assert served.engine(mine, EngineOptions("pytorch", device="cpu", num_threads=2)) is local
+    assert list(served.engines) == [engine_key(mine, options)]
+    server = InferenceServer(served.engines, LocalEngines().device_name(options), 8)
+    with Listener(authkey=KEY) as listener:
+        threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
+        remote = RemoteEngines(ServerAddress(listener.address, KEY))
+        engine = remote.engine(mine, options)
+        given = mine.example(3)
+        np.testing.assert_array_equal(engine(given)[0], local(given)[0])
+        assert (engine.name, remote.is_local) == ("pytorch", False)
+        mine.weight += 1
+        with pytest.raises(SkelactError, match="other weights"):
+            remote.engine(mine, options)
