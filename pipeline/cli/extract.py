@@ -103,7 +103,7 @@ workers_option = click.option(
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Extract so many clips side by side, each in a process [the free cores; 1 on a GPU].",
+    help="Extract so many clips side by side, each in a process [the free cores].",
 )
 
 
