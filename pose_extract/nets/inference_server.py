@@ -5,8 +5,8 @@
 
 A client asks with ``{"engine": key}`` and images, and is answered with outputs, or with ``{"error":
 text}``; before that it is told which engines there are. While a batch runs, the images of the next
-ones are read, and those that have come by then go together: small networks, which cost a GPU as
-much for one image as for fifty, are called the less often the more clients there are.
+ones are read, and those that have come by then go together: the more clients there are, the fewer
+calls an image takes. A GPU spends them, on small networks, waiting for its kernels to be launched.
 """
 
 from __future__ import annotations
