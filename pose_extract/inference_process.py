@@ -69,11 +69,12 @@ def serve(config: ExtractConfig, key: bytes, connection: Connection) -> None:
     engines = ServedEngines()
     try:
         Extractor(config, engines=engines).load()
-        device_name = engines.device_name(EngineOptions(device=config.device))
+        options = EngineOptions(device=config.device)
+        device, name = str(engines.device(options)), engines.device_name(options)
     except (SkelactError, OSError) as error:
         connection.send(sendable(error))
         return
-    server = InferenceServer(engines.engines, device_name, config.batch_size or _BATCH_SIZE)
+    server = InferenceServer(engines.engines, device, name, config.batch_size or _BATCH_SIZE)
     with Listener(backlog=_BACKLOG, authkey=key) as listener:
         connection.send(listener.address)
         server.serve(listener)

@@ -4,7 +4,8 @@
         -> skeletons, state and hash of the video, sent back -> FolderRun here
         -> cache entry and line of the manifest
 
-An actor is a process with networks of its own. It sees the videos, under the same paths, and not
+An actor is a process, on a processor with networks of its own; those of a node with GPUs share the
+networks of another actor for each GPU. It sees the videos, under the same paths, and not
 the output folder. An actor or node that dies costs the clips that it was in, which others do
 again; nodes that join get actors.
 """
@@ -28,7 +29,8 @@ from .. import SkelactError
 from .common.device import default_threads
 from .extract import Extractor, Progress
 from .folder_run import FolderRun, ReadClip
-from .ray_node import NodeExtractor
+from .nets.inference_client import InferenceLostError, ServerAddress
+from .ray_node import NodeExtractor, NodeNetworks
 from .sources import ClipSource
 from .store.source_file import SourceError, check_can_be_read
 from .tasks import SummedProgress, Task, TaskQueue
@@ -39,6 +41,8 @@ _LOOK_SECONDS = 1.0
 _MOST_STILLBORN = 3
 # Without any node the run waits so long for one to join.
 _JOIN_SECONDS = 60.0
+# What actors with a GPU run their networks on.
+_GPU = "cuda"
 # A node of a cluster that is there answers within milliseconds; Ray itself tries for minutes.
 _CONNECT_SECONDS = 10.0
 
@@ -76,13 +80,31 @@ def check_ray(address: str, extractor: Extractor) -> None:
 
 
 @dataclass(eq=False)
-class _Actor:
-    """A process on a node.
+class _Networks:
+    """A process on a node that has a GPU, and runs the networks of others there.
 
     Attributes:
         handle: What Ray calls it by.
         node: Ray's id of its node.
         host: Name or address of its node.
+        address: Where it listens, once it does.
+    """
+
+    handle: Any
+    node: str
+    host: str
+    address: ServerAddress | None = None
+
+
+@dataclass(eq=False)
+class _Actor:
+    """A process on a node that extracts clips.
+
+    Attributes:
+        handle: What Ray calls it by.
+        node: Ray's id of its node.
+        host: Name or address of its node.
+        networks: What runs its networks; None: it does.
         has_begun: Whether it is ready for clips.
         is_asked: Whether it is going to say how far it is.
     """
@@ -90,6 +112,7 @@ class _Actor:
     handle: Any
     node: str
     host: str
+    networks: _Networks | None = None
     has_begun: bool = False
     is_asked: bool = False
 
@@ -97,8 +120,8 @@ class _Actor:
 class RayActors:
     """Processes on the nodes of a cluster that extract clips; a context that ends them.
 
-    A node has an actor per GPU; one without GPUs, or with the device "cpu", an actor per
-    ``num_threads`` of its CPUs.
+    A node has an actor per ``num_threads`` of its CPUs, and one more per GPU, which runs their
+    networks, unless the device is "cpu".
 
     Args:
         address: "local" for a cluster on this machine that ends with the context; that of a
@@ -130,6 +153,9 @@ class RayActors:
         self._todo = TaskQueue([])
         # By Ray's reference of its answer: what was asked of which actor.
         self._asked: dict[Any, tuple[str, _Actor]] = {}
+        # Likewise: whose networks are being loaded.
+        self._loading: dict[Any, _Networks] = {}
+        self._networks: set[_Networks] = set()
         self._actors: set[_Actor] = set()
         self._idle: set[_Actor] = set()
         self._working: dict[_Actor, Task] = {}
@@ -180,16 +206,19 @@ class RayActors:
             self._look_at_nodes()
             for actor in list(self._idle):
                 self._give(actor)
-            if not self._asked:
+            waiting = [*self._asked, *self._loading]
+            if not waiting:
                 if self._todo:
                     time.sleep(_LOOK_SECONDS)
                 continue
-            ready, _ = self._ray.wait(list(self._asked), timeout=_LOOK_SECONDS)
+            ready, _ = self._ray.wait(waiting, timeout=_LOOK_SECONDS)
             if ready:  # all that are, at once: asking for one looks at all
-                waiting = list(self._asked)
                 ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
             for answer in ready:
-                self._take(answer)
+                if answer in self._loading:
+                    self._take_networks(answer)
+                else:
+                    self._take(answer)
 
     def _take(self, answer: Any) -> None:
         """Take in what an actor answers."""
@@ -197,12 +226,10 @@ class RayActors:
         if actor not in self._actors:
             return
         try:
-            value = self._ray.get(answer)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, SkelactError):
-                raise SkelactError(f"node {actor.host}: {error.cause}") from None
-            raise
-        except self._ray.exceptions.RayError as error:
+            value = self._get(answer, actor.host)
+        except (self._ray.exceptions.RayError, InferenceLostError) as error:
+            if isinstance(error, InferenceLostError) and actor.networks is not None:
+                self._bury_networks(actor.networks)
             self._bury(actor, error)
             return
         if what == "begin":
@@ -219,6 +246,27 @@ class RayActors:
                 if value is not None and value.clip == self._working[actor].clip:
                     self._tell(actor, value)
                 self._watch(actor)
+
+    def _get(self, answer: Any, host: str) -> Any:
+        """Return what an actor answers; raise what is the fault of none of them as it is."""
+        try:
+            return self._ray.get(answer)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InferenceLostError):
+                raise error.cause from None
+            if isinstance(error.cause, SkelactError):
+                raise SkelactError(f"node {host}: {error.cause}") from None
+            raise error.cause from error
+
+    def _take_networks(self, answer: Any) -> None:
+        """Take in where networks that were loaded listen."""
+        networks = self._loading.pop(answer)
+        try:
+            networks.address = self._get(answer, networks.host)
+        except self._ray.exceptions.RayError as error:
+            self._bury_networks(networks)
+            self._note_stillborn(networks, error)
+        self._next_look = 0.0
 
     def keep(self, read: ReadClip, host: str) -> None:
         """Write what came of a clip on a node.
@@ -284,13 +332,23 @@ class RayActors:
         with suppress(Exception):  # one that Ray lost sight of, and may live
             self._ray.kill(actor.handle)
         if not actor.has_begun:
-            self._num_stillborn[actor.node] += 1
-            self._why = f"{actor.host}: {error}"
+            if not isinstance(error, InferenceLostError):
+                self._note_stillborn(actor, error)
             return
         self._num_begun -= Counter((actor.node,))
         lost = self._working.pop(actor, None)
         if lost is not None and not self._todo.give_back(lost, actor.node):
             self._run.keep_killed(lost.clip)
+
+    def _bury_networks(self, networks: _Networks) -> None:
+        """Take leave of networks whose process has died; their actors notice by themselves."""
+        self._networks.discard(networks)
+        with suppress(Exception):
+            self._ray.kill(networks.handle)
+
+    def _note_stillborn(self, actor: _Actor | _Networks, error: Exception) -> None:
+        self._num_stillborn[actor.node] += 1
+        self._why = f"{actor.host}: {error}"
 
     def _look_at_nodes(self) -> None:
         """Start actors where there is room, on nodes that have joined, too.
@@ -303,18 +361,21 @@ class RayActors:
             return
         self._next_look = now + _LOOK_SECONDS
         nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        self._networks = {networks for networks in self._networks if networks.node in nodes}
+        self._look_at_gpus(nodes)
         num_there = Counter(actor.node for actor in self._actors)
         places = [
             (i, name)
             for name, node in nodes.items()
             if self._num_stillborn[name] < _MOST_STILLBORN
+            if not self.num_gpus(node["Resources"]) or self._are_loaded(name)
             for i in range(num_there[name], self.room(node["Resources"]))
         ]
         most = len(self._todo) + len(self._working)
         missing = min(self._most or most, most) - len(self._actors)
         for _, name in sorted(places)[: max(0, missing)]:  # as many on each node
             self._start(name, nodes[name])
-        if self._actors:
+        if self._actors or self._loading:
             self._alone_since = None
         else:
             self._check_can_wait(now, nodes)
@@ -339,28 +400,61 @@ class RayActors:
             )
 
     def room(self, resources: dict[str, float]) -> int:
-        """Return how many actors a node carries."""
-        cpus = int(resources.get("CPU", 0) // self._threads)
-        gpus = int(resources.get("GPU", 0))
-        if self._config.device == "cuda" or (self._config.device == "auto" and gpus):
-            return min(cpus, gpus)
-        return cpus
+        """Return how many actors that extract clips a node carries."""
+        if self._config.device == "cuda" and not self.num_gpus(resources):
+            return 0
+        return int(resources.get("CPU", 0) // self._threads)
+
+    def num_gpus(self, resources: dict[str, float]) -> int:
+        """Return how many GPUs of a node run networks."""
+        return 0 if self._config.device == "cpu" else int(resources.get("GPU", 0))
+
+    def _on_node(self, node: str) -> list[_Networks]:
+        """Return the networks on the GPUs of a node."""
+        return [networks for networks in self._networks if networks.node == node]
+
+    def _are_loaded(self, node: str) -> bool:
+        """Return whether the networks on all GPUs of a node can be shared: none is left out."""
+        found = self._on_node(node)
+        return bool(found) and all(networks.address is not None for networks in found)
+
+    def _look_at_gpus(self, nodes: dict[str, dict[str, Any]]) -> None:
+        """Have networks loaded on each GPU that has none."""
+        for name, node in nodes.items():
+            if self._num_stillborn[name] >= _MOST_STILLBORN or not self.room(node["Resources"]):
+                continue
+            for _ in range(len(self._on_node(name)), self.num_gpus(node["Resources"])):
+                config = replace(self._config, device=_GPU)
+                remote = self._ray.remote(num_cpus=0, num_gpus=1, **_on(name))(NodeNetworks)
+                networks = _Networks(
+                    remote.remote(config, os.getcwd()), name, node["NodeManagerAddress"]
+                )
+                self._networks.add(networks)
+                self._loading[networks.handle.load.remote()] = networks
 
     def _start(self, name: str, node: dict[str, Any]) -> None:
-        strategies = importlib.import_module("ray.util.scheduling_strategies")
-        on_gpu = self._config.device != "cpu" and bool(node["Resources"].get("GPU"))
+        """Start an actor on a node; where there are networks, it shares those that fewest do."""
+        num_users = Counter(actor.networks for actor in self._actors)
+        networks = min(self._on_node(name), key=lambda it: num_users[it], default=None)
         remote = self._ray.remote(
             num_cpus=self._threads,
-            num_gpus=int(on_gpu),
-            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(name, soft=False),
+            num_gpus=0,
+            **_on(name),
             # What asks how far a clip is does not wait for it.
             concurrency_groups={"progress": 1},
         )(NodeExtractor)
-        config = replace(self._config, device="cuda" if on_gpu else "cpu")
-        handle = remote.remote(self._make, config, os.getcwd())
-        actor = _Actor(handle, name, node["NodeManagerAddress"])
+        config = replace(self._config, device="cpu") if networks is None else self._config
+        address = None if networks is None else networks.address
+        handle = remote.remote(self._make, config, os.getcwd(), address)
+        actor = _Actor(handle, name, node["NodeManagerAddress"], networks)
         self._actors.add(actor)
         self._ask("begin", actor)
+
+
+def _on(node: str) -> dict[str, Any]:
+    """Return the option of an actor that puts it on a node."""
+    strategies = importlib.import_module("ray.util.scheduling_strategies")
+    return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
 def _can_be_read(clip: ClipSource) -> bool:

@@ -1,4 +1,4 @@
-"""The process on a node of a Ray cluster that extracts the clips it is given."""
+"""The processes on a node of a Ray cluster: what extracts clips, and what runs its networks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 from .common.device import choose_device
 from .extract import ExtractConfig, Extractor, Progress
 from .folder_run import ReadClip
+from .inference_process import InferenceProcess
+from .nets.inference_client import RemoteEngines, ServerAddress
 from .sources import ClipSource
 from .store.source_file import SourceError, check_can_be_read
 from .tasks import sendable
@@ -27,22 +29,31 @@ class NodeExtractor:
         make: Class of the chain from video to skeletons.
         config: How clips are extracted.
         folder: Where paths that are not absolute begin, if the node has it.
+        networks: Where the networks run; None: in this process.
     """
 
     def __init__(
-        self, make: Callable[[ExtractConfig], Extractor], config: ExtractConfig, folder: str
+        self,
+        make: Callable[..., Extractor],
+        config: ExtractConfig,
+        folder: str,
+        networks: ServerAddress | None = None,
     ) -> None:
         self._make = make
         self._config = config
         self._folder = folder
+        self._networks = networks
         self._progress: Progress | None = None
 
     def begin(self) -> dict[str, Any]:
         """Return what shapes the skeletons here."""
         with suppress(OSError):
             os.chdir(self._folder)
-        choose_device(self._config.device)
-        self._extractor = self._make(self._config)
+        if self._networks is None:
+            choose_device(self._config.device)
+            self._extractor = self._make(self._config)
+        else:
+            self._extractor = self._make(self._config, engines=RemoteEngines(self._networks))
         return self._extractor.identity()
 
     def extract(self, clip: ClipSource) -> tuple[ReadClip, Progress | None]:
@@ -64,3 +75,22 @@ class NodeExtractor:
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress
+
+
+class NodeNetworks:
+    """Holds the networks that all processes of a node share which have one GPU.
+
+    Args:
+        config: Names the networks.
+        folder: As for :class:`NodeExtractor`.
+    """
+
+    def __init__(self, config: ExtractConfig, folder: str) -> None:
+        self._process = InferenceProcess(config)
+        self._folder = folder
+
+    def load(self) -> ServerAddress:
+        """Load the networks; return where they listen, as long as this process lives."""
+        with suppress(OSError):
+            os.chdir(self._folder)
+        return self._process.__enter__().address

@@ -72,6 +72,10 @@ class LocalEngines:
         """See ``EngineSource``."""
         return choose_engine(network, options)
 
+    def device(self, options: EngineOptions) -> torch.device:
+        """See ``EngineSource``."""
+        return options.chosen_device()
+
     def device_name(self, options: EngineOptions) -> str:
         """See ``EngineSource``."""
         device = options.chosen_device()

@@ -57,6 +57,10 @@ class EngineSource(Protocol):
         """Return the engine that runs a network; see ``choose_engine``."""
         ...
 
+    def device(self, options: EngineOptions) -> torch.device:
+        """Return the device that networks run on; this process need not have it."""
+        ...
+
     def device_name(self, options: EngineOptions) -> str:
         """Return what networks run on, as its maker calls it."""
         ...
@@ -99,10 +103,10 @@ class EngineOptions:
             )
         return device
 
-    def dtype(self) -> torch.dtype:
-        """Return the number format of the arithmetic."""
+    def dtype(self, device: torch.device | None = None) -> torch.dtype:
+        """Return the number format of the arithmetic, on the chosen device or another one."""
         if self.precision == "auto":
-            return fastest_dtype(self.chosen_device())
+            return fastest_dtype(device or self.chosen_device())
         formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         return formats[self.precision]
 

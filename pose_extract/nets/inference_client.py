@@ -18,6 +18,8 @@ from ... import SkelactError
 from ..common.array_channel import ArrayChannel
 
 if TYPE_CHECKING:
+    import torch
+
     from .engines import Engine, EngineOptions, ImageNetwork
 
 
@@ -58,7 +60,14 @@ class RemoteEngines:
         except (EOFError, OSError) as error:
             raise _lost() from error
         self._names: dict[str, str] = about["engines"]
+        self._device: str = about["device"]
         self._device_name: str = about["device_name"]
+
+    def device(self, options: EngineOptions) -> torch.device:
+        """See ``EngineSource``."""
+        import torch
+
+        return torch.device(self._device)
 
     def device_name(self, options: EngineOptions) -> str:
         """See ``EngineSource``."""

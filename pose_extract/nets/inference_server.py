@@ -51,13 +51,16 @@ class InferenceServer:
 
     Args:
         engines: By the key that clients name.
-        device_name: What ``EngineSource.device_name`` tells clients.
+        device: What ``EngineSource.device`` tells clients.
+        device_name: Likewise.
         batch_size: Images of several clients that are run at once; those of one are not parted.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], device_name: str, batch_size: int) -> None:
+    def __init__(
+        self, engines: Mapping[str, Engine], device: str, device_name: str, batch_size: int
+    ) -> None:
         self._engines = engines
-        self._device_name = device_name
+        self._device = {"device": device, "device_name": device_name}
         self._batch_size = batch_size
         self._arrived: SimpleQueue[_Request] = SimpleQueue()
         self._waiting: deque[_Request] = deque()
@@ -135,7 +138,7 @@ class InferenceServer:
         with suppress(EOFError, OSError):
             channel = ArrayChannel(connection)
             names = {key: engine.name for key, engine in self._engines.items()}
-            channel.send({"engines": names, "device_name": self._device_name})
+            channel.send({"engines": names, **self._device})
             while True:
                 request, (images,) = channel.receive()
                 try:

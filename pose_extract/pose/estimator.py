@@ -206,7 +206,8 @@ class PoseEstimator:
         options = EngineOptions(
             self._engine_name, self._precision, self._device_name, self._num_threads
         )
-        self.device = options.chosen_device()
+        engines = self._engines or LocalEngines()
+        self.device = engines.device(options)
         normalise = config["model"]["data_preprocessor"]
         network = ImageNetwork(
             heatmap_network(fuse_conv_bn(model)),
@@ -216,7 +217,6 @@ class PoseEstimator:
             reverse=not normalise.get("bgr_to_rgb", False),
             input_hw=self.input_wh[::-1],
         )
-        engines = self._engines or LocalEngines()
         found = engine_or_trial(network.eval(), options, engines)
         self._trial = found if isinstance(found, PrecisionTrial) else None
         self._engine = found.full if isinstance(found, PrecisionTrial) else found

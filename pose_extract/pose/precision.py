@@ -97,10 +97,11 @@ def engine_or_trial(
 
     from ..nets.engine_choice import fingerprint
 
-    if options.precision != "auto" or options.dtype() == torch.float32:
+    dtype = options.dtype(engines.device(options))
+    if options.precision != "auto" or dtype == torch.float32:
         return engines.engine(network, options)
     name = engines.device_name(options)
-    machine = f"{name}, {str(options.dtype()).removeprefix('torch.')}, {releases('torch')}"
+    machine = f"{name}, {str(dtype).removeprefix('torch.')}, {releases('torch')}"
     path = cache_folder() / "engines" / f"{fingerprint(network)}.precision.json"
     notes = MachineNotes(path, ("precision", ("half", "fp32")))
     full = engines.engine(network, replace(options, engine="pytorch", precision="fp32"))

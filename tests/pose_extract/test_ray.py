@@ -6,8 +6,12 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import clips
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from clips import BrightnessPose, OneWalker, write_clip
@@ -15,12 +19,14 @@ from several_processes import extracted_alone_and_beside, results
 
 from skelact import SkelactError
 from skelact.pipeline.cli.main import main
+from skelact.pose_extract import ray_cluster
 from skelact.pose_extract.batch import extract_clips
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.folder_run import FolderRun, ReadClip
 from skelact.pose_extract.ray_cluster import RayActors
 from skelact.pose_extract.sources import ClipSource, find_sources
 from skelact.pose_extract.store.manifest import manifest_path, read_manifests
+from skelact.pose_extract.store.npz import load_sequence
 from skelact.pose_extract.store.results import ResultFolder
 from skelact.pose_extract.store.source_file import SourceError
 
@@ -136,7 +142,7 @@ def test_a_killed_node_costs_only_its_clips_in_flight(videos, tmp_path, two_node
     [
         ("auto", 0, {"CPU": 4.0}, 4),
         ("auto", 3, {"CPU": 8.0}, 2),
-        ("auto", 0, {"CPU": 16.0, "GPU": 2.0}, 2),
+        ("auto", 0, {"CPU": 16.0, "GPU": 2.0}, 16),
         ("cpu", 4, {"CPU": 16.0, "GPU": 2.0}, 4),
         ("cuda", 0, {"CPU": 16.0}, 0),
         ("cuda", 8, {"CPU": 8.0, "GPU": 2.0}, 1),
@@ -147,6 +153,55 @@ def test_how_many_processes_a_node_carries(device, num_threads, resources, expec
     extractor = Extractor(ExtractConfig(device=device, num_threads=num_threads))
     run = FolderRun(ResultFolder("out", {}), None, {}, {}, None)
     assert RayActors("auto", extractor, run, 0, None).room(resources) == expected
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """A cluster of a node that says that it has a GPU; networks run on its processor instead."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setattr(ray_cluster, "_GPU", "cpu")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
+    yield cluster
+    cluster.shutdown()
+
+
+def processes_with_networks():
+    """Return the processes that those start which Ray calls NodeNetworks."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = Path("/proc", (path / "stat").read_text().rpartition(")")[2].split()[1])
+            mine, its = (folder / "cmdline" for folder in (path, parent))
+            if "spawn_main" in mine.read_text() and its.read_text().startswith("ray::NodeNetworks"):
+                found.append(int(path.name))
+    return found
+
+
+@pytest.mark.slow
+def test_processes_of_a_node_share_the_networks_on_its_gpu(videos, tmp_path, one_gpu):
+    """The process with the networks is killed once: others take its place, and no clip fails."""
+    config = replace(CONFIG, device="auto")
+    seen = []
+
+    def kill(entry):
+        seen.append(processes_with_networks())
+        if len(seen) == 1:
+            os.kill(seen[0][0], signal.SIGKILL)
+
+    sources = find_sources([videos])
+    found = extract_clips(
+        sources, tmp_path / "out", Extractor(config), ray=one_gpu.address, on_entry=kill
+    )
+    assert not found.failed
+    assert found.num_new == 4
+    assert all(len(pids) <= 1 for pids in seen), "one for all"
+    assert seen[-1] != seen[0]
+    extract_clips(sources, tmp_path / "alone", Extractor(CONFIG))
+    for entry in found.entries:
+        shared, alone = (load_sequence(tmp_path / name / entry.output) for name in ("out", "alone"))
+        np.testing.assert_allclose(shared.keypoints, alone.keypoints, atol=0.1)
+    assert not processes_with_networks()
 
 
 @pytest.mark.parametrize("is_here", [True, False])

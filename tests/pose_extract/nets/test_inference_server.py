@@ -49,7 +49,7 @@ def engine():
 
 @pytest.fixture
 def server(engine):
-    return InferenceServer({"a": engine, "b": Brightness()}, "a processor", batch_size=8)
+    return InferenceServer({"a": engine, "b": Brightness()}, "cuda:1", "a GPU", batch_size=8)
 
 
 def test_requests_that_wait_are_one_batch_and_each_gets_its_own(server, engine):
@@ -99,7 +99,8 @@ def address(server):
 
 def test_clients_are_answered_side_by_side(address):
     clients = [RemoteEngines(address) for _ in range(3)]
-    assert clients[0].device_name(EngineOptions()) == "a processor"
+    assert str(clients[0].device(EngineOptions(device="cpu"))) == "cuda:1", "of the server"
+    assert clients[0].device_name(EngineOptions()) == "a GPU"
     found = {}
 
     def ask(client, grey):
@@ -150,7 +151,7 @@ def test_remote_networks_are_those_of_the_server_or_refused():
     local = served.engine(mine, options)
     assert served.engine(mine, EngineOptions("pytorch", device="cpu", num_threads=2)) is local
     assert list(served.engines) == [engine_key(mine, options)]
-    server = InferenceServer(served.engines, LocalEngines().device_name(options), 8)
+    server = InferenceServer(served.engines, "cpu", LocalEngines().device_name(options), 8)
     with Listener(authkey=KEY) as listener:
         threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
         remote = RemoteEngines(ServerAddress(listener.address, KEY))
