@@ -121,6 +121,11 @@ class ExtractConfig:
         return self.boxes is None and self.detector != "whole-frame"
 
     @property
+    def can_share_networks(self) -> bool:
+        """Whether another process can run all networks: MMDetection runs its own."""
+        return self.detector != "mmdet-faster-rcnn"
+
+    @property
     def max_person(self) -> int:
         """At most this many people are kept."""
         if self.num_person is not None:

@@ -121,7 +121,7 @@ class RayActors:
     """Processes on the nodes of a cluster that extract clips; a context that ends them.
 
     A node has an actor per ``num_threads`` of its CPUs, and one more per GPU, which runs their
-    networks, unless the device is "cpu".
+    networks, unless the device is "cpu". Where networks cannot be shared, it has one per GPU.
 
     Args:
         address: "local" for a cluster on this machine that ends with the context; that of a
@@ -368,7 +368,7 @@ class RayActors:
             (i, name)
             for name, node in nodes.items()
             if self._num_stillborn[name] < _MOST_STILLBORN
-            if not self.num_gpus(node["Resources"]) or self._are_loaded(name)
+            if not self._num_shared(node["Resources"]) or self._are_loaded(name)
             for i in range(num_there[name], self.room(node["Resources"]))
         ]
         most = len(self._todo) + len(self._working)
@@ -401,13 +401,18 @@ class RayActors:
 
     def room(self, resources: dict[str, float]) -> int:
         """Return how many actors that extract clips a node carries."""
-        if self._config.device == "cuda" and not self.num_gpus(resources):
+        cpus = int(resources.get("CPU", 0) // self._threads)
+        gpus = self._num_gpus(resources)
+        if self._config.device == "cuda" and not gpus:
             return 0
-        return int(resources.get("CPU", 0) // self._threads)
+        return min(cpus, gpus) if gpus and not self._config.can_share_networks else cpus
 
-    def num_gpus(self, resources: dict[str, float]) -> int:
-        """Return how many GPUs of a node run networks."""
+    def _num_gpus(self, resources: dict[str, float]) -> int:
         return 0 if self._config.device == "cpu" else int(resources.get("GPU", 0))
+
+    def _num_shared(self, resources: dict[str, float]) -> int:
+        """Return on how many GPUs of a node networks run that its actors share."""
+        return self._num_gpus(resources) if self._config.can_share_networks else 0
 
     def _on_node(self, node: str) -> list[_Networks]:
         """Return the networks on the GPUs of a node."""
@@ -423,7 +428,7 @@ class RayActors:
         for name, node in nodes.items():
             if self._num_stillborn[name] >= _MOST_STILLBORN or not self.room(node["Resources"]):
                 continue
-            for _ in range(len(self._on_node(name)), self.num_gpus(node["Resources"])):
+            for _ in range(len(self._on_node(name)), self._num_shared(node["Resources"])):
                 config = replace(self._config, device=_GPU)
                 remote = self._ray.remote(num_cpus=0, num_gpus=1, **_on(name))(NodeNetworks)
                 networks = _Networks(
@@ -436,14 +441,17 @@ class RayActors:
         """Start an actor on a node; where there are networks, it shares those that fewest do."""
         num_users = Counter(actor.networks for actor in self._actors)
         networks = min(self._on_node(name), key=lambda it: num_users[it], default=None)
+        has_gpu = networks is None and self._num_gpus(node["Resources"]) > 0
         remote = self._ray.remote(
             num_cpus=self._threads,
-            num_gpus=0,
+            num_gpus=int(has_gpu),
             **_on(name),
             # What asks how far a clip is does not wait for it.
             concurrency_groups={"progress": 1},
         )(NodeExtractor)
-        config = replace(self._config, device="cpu") if networks is None else self._config
+        config = self._config
+        if networks is None:
+            config = replace(config, device=_GPU if has_gpu else "cpu")
         address = None if networks is None else networks.address
         handle = remote.remote(self._make, config, os.getcwd(), address)
         actor = _Actor(handle, name, node["NodeManagerAddress"], networks)

@@ -55,7 +55,8 @@ def choose_workers(asked: int | None, extractor: Extractor, num_clips: int) -> i
     """Return how many workers extract so many clips.
 
     Args:
-        asked: A number, or None for one; 0 takes the free cores.
+        asked: A number, or None for one; 0 takes the free cores, or one where each worker would
+            have a network of its own on a GPU.
         extractor: The chain from video to skeletons.
         num_clips: All clips of the run, those that are done too: how many threads a worker has,
             and with it the rounding, is the same after a resume.
@@ -73,7 +74,8 @@ def choose_workers(asked: int | None, extractor: Extractor, num_clips: int) -> i
         return 1
     config = extractor.config
     if not asked:
-        asked = config.num_threads or default_threads()
+        is_many = config.can_share_networks or choose_device(config.device).type == "cpu"
+        asked = (config.num_threads or default_threads()) if is_many else 1
     return max(1, min(asked, num_clips))
 
 

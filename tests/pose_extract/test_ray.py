@@ -155,6 +155,14 @@ def test_how_many_processes_a_node_carries(device, num_threads, resources, expec
     assert RayActors("auto", extractor, run, 0, None).room(resources) == expected
 
 
+def test_networks_that_cannot_be_shared_have_a_gpu_each():
+    extractor = Extractor(ExtractConfig(detector="mmdet-faster-rcnn", device="auto"))
+    run = FolderRun(ResultFolder("out", {}), None, {}, {}, None)
+    actors = RayActors("auto", extractor, run, 0, None)
+    assert actors.room({"CPU": 16.0, "GPU": 2.0}) == 2
+    assert actors.room({"CPU": 16.0}) == 16
+
+
 @pytest.fixture
 def one_gpu(monkeypatch):
     """A cluster of a node that says that it has a GPU; networks run on its processor instead."""
