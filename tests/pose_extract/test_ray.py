@@ -156,7 +156,8 @@ def test_how_many_processes_a_node_carries(device, num_threads, resources, expec
 
 
 def test_networks_that_cannot_be_shared_have_a_gpu_each():
-    extractor = Extractor(ExtractConfig(detector="mmdet-faster-rcnn", device="auto"))
+    config = ExtractConfig(detector="mmdet-faster-rcnn", device="auto")
+    extractor = Extractor(config, detector=OneWalker())  # MMDetection need not be there
     run = FolderRun(ResultFolder("out", {}), None, {}, {}, None)
     actors = RayActors("auto", extractor, run, 0, None)
     assert actors.room({"CPU": 16.0, "GPU": 2.0}) == 2
