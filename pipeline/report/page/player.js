@@ -36,6 +36,7 @@
       on(video, "loadeddata", () => this.wanted === null && this.show(this.frameNow()));
       on(video, "emptied", () => this.emptied());
       on(video, "seeked", () => this.seeked());
+      on(video, "pause", () => this.paused());
       on(video, "ended", () => this.ended());
       this.resized = new ResizeObserver(() => this.draw());
       this.resized.observe(canvas);
@@ -173,6 +174,11 @@
 
     pause() {
       this.video.pause();
+    }
+
+    // By the playhead alone it is not known which image was the last one.
+    paused() {
+      if (!KNOWS_SCREEN && this.wanted === null && !this.video.ended) this.goTo(this.frameNow());
     }
 
     ended() {

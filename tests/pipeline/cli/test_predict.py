@@ -147,7 +147,12 @@ def test_an_interrupted_run_keeps_the_rows_of_the_clips_that_are_done(
         yield answer(clips[1])
 
     monkeypatch.setattr(Pipeline, "stream", stopped)
-    assert predict("in", "--timeline", "all.csv").exit_code == 1
+    # Tests that run in the background of a shell are started with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert predict("in", "--timeline", "all.csv").exit_code == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert {row["clip"] for row in rows_of("all.csv")} == {"a.mp4"}
 
 
