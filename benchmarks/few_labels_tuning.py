@@ -47,7 +47,11 @@ def main(
     work_dir: Path,
 ) -> None:
     """Fine-tune one network per draw, and keep its top-1 on the fifth."""
-    (data,) = (key for key, (start, _, _) in DATA.items() if config_name.startswith(start))
+    found = [key for key, (start, _, _) in DATA.items() if config_name.startswith(start)]
+    if not found:
+        starts = " or ".join(start for start, _, _ in DATA.values())
+        raise click.ClickException(f"config: expected one of {starts}, got {config_name}")
+    data = found[0]
     fixed = (
         f"data.ann_file={tuning_file(Bench(work_dir, 'cpu'), data)}",
         "data.train_split=tune_train",

@@ -80,38 +80,41 @@ def check_ray(address: str, extractor: Extractor) -> None:
 
 
 @dataclass(eq=False)
-class _Networks:
-    """A process on a node that has a GPU, and runs the networks of others there.
+class _Process:
+    """A process on a node.
 
     Attributes:
         handle: What Ray calls it by.
         node: Ray's id of its node.
         host: Name or address of its node.
-        address: Where it listens, once it does.
     """
 
     handle: Any
     node: str
     host: str
+
+
+@dataclass(eq=False)
+class _Networks(_Process):
+    """A process on a node that has a GPU, and runs the networks of others there.
+
+    Attributes:
+        address: Where it listens, once it does.
+    """
+
     address: ServerAddress | None = None
 
 
 @dataclass(eq=False)
-class _Actor:
+class _Actor(_Process):
     """A process on a node that extracts clips.
 
     Attributes:
-        handle: What Ray calls it by.
-        node: Ray's id of its node.
-        host: Name or address of its node.
         networks: What runs its networks; None: it does.
         has_begun: Whether it is ready for clips.
         is_asked: Whether it is going to say how far it is.
     """
 
-    handle: Any
-    node: str
-    host: str
     networks: _Networks | None = None
     has_begun: bool = False
     is_asked: bool = False
@@ -346,7 +349,7 @@ class RayActors:
         with suppress(Exception):
             self._ray.kill(networks.handle)
 
-    def _note_stillborn(self, actor: _Actor | _Networks, error: Exception) -> None:
+    def _note_stillborn(self, actor: _Process, error: Exception) -> None:
         self._num_stillborn[actor.node] += 1
         self._why = f"{actor.host}: {error}"
 

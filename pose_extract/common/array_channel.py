@@ -36,14 +36,19 @@ class ArrayChannel:
         if self._memory is not None:
             reduction.send_handle(connection, self._memory.fd, os.getpid())
         self._view: SharedView | None = None
+        self._view_fd: int | None = None
         if self._hear()["is_shared"]:
-            self._view = SharedView(reduction.recv_handle(connection))
+            self._view_fd = reduction.recv_handle(connection)
+            self._view = SharedView(self._view_fd)
 
     def close(self) -> None:
-        """End the connection; arrays that were received stay."""
+        """End the connection, and give its memory back; arrays that were received stay."""
         self._connection.close()
         if self._memory is not None:
             self._memory.close()
+        if self._view_fd is not None:
+            os.close(self._view_fd)
+            self._view_fd = None
 
     def send(self, message: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
         """Send a message, JSON-able, and arrays.

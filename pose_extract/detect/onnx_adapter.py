@@ -183,9 +183,8 @@ class ONNXDetector:
     def _letterbox(self, frame: np.ndarray, ratio: float, tensor: np.ndarray) -> None:
         """Write the network's input (3, H, W) float32 for a frame at a scale."""
         size = scaled_size(frame.shape[:2], ratio)
-        # The bars stay, though a file may take any size: without them, or with a second view in
-        # their place, RTMDet-nano's weak boxes change, and fewer athletes are found. Chosen with
-        # ``benchmarks/athlete.py``.
+        # The bars stay, though a file may take any size: without them RTMDet-nano's weak boxes
+        # change, and fewer athletes are found. Chosen with ``benchmarks/athlete.py``.
         canvas = np.full((*tensor.shape[1:], 3), _PADDING, np.uint8)
         canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         # Networks take BGR.

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
@@ -135,8 +135,7 @@ class InferenceServer:
 
     def _talk(self, connection: Connection) -> None:
         """Answer one client until it ends."""
-        with suppress(EOFError, OSError):
-            channel = ArrayChannel(connection)
+        with suppress(EOFError, OSError), closing(ArrayChannel(connection)) as channel:
             names = {key: engine.name for key, engine in self._engines.items()}
             channel.send({"engines": names, **self._device})
             while True:

@@ -55,7 +55,6 @@ class PoseEstimator:
         checkpoint: Weights for a config given by path: a path or an address.
         trust_config: Run a config given by path, which is Python code, also where it lies outside
             the installed MMPose.
-        engines: Where the engine comes from; None makes it in this process.
         device: "auto", "cpu", "cuda" or "cuda:N".
         engine: What runs the network: "pytorch", "onnxruntime", "openvino", or "auto", the fastest;
             see :class:`EngineOptions`.
@@ -63,6 +62,7 @@ class PoseEstimator:
             fp16 on CUDA, else fp32. It concerns the pose network alone: detectors choose their own.
         flip_test: Average the heatmaps with those of the mirrored crop.
         num_threads: Threads on the CPU; 0 takes the free cores.
+        engines: Where the engine comes from; None makes it in this process.
 
     Raises:
         SkelactError: for a name that is none of these, a config that is not trusted, or one without

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,15 +33,15 @@ def ends(request, monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         if request.param == "none shares":
             monkeypatch.setattr(os, "memfd_create", refuse)
-        made = os.memfd_create, []
-
-        def once(name):
-            if made[1]:
-                refuse(name)
-            made[1].append(name)
-            return made[0](name)
-
         if request.param == "one shares":
+            create, made = os.memfd_create, []
+
+            def once(name):
+                if made:
+                    refuse(name)
+                made.append(name)
+                return create(name)
+
             monkeypatch.setattr(os, "memfd_create", once)
         second = pool.submit(ArrayChannel, theirs)
         pair = ArrayChannel(mine), second.result()
@@ -74,6 +75,17 @@ def test_turns_take_no_more_memory_than_one(ends):
         first.receive()
         sizes.append(os.fstat(first._memory.fd).st_size)
     assert len(set(sizes)) == 1
+
+
+def test_an_end_that_is_closed_keeps_no_file_open(ends):
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system does not list open files")
+    before = len(os.listdir("/proc/self/fd"))
+    num_shared = sum(end._memory is not None for end in ends)
+    for end in ends:
+        end.close()
+    # Each end's connection, its memory, and what it sees of the other's.
+    assert len(os.listdir("/proc/self/fd")) == before - 2 - 2 * num_shared
 
 
 def test_an_end_that_is_closed_is_told(ends):
