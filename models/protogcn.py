@@ -1,6 +1,7 @@
 """ProtoGCN (Liu et al., CVPR 2025): the stronger supervised baseline.
 
-    joints -> ten blocks as in ST-GCN++, with a topology of each clip's own -> classes
+    joints -> ten blocks as in ST-GCN++, with a topology of each clip's own, and the mean of the
+              joints beside them over time -> classes
               topology of the last block -> prototypes -> contrast of the classes, in training
 
 Our own code, after the paper and what public copies of its authors' release compute; its three
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from ..pose_extract.layout import KeypointLayout
 from .classifier import SkeletonClassifier
-from .stgcn import Block, as_channels, ten_blocks
+from .stgcn import Block, TemporalBranches, as_channels, ten_blocks
 
 # Of public copies of the authors' release: groups of channels with an adjacency each, how their
 # random adjacencies are drawn, width of the contrast, its temperature, and the share of a class's
@@ -77,6 +78,22 @@ class _MotionTopology(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D_in, T, V) to (B, D_out, T, V)."""
         return self.with_topology(x, self.topology(x))
+
+
+class _WithMeanJoint(TemporalBranches):
+    """The branches of ST-GCN++ over time, which see the mean of the joints beside them.
+
+    What they give for it is added to each joint with a weight, which starts at 0.
+    """
+
+    def __init__(self, num_joints: int, dim: int, stride: int) -> None:
+        super().__init__(dim, stride)
+        self.of_mean = nn.Parameter(torch.zeros(num_joints))
+
+    def joined(self, x: Tensor) -> Tensor:
+        """See the base class."""
+        joined = super().joined(torch.cat([x, x.mean(dim=-1, keepdim=True)], dim=-1))
+        return joined[..., :-1] + joined[..., -1:] * self.of_mean
 
 
 class _Prototypes(nn.Module):
@@ -168,7 +185,8 @@ class ProtoGCNClassifier(SkeletonClassifier):
         super().__init__(layout, (num_person, clip_len, num_joints, in_channels), 4 * base_width)
         self.norm = nn.BatchNorm1d(in_channels * num_joints)
         graph = partial(_MotionTopology, num_joints)
-        self.blocks = nn.ModuleList(ten_blocks(graph, in_channels, base_width))
+        time = partial(_WithMeanJoint, num_joints)
+        self.blocks = nn.ModuleList(ten_blocks(graph, in_channels, base_width, time))
         self.head = nn.Linear(4 * base_width, num_classes)
         self.prototypes = _Prototypes(4 * base_width, num_prototypes)
         self.contrast = _ClassContrast(num_joints**2, num_classes)

@@ -63,7 +63,7 @@ class _SpatialGraph(nn.Module):
         return F.relu(self.norm(self.conv(sums)) + self.down(x), inplace=True)
 
 
-class _TemporalBranches(nn.Module):
+class TemporalBranches(nn.Module):
     """Six branches over time: kernel 3 at dilations 1 to 4, max pooling, and a 1x1 convolution.
 
     The first five share the 1x1 convolution that reduces their width.
@@ -90,11 +90,15 @@ class _TemporalBranches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, T, V) to (B, D, T / stride, V)."""
+        out: Tensor = self.norm(self.transform(self.joined(x)))
+        return out
+
+    def joined(self, x: Tensor) -> Tensor:
+        """Return what the branches give side by side, (B, D, T / stride, V)."""
         parts = self.narrow(x).split(self.widths, dim=1)
         branches = [layer(part) for layer, part in zip(self.over_time, parts)]
         branches.append(self.frame(_subsample(x, self.stride)))
-        out: Tensor = self.norm(self.transform(torch.cat(branches, dim=1)))
-        return out
+        return torch.cat(branches, dim=1)
 
 
 class Block(nn.Module):
@@ -102,6 +106,7 @@ class Block(nn.Module):
 
     Args:
         graph: Maps (B, D_in, T, V) to (B, D_out, T, V).
+        time: Maps (B, D_out, T, V) to (B, D_out, T / stride, V).
         in_dim: D_in.
         out_dim: D_out.
         stride: Of each so many frames one is left.
@@ -109,11 +114,17 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, graph: nn.Module, in_dim: int, out_dim: int, stride: int, residual: bool
+        self,
+        graph: nn.Module,
+        time: nn.Module,
+        in_dim: int,
+        out_dim: int,
+        stride: int,
+        residual: bool,
     ) -> None:
         super().__init__()
         self.graph = graph
-        self.time = _TemporalBranches(out_dim, stride)
+        self.time = time
         self.has_residual = residual
         self.stride = stride
         self.residual: nn.Module = (
@@ -133,7 +144,10 @@ class Block(nn.Module):
 
 
 def ten_blocks(
-    graph: Callable[[int, int], nn.Module], in_channels: int, base_width: int
+    graph: Callable[[int, int], nn.Module],
+    in_channels: int,
+    base_width: int,
+    time: Callable[[int, int], nn.Module] = TemporalBranches,
 ) -> list[Block]:
     """Return the ten blocks of ST-GCN++ and of what is built like it.
 
@@ -144,12 +158,22 @@ def ten_blocks(
         graph: Makes the part over the joints, for D_in and D_out channels.
         in_channels: Of the first block.
         base_width: Channels of the first blocks.
+        time: Makes the part over time, for D_out channels and a stride.
     """
     blocks, width_in = [], in_channels
     for i in range(10):
         width = base_width * (1 if i < 4 else 2 if i < 7 else 4)
         stride = 2 if i in (4, 7) else 1
-        blocks.append(Block(graph(width_in, width), width_in, width, stride, residual=i > 0))
+        blocks.append(
+            Block(
+                graph(width_in, width),
+                time(width, stride),
+                width_in,
+                width,
+                stride,
+                residual=i > 0,
+            )
+        )
         width_in = width
     return blocks
 

@@ -9,8 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from skelact import SkelactError
-from skelact.models.protogcn import ProtoGCNClassifier, _ClassContrast, _MotionTopology, _Prototypes
+from skelact.models.protogcn import (
+    ProtoGCNClassifier,
+    _ClassContrast,
+    _MotionTopology,
+    _Prototypes,
+    _WithMeanJoint,
+)
 from skelact.models.skeleton_mae import SkeletonMAE
+from skelact.models.stgcn import TemporalBranches
 from skelact.pose_extract.layout import COCO_17
 
 
@@ -53,6 +60,18 @@ def test_joints_are_summed_by_an_adjacency_for_each_channel_and_clip():
             )
     expected = torch.relu(graph.norm(graph.after(summed.flatten(1, 2))) + graph.down(x))
     torch.testing.assert_close(graph(x), expected)
+
+
+def test_branches_over_time_add_what_they_give_for_the_mean_joint():
+    torch.manual_seed(0)
+    time = _WithMeanJoint(17, 12, 2).eval()
+    of_mean = torch.linspace(-1, 1, 17)
+    x = torch.randn(2, 12, 8, 17)
+    alone = time.joined(x)  # the weights start at 0
+    torch.testing.assert_close(alone, TemporalBranches.joined(time, x))
+    time.of_mean.data.copy_(of_mean)
+    mean = TemporalBranches.joined(time, x.mean(dim=-1, keepdim=True))
+    torch.testing.assert_close(time.joined(x), alone + mean * of_mean)
 
 
 def test_a_topology_is_rebuilt_from_prototypes():
