@@ -72,6 +72,8 @@ _FINETUNE_STEPS = {
 }
 # Learning rate of the peers' recipes, and the clips of a batch that it is for.
 _RATES = {"stgcn": (0.1, 128), "protogcn": (0.025, 16)}
+# Of the peers on clips of 32 frames: chosen on the fifth of the dives, docs/few_labels_tuning.jsonl.
+_PEER_SETTINGS = ("optim.batch_size=32", "optim.lr=0.025")
 
 
 # Names of a fifth of the training clips, on which choices are made; from ablation_tuning.py.
@@ -239,7 +241,8 @@ def _few_labels(share: float) -> list[Arm]:
     }
     if share == 1:
         study = "clips of 32 frames"
-    peers = [Arm(study, title, peer, None, _SHORT, share) for peer, title in PEERS.items()]
+    short = (*_SHORT, *_PEER_SETTINGS)
+    peers = [Arm(study, title, peer, None, short, share) for peer, title in PEERS.items()]
     if share == 1:
         return [
             Arm(study, "random weights", pretrain=None, finetune=_SHORT, **start),
