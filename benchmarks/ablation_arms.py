@@ -72,7 +72,7 @@ _FINETUNE_STEPS = {
 }
 # Learning rate of the peers' recipes, and the clips of a batch that it is for.
 _RATES = {"stgcn": (0.1, 128), "protogcn": (0.025, 16)}
-# Of the peers on clips of 32 frames: chosen on the fifth of the dives, docs/few_labels_tuning.jsonl.
+# Of the peers on clips of 32 frames: chosen on the fifth of the dives, few_labels_tuning.jsonl.
 _PEER_SETTINGS = ("optim.batch_size=32", "optim.lr=0.025")
 
 

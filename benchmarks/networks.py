@@ -21,7 +21,7 @@ from effort import extract, first_frames, one_core
 from rich.console import Console
 from rich.table import Table
 
-from skelact.pose_extract.detect.onnx_adapter import ONNXDetector
+from skelact.pose_extract.detect.onnx_runners import SessionRunner
 from skelact.pose_extract.effort import EFFORTS
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.nets.engines import ONNXRuntimeEngine, OpenVINOEngine, PyTorchEngine
@@ -29,7 +29,7 @@ from skelact.pose_extract.sources import find_sources
 
 # Where networks are run.
 _CALLS = (
-    (ONNXDetector, "_run"),
+    (SessionRunner, "_run"),
     (ONNXRuntimeEngine, "__call__"),
     (OpenVINOEngine, "__call__"),
     (PyTorchEngine, "__call__"),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...pose_extract.common.geometry import pairwise_iou
-from ...pose_extract.detect.torch_detector import suppress
+from ...pose_extract.detect.suppression import suppress
 from ...pose_extract.nets.rtmdet import RTMDetNano
 from .detector_samples import DetectorSamples, DetectorSampling
 from .image_augment import normalised

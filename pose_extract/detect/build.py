@@ -65,7 +65,7 @@ def build_detector(
     if name in known or name.endswith(".onnx") or is_url(name):
         from .onnx_adapter import ONNXDetector
 
-        return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor)
+        return ONNXDetector(name, score_thr, max_det, device, num_threads, size_factor, engines)
     raise SkelactError(
         f"no detector called {name!r}; expected one of {', '.join(known)}, whole-frame, "
         "mmdet-faster-rcnn, a path or address of an .onnx file, or an exported bundle's .json"

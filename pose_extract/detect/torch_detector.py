@@ -19,13 +19,12 @@ from ..nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
 from ..weights.bundle import BundleMeta, bundle_weights, load_bundle_weights, read_bundle
 from ..weights.download import fetch_weights, identify_weights
 from .base import Detections
+from .suppression import suppress
 
 # Sides of the network's input are multiples of this, its coarsest stride.
 _COARSEST = 32
 # Grey value of the letterbox padding, as in YOLOX and RTMDet.
 _PAD_VALUE = 114
-# IoU of non-maximum suppression, as in RTMDet's own configs for one class of people.
-_NMS_IOU = 0.6
 
 
 def detector_network(meta: BundleMeta) -> RTMDetNano:
@@ -133,10 +132,3 @@ class TorchDetector:
         found = Detections.clean(bboxes, scores, shape, self._score_thr)
         keep = suppress(found.bboxes, found.scores, self._score_thr)[: self._max_det]
         return Detections(found.bboxes[keep], found.scores[keep])
-
-
-def suppress(bboxes: np.ndarray, scores: np.ndarray, score_thr: float) -> np.ndarray:
-    """Return which boxes (N, 4) xyxy non-maximum suppression keeps, best score first."""
-    corners_sizes = np.concatenate([bboxes[:, :2], bboxes[:, 2:] - bboxes[:, :2]], 1)
-    rows = cv2.dnn.NMSBoxes(corners_sizes.tolist(), scores.tolist(), score_thr, _NMS_IOU)
-    return np.asarray(rows, int).reshape(-1)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from skelact.pose_extract.extract import ExtractConfig, Extractor
+from skelact.pose_extract.nets.notes import processor_name
 from skelact.pose_extract.sources import ClipSource
 from skelact.pose_extract.weights.table import DEFAULT_POSE
 
@@ -30,7 +31,8 @@ FIELDS = ("keypoints", "keypoint_scores", "bboxes", "track_ids")
 def arithmetic():
     """Return a hash of what this machine computes: equal ones give equal bytes.
 
-    The order of sums, and with it the last bits, differs between processors and releases.
+    The order of sums, and with it the last bits, differs between processors and releases; that of
+    matrix products between the makers of processors, too, though convolutions are equal.
     """
     import cv2
     import torch
@@ -38,7 +40,8 @@ def arithmetic():
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     releases = [version(name) for name in ("torch", "numpy", "scipy", "decord2", "av")]
-    digest = hashlib.sha256(" ".join([*releases, cv2.__version__]).encode())
+    maker = processor_name().split()[0]
+    digest = hashlib.sha256(" ".join([*releases, cv2.__version__, maker]).encode())
     image = torch.randint(256, (96, 128, 3), generator=generator, dtype=torch.uint8).numpy()
     matrix = np.array([[0.8, 0.3, 5.0], [-0.3, 0.8, 20.0]], np.float32)
     digest.update(cv2.warpAffine(image, matrix, (64, 48), flags=cv2.INTER_LINEAR).tobytes())
