@@ -101,27 +101,26 @@ class RotatedViewsDetector:
         view_of = np.repeat(np.arange(len(views)), [len(view.scores) for view in views])
         same = pairwise_iou(bboxes, bboxes) >= _MERGE_IOU
         free = np.ones(len(scores), bool)
-        groups = []
-        for i in np.argsort(-scores, kind="stable"):
+        group_of, count = np.zeros(len(scores), int), 0
+        for i in np.argsort(-scores, kind="stable").tolist():
             if free[i]:
-                groups.append(np.flatnonzero(same[i] & free))
-                free[groups[-1]] = False
-        members = np.concatenate(groups) if groups else np.zeros(0, int)
-        group_of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-        best = np.zeros((len(groups), len(views)), np.float32)
-        np.maximum.at(best, (group_of, view_of[members]), scores[members])
-        weights = scores**2
-        weighted = bboxes * weights[:, None]
-        merged = [weighted[group].sum(axis=0) / weights[group].sum() for group in groups]
-        sizes = best.reshape(len(groups), len(self._rotations), len(self._detectors))
+                members = same[i] & free
+                group_of[members] = count
+                free ^= members
+                count += 1
+        best = np.zeros((count, len(views)), np.float32)
+        np.maximum.at(best, (group_of, view_of), scores)
+        sizes = best.reshape(count, len(self._rotations), len(self._detectors))
         own = sizes[..., 0]
         totals = (own + _LARGER_SHARE * (sizes.max(axis=2) - own)).sum(axis=1)
         # With one view the detector's own scores are kept.
         final = totals / max(1.0, len(self._rotations) / 2)
         best_first = np.argsort(-final, kind="stable")[: self._max_candidates]
-        return Detections(
-            np.array(merged, np.float32).reshape(-1, 4)[best_first], final[best_first]
-        )
+        weights = scores**2
+        weighted = bboxes * weights[:, None]
+        members_of = [np.flatnonzero(group_of == group) for group in best_first]
+        merged = [weighted[rows].sum(axis=0) / weights[rows].sum() for rows in members_of]
+        return Detections(np.array(merged, np.float32).reshape(-1, 4), final[best_first])
 
 
 def _shrunk(frames: np.ndarray, side: int | None) -> tuple[np.ndarray, float]:

@@ -21,6 +21,13 @@ _MAX_CUT_SIMILARITY = 0.965
 # Bins of lightness, a and b (CIELAB); odd numbers of a and b: grey lies in the middle of one.
 _COLOR_BINS = (6, 5, 5)
 NUM_COLORS = int(np.prod(_COLOR_BINS))
+# (3, 256) uint8: what each value of lightness, a and b adds to the number of a pixel's bin.
+_BIN_PARTS = np.stack(
+    [
+        np.arange(256) * bins // 256 * int(np.prod(_COLOR_BINS[i + 1 :]))
+        for i, bins in enumerate(_COLOR_BINS)
+    ]
+).astype(np.uint8)
 # A box is widened on each side by up to half of it, in steps of a tenth, over what changes more
 # than twice as much as the frame's mean.
 _WIDEN_STEPS = np.linspace(0.0, 0.5, 6)
@@ -28,7 +35,8 @@ _WIDEN_CHANGE = 2.0
 # A region moves where the change, smoothed over a limb's width (downscaled pixels), is more than
 # twice the frame's mean.
 _REGION_SMOOTHING = 4.0
-_WIDENINGS = np.stack(np.meshgrid(*[_WIDEN_STEPS] * 4, indexing="ij"), -1).reshape(-1, 4)
+# (4, 1, 1): the way outwards of the sides x1, y1, x2, y2.
+_OUTWARDS = np.array([-1, -1, 1, 1])[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +60,7 @@ class FrameCues:
 
     def motion_in(self, bboxes: np.ndarray) -> np.ndarray:
         """Return (N,) the mean change inside boxes (N, 4), over the frame's mean change."""
-        total, area, _ = self._change_in(bboxes * self.scale)
+        total, area = self._change_in(*self._clipped((bboxes * self.scale).T))
         inside: np.ndarray = total / area
         return inside
 
@@ -67,14 +75,25 @@ class FrameCues:
             return bboxes
         scaled = bboxes * self.scale
         sides = np.tile(scaled[:, 2:] - scaled[:, :2], 2)
-        widenings = scaled[:, None] + _WIDENINGS * (-1, -1, 1, 1) * sides[:, None]
-        total, area, clipped = self._change_in(widenings.reshape(-1, 4))
-        gain = (total - _WIDEN_CHANGE * area).reshape(len(bboxes), -1)
-        best = gain.argmax(axis=1)
-        chosen = clipped.reshape(len(bboxes), -1, 4)[np.arange(len(bboxes)), best] / self.scale
+        # (4, N, S): each side of each box, moved outwards by each of S steps.
+        moved = scaled.T[:, :, None] + _WIDEN_STEPS * _OUTWARDS * sides.T[:, :, None]
+        x1, y1, x2, y2 = self._clipped(moved, every_pair=True)
+        total, area = self._change_in(
+            x1[:, :, None, None, None],
+            y1[:, None, :, None, None],
+            x2[:, :, None, :, None],
+            y2[:, None, :, None, :],
+        )
+        gain = total - _WIDEN_CHANGE * area
+        rows = np.arange(len(bboxes))
+        best = gain.reshape(len(bboxes), -1).argmax(axis=1)
+        left, top, right, bottom = np.unravel_index(best, gain.shape[1:])
+        chosen = np.stack(
+            [x1[rows, left], y1[rows, top], x2[rows, left, right], y2[rows, top, bottom]], axis=1
+        )
         # A box that stays as it is keeps its fractions of a pixel.
-        result: np.ndarray = np.where(best[:, None] > 0, chosen, bboxes).astype(np.float32)
-        return result
+        result: np.ndarray = np.where(best[:, None] > 0, chosen / self.scale, bboxes)
+        return result.astype(np.float32)
 
     def moving_region(self) -> np.ndarray:
         """Return the box (1, 4) float32 around where most moves; (0, 4) where nothing does.
@@ -97,15 +116,30 @@ class FrameCues:
         result: np.ndarray = region.astype(np.float32)
         return result
 
-    def _change_in(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return total changes, areas (N,) of boxes in downscaled pixels, and clipped boxes."""
+    def _clipped(self, sides: np.ndarray, *, every_pair: bool = False) -> tuple[np.ndarray, ...]:
+        """Return sides x1, y1, x2, y2 in whole downscaled pixels, inside the frame, x1 < x2.
+
+        Args:
+            sides: (4, N) or (4, N, S), in that order, downscaled pixels.
+            every_pair: With each of S left sides each right side is returned, (N, S, S), and so
+                with the upper and lower ones.
+        """
         height, width = self.colors.shape
-        x1, y1, x2, y2 = np.rint(scaled).astype(int).T
+        x1, y1, x2, y2 = np.rint(sides).astype(int)
         x1, y1 = np.clip(x1, 0, width - 1), np.clip(y1, 0, height - 1)
-        x2, y2 = np.clip(x2, x1 + 1, width), np.clip(y2, y1 + 1, height)
+        least_x, least_y = x1 + 1, y1 + 1
+        if every_pair:
+            x2, y2 = x2[:, None], y2[:, None]
+            least_x, least_y = least_x[..., None], least_y[..., None]
+        return x1, y1, np.clip(x2, least_x, width), np.clip(y2, least_y, height)
+
+    def _change_in(
+        self, x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return total changes and areas of boxes in downscaled pixels, all shapes as broadcast."""
         table = self.motion
         total = table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
-        return total, (x2 - x1) * (y2 - y1), np.stack([x1, y1, x2, y2], axis=1)
+        return total, (x2 - x1) * (y2 - y1)
 
     def colors_in(self, bboxes: np.ndarray) -> np.ndarray:
         """Return (N, NUM_COLORS) float32: square roots of the colour histograms in the boxes.
@@ -176,7 +210,8 @@ class CueReader:
             )
             changes.append(cv2.absdiff(warped, gray))
         if changes:
-            change = cv2.GaussianBlur(np.min(changes, axis=0).astype(np.float32), (5, 5), 0)
+            least = changes[0] if len(changes) == 1 else cv2.min(*changes)
+            change: np.ndarray = cv2.GaussianBlur(least.astype(np.float32), (5, 5), 0)
         else:
             change = np.ones(gray.shape, np.float32)
         # In a frame in which nothing changes, noise must not count as motion.
@@ -195,10 +230,9 @@ def _downscale(frame: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _color_bins(image: np.ndarray) -> np.ndarray:
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int32)
-    lightness, a, b = (lab[..., i] * bins // 256 for i, bins in enumerate(_COLOR_BINS))
-    bins: np.ndarray = ((lightness * _COLOR_BINS[1] + a) * _COLOR_BINS[2] + b).astype(np.uint8)
-    return bins
+    planes = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+    lightness, a, b = (cv2.LUT(plane, part) for plane, part in zip(planes, _BIN_PARTS))
+    return cv2.add(cv2.add(lightness, a), b)
 
 
 def _camera_motion(

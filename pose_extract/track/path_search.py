@@ -462,13 +462,13 @@ def _pairwise_scores(
         expected.append(frame.centers @ camera[:2, :2].T + camera[:2, 2])
     centers = np.concatenate([frame.centers for frame in first])
     # (2, N, M): in the scene, and in the image.
-    distances = np.linalg.norm(
-        np.stack([np.concatenate(expected), centers])[:, :, None] - second.centers, axis=-1
-    )
+    places = np.stack([np.concatenate(expected), centers])
+    dx, dy = (places[..., i, None] - second.centers[:, i] for i in range(2))
+    nearest = np.sqrt((dx * dx + dy * dy).min(axis=0))
     counts = [len(frame.centers) for frame in first]
     gaps = np.repeat([step - before for before in befores], counts)[:, None]
     sizes, other_sizes = np.concatenate([frame.sizes for frame in first])[:, None], second.sizes
-    distance = distances.min(axis=0) / np.maximum(sizes, other_sizes) / np.sqrt(gaps)
+    distance = nearest / np.maximum(sizes, other_sizes) / np.sqrt(gaps)
     growth = np.log(sizes / other_sizes)
     similarity = np.concatenate([frame.colors for frame in first]) @ second.colors.T
     pairwise: np.ndarray = (

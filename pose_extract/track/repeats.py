@@ -30,6 +30,7 @@ class RepeatDetector:
     def __init__(self, threshold: float = SAME) -> None:
         self._threshold = threshold
         self._before: np.ndarray | None = None
+        self._mean_before = 0.0
 
     def add(self, frame: np.ndarray) -> bool:
         """Take a frame (H, W, 3) uint8; return whether it repeats the last one that does not."""
@@ -38,16 +39,19 @@ class RepeatDetector:
         if stride > 1:
             # Colour by colour: twice as fast as numpy's copy of pixels that lie apart.
             thinned = cv2.merge([frame[::stride, ::stride, color] for color in range(3)])
-        before, self._before = self._before, thinned
-        if before is None or before.shape != thinned.shape:
-            return False
-        if abs(float(thinned.mean()) - float(before.mean())) > _SAME_MEAN:
-            return False
-        if _change(before, thinned) > self._threshold:
-            return False
-        # Compared with what is new: what changes little by little is new in time.
-        self._before = before
-        return True
+        mean = sum(cv2.sumElems(thinned)) / thinned.size
+        before, mean_before = self._before, self._mean_before
+        if (
+            before is not None
+            and before.shape == thinned.shape
+            and abs(mean - mean_before) <= _SAME_MEAN
+            and _change(before, thinned) <= self._threshold
+        ):
+            # The next one is compared with what is new: what changes little by little is new in
+            # time.
+            return True
+        self._before, self._mean_before = thinned, mean
+        return False
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> float:
