@@ -40,7 +40,7 @@ def arithmetic():
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     releases = [version(name) for name in ("torch", "numpy", "scipy", "decord2", "av")]
-    maker = processor_name().split()[0]
+    maker = processor_name().partition(" ")[0]
     digest = hashlib.sha256(" ".join([*releases, cv2.__version__, maker]).encode())
     image = torch.randint(256, (96, 128, 3), generator=generator, dtype=torch.uint8).numpy()
     matrix = np.array([[0.8, 0.3, 5.0], [-0.3, 0.8, 20.0]], np.float32)
