@@ -8,10 +8,10 @@ import onnx
 import torch
 
 from skelact.pipeline.config import load_config
-from skelact.pipeline.distill.detector_features import _convolutions_in_order
 from skelact.pipeline.distill.labelled_frames import LabelBuilder
 from skelact.pipeline.distill.modules import DistillConfig
 from skelact.pose_extract.nets.rtmdet import RTMDetNano
+from skelact.pose_extract.nets.rtmdet_file import convolutions_in_order
 from skelact.pose_extract.nets.shapes import RTMDetShape
 
 # Constant, so that a training of one epoch is the beginning of one of two.
@@ -53,7 +53,7 @@ def write_teacher(path):
     """
     torch.manual_seed(0)
     nodes, stored = [], []
-    for number, (_, conv) in enumerate(_convolutions_in_order(RTMDetNano(RTMDetShape()).eval())):
+    for number, (_, conv) in enumerate(convolutions_in_order(RTMDetNano(RTMDetShape()).eval())):
         kernel = torch.nn.init.kaiming_normal_(conv.weight.detach())
         bias = torch.zeros(len(kernel)) if conv.bias is None else conv.bias.detach()
         names = [f"{number}.weight", f"{number}.bias"]

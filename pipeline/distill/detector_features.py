@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ... import SkelactError
 from ...pose_extract.nets.rtmdet import STRIDES, RTMDetNano
-from ...pose_extract.nets.shapes import RTMDetShape
+from ...pose_extract.nets.rtmdet_file import read_rtmdet
 from ...pose_extract.weights.download import fetch_weights, identify_weights
 from .detector_targets import unrotated_cells
 from .feature_hooks import Features, feature_hooks
@@ -54,62 +53,6 @@ def features_of(net: nn.Module, x: Tensor, given: Features | None = None) -> Fea
     with feature_hooks(modules, given) as found:
         # Not net(x), which may be compiled: the hooks are there for this call alone.
         net.forward(x)
-    return found
-
-
-def read_rtmdet(path: Path) -> RTMDetNano:
-    """Return RTMDet-nano with the weights of an ONNX file, normalisation folded in.
-
-    Args:
-        path: A file as OpenMMLab exports it, for one class.
-
-    Raises:
-        SkelactError: if it is another network, or the package onnx is missing.
-    """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise SkelactError("a detector is read as a teacher with: pip install onnx") from None
-    try:
-        graph = onnx.load(str(path)).graph
-    except Exception as error:  # protobuf's own
-        raise SkelactError(f"{path}: expected RTMDet-nano as ONNX: {error}") from None
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    kernels = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
-    net = RTMDetNano(RTMDetShape()).eval()
-    with torch.no_grad():
-        layers = _convolutions_in_order(net)
-        if len(layers) != len(kernels):
-            raise SkelactError(f"{path}: expected RTMDet-nano, got {len(kernels)} convolutions")
-        for (parent, conv), names in zip(layers, kernels):
-            values = [
-                torch.from_numpy(numpy_helper.to_array(stored[name]).copy()) for name in names
-            ]
-            if len(values) != 2 or values[0].shape != conv.weight.shape:
-                raise SkelactError(f"{path}: expected RTMDet-nano, got other convolutions")
-            conv.weight.copy_(values[0])
-            conv.bias = nn.Parameter(values[1])
-            if isinstance(parent, nn.Sequential):
-                parent[1] = nn.Identity()
-    return net
-
-
-def _convolutions_in_order(net: RTMDetNano) -> list[tuple[nn.Module, nn.Conv2d]]:
-    """Return a network's convolutions with the modules that hold them, as they are computed."""
-    found: list[tuple[nn.Module, nn.Conv2d]] = []
-    hooks = []
-    for parent in net.modules():
-        for child in parent.children():
-            if isinstance(child, nn.Conv2d):
-                hooks.append(
-                    child.register_forward_hook(
-                        lambda conv, *_, parent=parent: found.append((parent, conv))
-                    )
-                )
-    net(torch.zeros(1, 3, 64, 64))
-    for hook in hooks:
-        hook.remove()
     return found
 
 

@@ -41,7 +41,7 @@ def build_detector(
         num_threads: Threads of the network; 0 takes the free cores.
         size_factor: Enlarges the input of an ONNX detector, where its file takes any size.
         engine: What runs the network of an exported bundle; see ``EngineOptions``.
-        engines: Where that comes from; None makes it in this process.
+        engines: Where engines come from; None makes them in this process.
 
     Raises:
         SkelactError: for a name that is none of these.

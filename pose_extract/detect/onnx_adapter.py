@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ... import SkelactError
+from ..common.files import sha256_of
 from ..common.geometry import scaled_size
 from ..common.text import one_line
 from ..decode.frames import FrameBatch
@@ -17,6 +18,7 @@ from ..nets.engines import EngineOptions, EngineSource, ImageNetwork
 from ..nets.onnx_files import import_onnxruntime
 from ..nets.shapes import PIXEL_MEAN, PIXEL_STD
 from ..weights.download import fetch_weights, identify_weights
+from ..weights.table import WEIGHTS
 from .base import Detections
 from .onnx_runners import DetectorRunner, NanoRunner, SessionRunner, enlarged_size
 
@@ -32,7 +34,7 @@ class ONNXDetector:
     name is read as YOLOX, any other as RTMDet.
 
     ONNX Runtime runs it. On a GPU, which that reaches in its own release for GPUs alone, an engine
-    runs RTMDet-nano for people, in batches, and workers can share it.
+    runs the published RTMDet-nano, in batches, and workers can share it.
 
     Args:
         name: Name in the weights table, a path, or an address (.onnx, or a .zip that holds one).
@@ -81,27 +83,31 @@ class ONNXDetector:
         if self._runner is not None:
             return
         self._path = fetch_weights(self._name)
-        family = "yolox" if "yolox" in Path(self._name).name.lower() else "rtmdet"
-        self._runner = self._on_gpu(self._path) if family == "rtmdet" else None
-        self._runner = self._runner or SessionRunner(
+        self._runner = self._on_gpu() or SessionRunner(
             self._path,
-            family,
+            "yolox" if "yolox" in Path(self._name).name.lower() else "rtmdet",
             self._size_factor,
             self._options.threads,
             _gpu_providers(self._options.device),
         )
 
-    def _on_gpu(self, path: Path) -> NanoRunner | None:
-        """Return what runs the file on a GPU, if there is one and it can."""
-        if self._engines.device(self._options).type == "cpu":
-            return None
-        from ..nets.rtmdet_file import read_rtmdet_nano
+    def _on_gpu(self) -> NanoRunner | None:
+        """Return what runs the published RTMDet-nano on a GPU; None for another file or device.
 
-        nano = read_rtmdet_nano(path)
-        if nano is None:
+        Of another file of its shape neither thresholds nor activations are known.
+        """
+        if self._engines.device(self._options).type != "cuda":
+            return None
+        if sha256_of(self._path) != WEIGHTS["rtmdet-nano"].sha256:
+            return None
+        from ..nets.rtmdet_file import read_rtmdet
+
+        try:
+            net = read_rtmdet(self._path)
+        except SkelactError:  # the package onnx is missing
             return None
         network = ImageNetwork(
-            nano,
+            net,
             PIXEL_MEAN[::-1],
             PIXEL_STD[::-1],
             input_hw=enlarged_size("rtmdet", 1.0)[::-1],

@@ -30,7 +30,7 @@ _STRIDE = 32
 _PERSON = 0
 # More than any published detector takes; the file may say any number.
 _MAX_SIDE = 4096
-# Of RTMDet-nano's file: lower scores are left out, and more boxes than these.
+# Of the published RTMDet-nano: lower scores are left out, and more boxes than these.
 _NANO_SCORE_THR, _NANO_MOST = 0.05, 100
 
 
@@ -127,10 +127,10 @@ class SessionRunner:
 
 
 class NanoRunner:
-    """An engine runs RTMDet-nano for people, all images at once; see :class:`DetectorRunner`.
+    """An engine runs the published RTMDet-nano, all images at once; see :class:`DetectorRunner`.
 
     Args:
-        engine: Runs the network that ``read_rtmdet_nano`` has read.
+        engine: Runs the network that ``read_rtmdet`` gives for it.
         size_factor: Enlarges the input.
     """
 
@@ -144,7 +144,8 @@ class NanoRunner:
         found = torch.cat([boxes, torch.sigmoid(logits)[..., None]], dim=-1).numpy()
         people = []
         for image in found:
-            rows = image[image[:, 4] > _NANO_SCORE_THR]
+            # Half precision may overflow; a box that is none would suppress all others.
+            rows = image[np.isfinite(image).all(axis=1) & (image[:, 4] > _NANO_SCORE_THR)]
             kept = suppress(rows[:, :4], rows[:, 4], _NANO_SCORE_THR)[:_NANO_MOST]
             people.append(rows[kept])
         return people

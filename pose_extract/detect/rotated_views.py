@@ -105,6 +105,7 @@ class RotatedViewsDetector:
         for i in np.argsort(-scores, kind="stable").tolist():
             if free[i]:
                 members = same[i] & free
+                members[i] = True  # a box without an area, of a detector of the user's
                 group_of[members] = count
                 free ^= members
                 count += 1

@@ -138,6 +138,10 @@ def test_all_weights_learn():
     assert not without
 
 
+def test_its_blocks_see_the_mean_joint():
+    assert all(isinstance(block.time, _WithMeanJoint) for block in network().blocks)
+
+
 def test_time_counts_and_a_quarter_of_the_frames_is_left():
     model = network().eval()
     x = torch.randn(3, 1, 16, 17, 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -16,6 +17,7 @@ from skelact import SkelactError
 from skelact.pose_extract.common.device import choose_device, fastest_dtype
 from skelact.pose_extract.decode.video import open_video
 from skelact.pose_extract.detect.build import build_detector
+from skelact.pose_extract.detect.onnx_runners import NanoRunner, SessionRunner
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.sources import ClipSource
@@ -91,7 +93,10 @@ def test_poses_are_those_of_the_cpu(batch, people, precision, pixels, score):
 def test_detections_are_those_of_the_cpu(batch, name):
     def run(device):
         detector = build_detector(name, device=device, score_thr=0.4)
-        return detector.detect(batch, "clip")
+        found = detector.detect(batch, "clip")
+        if name == "rtmdet-nano":
+            assert isinstance(detector._runner, NanoRunner if device == "cuda" else SessionRunner)
+        return found
 
     for here, there in zip(*on_both(run)):
         assert len(here.bboxes) == len(there.bboxes) >= 1
@@ -99,6 +104,29 @@ def test_detections_are_those_of_the_cpu(batch, name):
         moved = here.bboxes[order] - there.bboxes[order_there]
         assert np.abs(moved).max() < 2  # pixels of a frame; arithmetic on both sides may be 16 bit
         assert np.abs(here.scores[order] - there.scores[order_there]).max() < 0.02
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="needs onnxruntime-gpu in the place of onnxruntime",
+)
+def test_detections_of_a_file_of_ones_own_are_those_of_the_cpu(batch, shared, tmp_path):
+    model = onnx.load(str(shared / "weights" / "rtmdet_nano_person_320.onnx"))
+    model.producer_name = "another"
+    onnx.save(model, str(tmp_path / "own.onnx"))
+
+    def run(device):
+        detector = build_detector(str(tmp_path / "own.onnx"), device=device, score_thr=0.4)
+        found = detector.detect(batch, "clip")
+        provider = detector._runner._session.get_providers()[0]
+        assert (provider == "CUDAExecutionProvider") == (device == "cuda")
+        return found
+
+    for here, there in zip(*on_both(run)):
+        assert len(here.bboxes) == len(there.bboxes) >= 1
+        assert np.abs(here.bboxes - there.bboxes).max() < 1
+        assert np.abs(here.scores - there.scores).max() < 0.01
 
 
 @pytest.mark.parametrize(

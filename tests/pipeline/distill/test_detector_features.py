@@ -15,12 +15,12 @@ from skelact.pipeline.distill.detector_features import (
     DetectorTeacher,
     block_losses,
     features_of,
-    read_rtmdet,
     rotated_feature_losses,
 )
 from skelact.pose_extract.decode.frames import FrameBatch
 from skelact.pose_extract.detect.build import build_detector
 from skelact.pose_extract.nets.rtmdet import RTMDetNano
+from skelact.pose_extract.nets.rtmdet_file import read_rtmdet
 from skelact.pose_extract.nets.shapes import PIXEL_MEAN, PIXEL_STD, RTMDetShape
 
 

@@ -122,3 +122,15 @@ def test_no_person():
     batch = FrameBatch(np.zeros((2, 10, 20, 3), np.uint8), np.arange(2), np.zeros(2))
     found = RotatedViewsDetector([FindsNone()]).detect(batch, "a")
     assert [len(f.bboxes) for f in found] == [0, 0]
+
+
+def test_a_box_without_an_area_is_a_person_of_its_own():
+    class Flat(UprightOnly):
+        def detect(self, batch, clip_id):
+            bboxes = np.array([[0, 0, 10, 10], [50, 50, 50, 60]], np.float32)
+            return [Detections(bboxes, np.array([0.9, 0.8], np.float32)) for _ in batch.frames]
+
+    batch = FrameBatch(np.zeros((1, 100, 160, 3), np.uint8), np.array([0]), np.zeros(1))
+    (found,) = RotatedViewsDetector([Flat()], rotations=[0]).detect(batch, "a")
+    np.testing.assert_allclose(found.bboxes, [[0, 0, 10, 10], [50, 50, 50, 60]], rtol=1e-6)
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8])
