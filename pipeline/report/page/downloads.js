@@ -58,6 +58,7 @@
   // The video's frame with its skeletons. Throws a SecurityError where the page may not read it.
   app.framePng = async (player) => {
     const { report, video } = player;
+    await player.arrived();
     const canvas = app.element("canvas", { width: video.videoWidth, height: video.videoHeight });
     const context = canvas.getContext("2d");
     context.drawImage(video, 0, 0, canvas.width, canvas.height);

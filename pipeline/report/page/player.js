@@ -2,7 +2,7 @@
 //
 // A frame is known by its presentation time: requestVideoFrameCallback tells that of the image on
 // the screen. Where a browser lacks it, the time of the playhead at each repaint stands for it. A
-// seek goes to the middle of a frame's time, so that rounding leads to no other one.
+// seek goes well into a frame's time, so that rounding leads to no other one.
 "use strict";
 
 (() => {
@@ -12,6 +12,9 @@
   // After a seek the image comes to the screen within this time; none comes where the video is out
   // of sight.
   const PAINT_MILLISECONDS = 1000;
+  // Where in a frame's time a seek ends. Late: in a file of uneven frames that are stored out of their
+  // order the declared end of the frame before may lie behind the middle, and Chromium shows that one.
+  const SEEK_TO = 0.75;
   const KNOWS_SCREEN = "requestVideoFrameCallback" in HTMLVideoElement.prototype;
 
   class Player {
@@ -30,6 +33,7 @@
       this.range = null;
       this.showsSkeletons = true;
       this.chosen = 0;
+      this.waiting = [];
       this.stopped = new AbortController();
       const on = (target, kind, act) => target.addEventListener(kind, act, { signal: this.stopped.signal });
       on(video, "loadedmetadata", () => this.next !== null && this.goOn());
@@ -67,9 +71,15 @@
         this.video.addEventListener("loadeddata", resolve, { once: true });
         this.video.addEventListener("error", () => reject(new Error("the file is no video")), { once: true });
       });
-      const there = new Promise((resolve) => this.video.addEventListener("seeked", resolve, { once: true }));
       this.goTo(frame);
-      await there;
+      await this.arrived();
+    }
+
+    // Waits until the frame that was asked for is on the screen: its number, skeletons and image agree.
+    async arrived() {
+      while (this.wanted !== null || this.next !== null) {
+        await new Promise((resolve) => this.waiting.push(resolve));
+      }
     }
 
     frameNow() {
@@ -112,6 +122,7 @@
       clearTimeout(this.painting);
       this.onScreen = this.wanted = null;
       this.isSeeking = false;
+      this.release();
     }
 
     seeked() {
@@ -127,6 +138,11 @@
       const frame = this.isPlaying ? this.onScreen ?? this.wanted : this.wanted;
       this.wanted = null;
       this.show(frame);
+      this.release();
+    }
+
+    release() {
+      this.waiting.splice(0).forEach((resolve) => resolve());
     }
 
     goOn() {
@@ -148,7 +164,7 @@
       clearTimeout(this.painting);
       this.wanted = target;
       this.isSeeking = true;
-      this.video.currentTime = this.report.videoSeconds[target] + this.report.shownSeconds(target) / 2;
+      this.video.currentTime = this.report.videoSeconds[target] + SEEK_TO * this.report.shownSeconds(target);
     }
 
     // Steps count from the frame that was asked for last.

@@ -113,7 +113,8 @@ def test_the_first_people_decide_and_it_is_remembered(
     # Another process asks no more.
     again = PoseEstimator(NET, device="cpu")
     np.testing.assert_array_equal(again.predict(later)[0], chosen[0])
-    assert np.array_equal(chosen[0], fp32.predict(later)[0]) == (expected == "fp32")
+    # The scores: keypoints lie on quarters of a cell, and may be the same ones.
+    assert np.array_equal(chosen[1], fp32.predict(later)[1]) == (expected == "fp32")
 
 
 def test_without_a_cache_it_is_told_all_the_same(trial, notes, monkeypatch):
