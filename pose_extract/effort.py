@@ -21,6 +21,8 @@ class EffortConfig:
         detector_scales: Sizes of the detector's input, over its own.
         candidates_per_second: Candidates are detected in about as many frames a second; boxes of
             the frames in between are interpolated.
+        detector_view_thr: A frame's further views are not looked at where the first one has a box
+            of what moves most with at least this score. Infinity looks at all.
         views_per_second: Rotated crops of a person are tried in about as many frames a second; in
             the frames in between one crop along the body's last axis is taken.
         athlete_view_thr: A crop of the athlete is accepted if its mean keypoint score is at least
@@ -32,6 +34,7 @@ class EffortConfig:
     rotations: tuple[int, ...]
     detector_scales: tuple[float, ...]
     candidates_per_second: float
+    detector_view_thr: float
     views_per_second: float
     athlete_view_thr: float
     others_view_thr: float
@@ -41,9 +44,9 @@ _ALL = (0, 90, 180, 270)
 _EVERY = float("inf")
 
 EFFORTS: dict[Effort, EffortConfig] = {
-    "fast": EffortConfig((0,), (1.0,), 12.5, 12.5, 0.0, 0.0),
-    "balanced": EffortConfig(_ALL, (1.0,), 12.5, 12.5, 0.7, 0.0),
-    "thorough": EffortConfig(_ALL, (1.0, 1.5), 12.5, _EVERY, _EVERY, 0.78),
+    "fast": EffortConfig((0,), (1.0,), 12.5, 0.0, 12.5, 0.0, 0.0),
+    "balanced": EffortConfig(_ALL, (1.0,), 12.5, 0.2, 12.5, 0.7, 0.0),
+    "thorough": EffortConfig(_ALL, (1.0, 1.5), 12.5, _EVERY, _EVERY, _EVERY, 0.78),
 }
 DEFAULT_EFFORT: Effort = "balanced"
 

@@ -324,13 +324,14 @@ class Extractor:
 
 
 def candidate_detector(
-    config: ExtractConfig, engines: EngineSource | None = None
+    config: ExtractConfig, engines: EngineSource | None = None, *, all_views: bool = False
 ) -> PersonDetector:
     """Return what gives the candidates: a detector on rotated views, or boxes that are given.
 
     Args:
         config: Names the detector.
         engines: Where the engine of its network comes from; None makes it in this process.
+        all_views: Look at all rotations of each frame, whatever the effort leaves out.
     """
     if not config.is_detecting:
         return build_detector(config.detector, boxes=config.boxes)
@@ -350,7 +351,8 @@ def candidate_detector(
         for scale in effort.detector_scales
     ]
     max_candidates = _MAX_CANDIDATES if config.max_det is None else config.max_det
-    return RotatedViewsDetector(detectors, effort.rotations, max_candidates)
+    view_thr = float("inf") if all_views else effort.detector_view_thr
+    return RotatedViewsDetector(detectors, effort.rotations, max_candidates, view_thr)
 
 
 def _pose_estimator(config: ExtractConfig, engines: EngineSource | None) -> PoseEstimator:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -175,6 +176,23 @@ def _stored(recipe: Recipe, number: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame, -degrees // 90))
 
 
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Give this thread back the priority that it has.
+
+    SVT-AV1 makes a thread of root's a real-time one, beside which nothing else runs on its core.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@_usual_priority()
 def _encode(recipe: Recipe, path: Path) -> None:
     height, width = recipe.size
     base = Fraction(1, 100) if recipe.name.endswith(".gif") else Fraction(1, 1000)

@@ -131,8 +131,9 @@ class Teachers:
 
     def __init__(self, config: LabelConfig, num_threads: int) -> None:
         self.config = config
+        # Everybody is labelled, not those alone who move most.
         self._detector = candidate_detector(
-            ExtractConfig(detector=config.detector, num_threads=num_threads)
+            ExtractConfig(detector=config.detector, num_threads=num_threads), all_views=True
         )
         self._orientation_pose = PoseEstimator(config.orientation_pose, num_threads=num_threads)
         self._poses = [

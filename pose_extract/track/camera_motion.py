@@ -7,9 +7,12 @@ chosen with ``benchmarks/athlete.py`` (docs/design.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
+
+from ..common.geometry import box_areas
 
 # Longer side of a downscaled frame, pixels.
 _SIDE = 320
@@ -35,6 +38,8 @@ _WIDEN_CHANGE = 2.0
 # A region moves where the change, smoothed over a limb's width (downscaled pixels), is more than
 # twice the frame's mean.
 _REGION_SMOOTHING = 4.0
+# A box that covers so much of that region holds what moves most.
+_HELD_SHARE = 0.7
 # (4, 1, 1): the way outwards of the sides x1, y1, x2, y2.
 _OUTWARDS = np.array([-1, -1, 1, 1])[:, None, None]
 
@@ -95,8 +100,9 @@ class FrameCues:
         result: np.ndarray = np.where(best[:, None] > 0, chosen / self.scale, bboxes)
         return result.astype(np.float32)
 
+    @cached_property
     def moving_region(self) -> np.ndarray:
-        """Return the box (1, 4) float32 around where most moves; (0, 4) where nothing does.
+        """The box (1, 4) float32 around where most moves; (0, 4) where nothing does.
 
         Of the connected regions whose change is more than twice the frame's mean, the one with the
         greatest total change. It finds a body that no detector finds, and anything else that moves.
@@ -115,6 +121,19 @@ class FrameCues:
         region = np.array([[x, y, x + width, y + height]]) / self.scale
         result: np.ndarray = region.astype(np.float32)
         return result
+
+    def holds_motion(self, bboxes: np.ndarray) -> bool:
+        """Return whether one of some boxes (N, 4) holds where most moves.
+
+        It does if, widened to what moves around it, it covers most of that region.
+        """
+        if not len(self.moving_region):
+            return False
+        (region,) = self.moving_region
+        wide = self.widened(bboxes)
+        low, high = np.maximum(wide[:, :2], region[:2]), np.minimum(wide[:, 2:], region[2:])
+        covered = box_areas(np.concatenate([low, high], axis=1)) / box_areas(region)
+        return bool((covered >= _HELD_SHARE).any())
 
     def _clipped(self, sides: np.ndarray, *, every_pair: bool = False) -> tuple[np.ndarray, ...]:
         """Return sides x1, y1, x2, y2 in whole downscaled pixels, inside the frame, x1 < x2.

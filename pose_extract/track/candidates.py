@@ -52,7 +52,7 @@ class FrameCandidates:
         """
         detected = bboxes
         if use_motion:
-            region = cues.moving_region()
+            region = cues.moving_region
             bboxes = np.concatenate([cues.widened(bboxes), region])
             detected = np.concatenate([detected, region])
             scores = np.concatenate([scores, np.zeros(len(region), np.float32)])

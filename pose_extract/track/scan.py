@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..decode.frames import FrameBatch
 from ..decode.video import VideoReader, prefetch
 from ..detect.base import Detections, PersonDetector
+from ..detect.rotated_views import RotatedViewsDetector
 from ..sources import ClipSource
-from .camera_motion import CueReader
+from .camera_motion import CueReader, FrameCues
 from .candidates import FrameCandidates
 from .repeats import RepeatDetector
 
@@ -75,33 +76,46 @@ def find_candidates(
     start, stop = clip.frame_range(reader.info)
     candidates: list[FrameCandidates] = []
     cue_reader, repeat_detector = CueReader(), RepeatDetector()
-    waiting: deque[Detections] = deque()
+    cues: deque[FrameCues] = deque()
+    waiting: FrameBatch | None = None
     frame_inds: list[np.ndarray] = []
     repeats: list[np.ndarray] = []
     done = num_new = 0
 
-    def add(cues: Any) -> None:
-        # A frame's cues come one frame late: its change is told from both neighbours.
-        if cues is not None:
-            found = waiting.popleft()
+    def detect(keys: FrameBatch) -> None:
+        of_frames = [cues.popleft() for _ in keys.frames]
+        for found, moves in zip(_detect(detector, keys, clip.clip_id, of_frames), of_frames):
             candidates.append(
-                FrameCandidates.from_cues(found.bboxes, found.scores, cues, use_motion=use_motion)
+                FrameCandidates.from_cues(found.bboxes, found.scores, moves, use_motion=use_motion)
             )
 
-    for batch in prefetch(reader.batches(frames_per_batch, start, stop)):
+    for batch in prefetch(reader.batches(frames_per_batch, start, stop), depth=1):
         is_repeat = np.array([use_motion and repeat_detector.add(f) for f in batch.frames], bool)
         new = np.flatnonzero(~is_repeat)
         keys = batch.take(new[-num_new % every :: every])
         num_new += len(new)
         if len(keys.frames):
-            waiting.extend(detector.detect(keys, clip.clip_id))
-        for frame in keys.frames:
-            add(cue_reader.add(frame))
+            # A frame's cues come one frame late: its change is told from both neighbours. So a
+            # batch waits for the next one.
+            cues.extend(known for frame in keys.frames if (known := cue_reader.add(frame)))
+            if waiting is not None:
+                detect(waiting)
+            waiting = keys
         frame_inds.append(batch.frame_inds)
         repeats.append(is_repeat)
         done += len(batch.frames)
         if on_frames:
             on_frames(done)
-    add(cue_reader.finish())
+    if (known := cue_reader.finish()) is not None and waiting is not None:
+        cues.append(known)
+        detect(waiting)
     inds = np.concatenate(frame_inds).astype(np.int64)
     return ScannedClip(inds, np.concatenate(repeats), candidates)
+
+
+def _detect(
+    detector: PersonDetector, frames: FrameBatch, clip_id: str, cues: list[FrameCues]
+) -> list[Detections]:
+    if not isinstance(detector, RotatedViewsDetector):
+        return detector.detect(frames, clip_id)
+    return detector.detect(frames, clip_id, lambda row, bboxes: cues[row].holds_motion(bboxes))

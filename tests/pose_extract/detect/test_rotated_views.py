@@ -134,3 +134,64 @@ def test_a_box_without_an_area_is_a_person_of_its_own():
     (found,) = RotatedViewsDetector([Flat()], rotations=[0]).detect(batch, "a")
     np.testing.assert_allclose(found.bboxes, [[0, 0, 10, 10], [50, 50, 50, 60]], rtol=1e-6)
     assert found.scores.tolist() == pytest.approx([0.9, 0.8])
+
+
+class Seen(UprightOnly):
+    """Counts how often it looks at each frame, whose number a corner pixel has."""
+
+    def __init__(self, score=0.8):
+        super().__init__(score)
+        self.looks = {}
+
+    def detect(self, batch, clip_id):
+        for index in batch.frame_inds.tolist():
+            self.looks[index] = self.looks.get(index, 0) + 1
+        return super().detect(batch, clip_id)
+
+
+def test_further_views_are_left_out_where_the_first_shows_what_moves_most():
+    """Frames 1 and 3 are upside down, and nothing moves in frame 4."""
+    frames = np.stack([scene(0), scene(2), scene(0), scene(2), scene(0)])
+    batch = FrameBatch(frames, np.arange(10, 15), np.zeros(5))
+    asked = {}
+
+    def holds_motion(row, bboxes):
+        asked[row] = bboxes.tolist()
+        return row != 4
+
+    detector = Seen()
+    found = RotatedViewsDetector([detector], view_thr=0.3).detect(batch, "a", holds_motion)
+    assert asked == {row: [[40, 20, 60, 80]] for row in (0, 2, 4)}
+    assert detector.looks == {10: 1, 11: 4, 12: 1, 13: 4, 14: 4}
+    scores = [float(one.scores[0]) for one in found]
+    everywhere = (0.8 + 3 * 0.1) / 2
+    assert scores == pytest.approx([0.8 * 0.8, everywhere, 0.8 * 0.8, everywhere, everywhere])
+    places = [[40, 20, 60, 80], [100, 20, 120, 80]]
+    assert np.allclose([one.bboxes[0] for one in found], [places[i] for i in (0, 1, 0, 1, 0)])
+
+
+@pytest.mark.parametrize("sizes", [1, 2])
+def test_all_views_are_looked_at_where_nothing_is_known_of_motion(sizes):
+    batch = FrameBatch(scene(0)[None], np.array([0]), np.zeros(1))
+    detectors = [Seen() for _ in range(sizes)]
+    some = RotatedViewsDetector(detectors, view_thr=0.3)
+    every = RotatedViewsDetector(detectors)
+    expected = every.detect(batch, "a")[0]
+    for rotated, holds_motion in (
+        (some, None),
+        (some, lambda row, bboxes: False),
+        (every, lambda row, bboxes: True),
+    ):
+        (found,) = rotated.detect(batch, "a", holds_motion)
+        assert found.scores.tolist() == expected.scores.tolist()
+        assert found.bboxes.tolist() == expected.bboxes.tolist()
+    assert all(detector.looks == {0: 16} for detector in detectors)
+    # One more look of each size, and no more.
+    assert len(some.detect(batch, "a", lambda row, bboxes: True)[0].bboxes) == 1
+    assert all(detector.looks == {0: 17} for detector in detectors)
+
+
+def test_the_threshold_is_part_of_what_skeletons_come_from_where_it_changes_them():
+    assert RotatedViewsDetector([Seen()], view_thr=0.3).identity()["view_thr"] == 0.3
+    assert "view_thr" not in RotatedViewsDetector([Seen()]).identity()
+    assert "view_thr" not in RotatedViewsDetector([Seen()], (0,), view_thr=0.0).identity()

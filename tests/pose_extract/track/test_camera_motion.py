@@ -72,9 +72,21 @@ def test_a_box_of_half_a_moving_body_is_widened_to_the_whole(factor):
 
 def test_what_moves_most_is_a_region_of_its_own():
     frames = [view(50 + 6 * i, athlete=100 + 14 * i) for i in range(5)]
-    region = read(frames)[2].moving_region()
+    region = read(frames)[2].moving_region
     assert pairwise_iou(region, np.array([[128, 100, 158, 170]], np.float32))[0, 0] > 0.6
-    assert read([view(50)] * 3)[1].moving_region().shape == (0, 4)
+    assert read([view(50)] * 3)[1].moving_region.shape == (0, 4)
+
+
+def test_a_box_holds_what_moves_most_if_it_covers_that():
+    frames = [view(50 + 6 * i, athlete=100 + 14 * i) for i in range(5)]
+    cues = read(frames)[2]
+    upper, hall = [128, 100, 158, 150], [10, 20, 40, 90]
+    assert cues.holds_motion(np.array([hall, upper], np.float32))  # widened, the whole body
+    assert not cues.holds_motion(np.array([hall], np.float32))
+    assert not cues.holds_motion(np.array([[150, 60, 200, 100]], np.float32))  # a corner of it
+    everything = np.array([[0, 0, 320, 240]], np.float32)
+    assert cues.holds_motion(everything)
+    assert not read([view(50)] * 3)[1].holds_motion(everything)  # nothing moves
 
 
 def track_detected(detected, use_motion=True, config=None):
