@@ -137,7 +137,7 @@ def test_a_box_without_an_area_is_a_person_of_its_own():
 
 
 class Seen(UprightOnly):
-    """Counts how often it looks at each frame, whose number a corner pixel has."""
+    """Counts how often it looks at each frame."""
 
     def __init__(self, score=0.8):
         super().__init__(score)
