@@ -1,11 +1,11 @@
-"""The pose stage where the network is: crops and heatmaps in memory against those on its device.
+"""The pose stage on a GPU: crops and heatmaps in memory or on its device, and CUDA graphs.
 
     python benchmarks/gpu.py stage --hrnet
     python benchmarks/gpu.py whole ../shared/videos/gym --hrnet
 
-On a processor, `--device cpu`, both ways run with PyTorch, which shows that the script works and
-says nothing of a GPU. HRNet-W32 has random weights, which change no speed of the stage; of whole
-clips they change how many crops a person takes, so that counts stand beside.
+On a processor, `--device cpu`, the first two ways run with PyTorch, which shows that the script
+works and says nothing of a GPU. HRNet-W32 has random weights, which change no speed of the stage;
+of whole clips they change how many crops a person takes, so that counts stand beside.
 """
 
 from __future__ import annotations
@@ -21,17 +21,23 @@ import numpy as np
 from engines import random_hrnet
 from interleave import interleave, report
 
+from skelact.pose_extract.common.device import EngineName
 from skelact.pose_extract.extract import ExtractConfig, Extractor
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.sources import find_sources
 from skelact.pose_extract.weights.table import DEFAULT_POSE
 
-_WAYS = {"in memory": False, "on the device": True}
+# The engine, and whether frames are held on the device.
+_WAYS: dict[str, tuple[EngineName, bool]] = {
+    "in memory": ("pytorch", False),
+    "on the device": ("pytorch", True),
+    "there, with CUDA graphs": ("auto", True),
+}
 
 
 @click.group()
 def main() -> None:
-    """Crops and heatmaps in memory, and on the device of the network."""
+    """Crops and heatmaps in memory, on the device of the network, and with CUDA graphs."""
 
 
 def estimators(device: str, hrnet: bool, folder: Path) -> dict[str, dict[str, PoseEstimator]]:
@@ -42,8 +48,10 @@ def estimators(device: str, hrnet: bool, folder: Path) -> dict[str, dict[str, Po
     found: dict[str, dict[str, PoseEstimator]] = {}
     for network, (name, checkpoint) in networks.items():
         found[network] = {}
-        for way, holds in _WAYS.items():
-            pose = PoseEstimator(name, checkpoint=checkpoint, device=device, engine="pytorch")
+        for way, (engine, holds) in _WAYS.items():
+            if engine == "auto" and device == "cpu":
+                continue
+            pose = PoseEstimator(name, checkpoint=checkpoint, device=device, engine=engine)
             pose._holds_frames = holds
             pose.load()
             found[network][way] = pose
@@ -113,8 +121,9 @@ def whole(folder: Path, device: str, hrnet: bool, clips: int, effort: str) -> No
                             f"{network}, {way}: {clip.path.name}, {frames} frames, {crops} crops "
                             f"since the start, {frames / seconds:.1f} frames/s"
                         )
-            first, second = spent.values()
-            click.echo(f"{network} on {device}: {first / second:.2f} times as fast on the device")
+            first = spent["in memory"]
+            for way, seconds in spent.items():
+                click.echo(f"{network} on {device}, {way}: {first / seconds:.2f} times the first")
 
 
 if __name__ == "__main__":

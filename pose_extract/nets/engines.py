@@ -6,10 +6,11 @@ float32 unless another precision is asked for, so that they differ in rounding a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ..common.device import (
     default_threads,
     fastest_dtype,
 )
+from .cuda_graphs import CUDAGraphRecorder, RecordedNetwork, Run
 from .onnx_files import open_session
 
 # Images that ONNX Runtime is given at a time: the features of more do not fit the processor's
@@ -72,7 +74,7 @@ class EngineOptions:
 
     Attributes:
         engine: "pytorch", "onnxruntime", "openvino", or "auto": on a processor the fastest, else
-            PyTorch.
+            PyTorch with CUDA graphs.
         precision: "fp32", "bf16", "fp16", or "auto": fp16 on CUDA, fp32 on a processor, where bf16
             moves keypoints (``benchmarks/engines.py precision``).
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -121,6 +123,9 @@ class ImageNetwork(nn.Module):
         reverse: The network takes BGR.
         input_hw: Height and width of the images, multiples of which ``any_size`` lets through.
         any_size: Images may have other sizes.
+
+    Attributes:
+        dtype: The number format of the weights; see :meth:`with_dtype`.
     """
 
     mean: Tensor
@@ -138,6 +143,7 @@ class ImageNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
+        self.dtype = torch.float32
         self.reverse = reverse
         self.input_hw = input_hw
         self.any_size = any_size
@@ -149,9 +155,21 @@ class ImageNetwork(nn.Module):
         x = images.permute(0, 3, 1, 2).float()
         if self.reverse:
             x = x.flip(1)
-        x = (x - self.mean) / self.std
+        x = ((x - self.mean) / self.std).to(self.dtype)
         out = self.network(x.contiguous(memory_format=torch.channels_last))
         return (out,) if isinstance(out, Tensor) else tuple(out)
+
+    def with_dtype(self, dtype: torch.dtype) -> ImageNetwork:
+        """Return this network with weights of a number format; images are normalised in float32.
+
+        A network that is cast once does not cast its weights at each call, as autocast does.
+        """
+        if dtype == self.dtype:
+            return self
+        result = copy.deepcopy(self)
+        cast(nn.Module, result.network).to(dtype)
+        result.dtype = dtype
+        return result
 
     def example(self, count: int) -> np.ndarray:
         """Return images (count, h, w, 3) uint8 of noise, always the same."""
@@ -162,6 +180,8 @@ class ImageNetwork(nn.Module):
 class PyTorchEngine:
     """PyTorch, on a processor or a GPU.
 
+    On a GPU the engine "auto" launches the network's kernels as CUDA graphs, "pytorch" one by one.
+
     Args:
         network: The network, on the CPU and in evaluation.
         options: How it is run.
@@ -171,22 +191,34 @@ class PyTorchEngine:
 
     def __init__(self, network: ImageNetwork, options: EngineOptions) -> None:
         self._device = options.chosen_device()
-        self._dtype = options.dtype()
         torch.set_num_threads(options.threads)
-        module: Any = network  # torch does not declare the memory format
+        module: Any = network.with_dtype(
+            options.dtype()
+        )  # torch does not declare the memory format
         self._network = module.to(self._device, memory_format=torch.channels_last)
+        self._run: Run = self._outputs
+        if self._device.type == "cuda" and options.engine == "auto":
+            self._run = RecordedNetwork(self._outputs, CUDAGraphRecorder())
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See :class:`Engine`."""
         outputs = self.on_device(torch.from_numpy(images).to(self._device))
-        return [output.cpu().numpy() for output in outputs]
+        if self._device.type == "cpu":
+            return [output.numpy() for output in outputs]
+        # A GPU writes to locked memory several times as fast; PyTorch keeps what is freed of it.
+        copies = [torch.empty_like(out, device="cpu", pin_memory=True) for out in outputs]
+        for copied, output in zip(copies, outputs):
+            copied.copy_(output, non_blocking=True)
+        torch.cuda.current_stream(self._device).synchronize()
+        return [copied.numpy() for copied in copies]
 
     def on_device(self, images: Tensor) -> list[Tensor]:
         """Return the outputs, each (N, ...) float32, of images (N, h, w, 3) uint8 on the device."""
         with torch.inference_mode():
-            with torch.autocast(self._device.type, self._dtype, self._dtype != torch.float32):
-                outputs = self._network(images)
-            return [output.float() for output in outputs]
+            return self._run(images)
+
+    def _outputs(self, images: Tensor) -> list[Tensor]:
+        return [output.float() for output in self._network(images)]
 
 
 class ONNXRuntimeEngine:

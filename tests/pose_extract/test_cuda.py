@@ -165,6 +165,28 @@ def test_onnx_runtime_gets_the_device_that_was_asked_for(
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("name", [DEFAULT_POSE, "skelact-detector-320", "rtmdet-nano"])
+def test_cuda_graphs_give_what_the_network_gives(name):
+    if name == DEFAULT_POSE:
+        network = PoseEstimator(name, device=DEVICE, precision="fp16")
+        network.load()
+        engine = network._engine
+    else:
+        network = build_detector(name, device=DEVICE)
+        network.load()
+        engine = network._runner._engine if name == "rtmdet-nano" else network._engine
+    images = engine._network.example(5)
+    for count in (1, 3, 5, 1, 3, 5, 1, 3, 5):
+        found = engine(images[:count])
+        with torch.inference_mode():
+            expected = engine._outputs(torch.from_numpy(images[:count]).to(DEVICE))
+        for mine, theirs in zip(found, expected, strict=True):
+            assert np.allclose(mine, theirs.cpu().numpy(), atol=0.01 * np.abs(mine).max())
+    sizes = sorted(shape[0] for shape in engine._run._recordings)
+    assert sizes == [1, 3, 6]  # and none has failed
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 def test_skeletons_are_those_of_the_cpu(shared, effort):
     """The whole chain on a short clip, in float32."""

@@ -1,0 +1,165 @@
+"""Recordings of networks: the network's own outputs, whatever the recorder does.
+
+CUDA graphs need a GPU (tests/pose_extract/test_cuda.py). Here a recorder with the same contract
+runs the network anew at each replay: it reads and writes what it holds, and nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from skelact.pose_extract.nets import cuda_graphs
+from skelact.pose_extract.nets.cuda_graphs import BATCH_SIZES, RecordedNetwork, Recording
+
+
+class Network:
+    """Two outputs of images, and the batches that it ran."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, images):
+        self.batches.append(len(images))
+        values = images.float()
+        return [values.mean(dim=(1, 2, 3)), values[..., 0] - values[..., 2]]
+
+
+class Recorder:
+    """Records by running the network again; ``spoil`` changes what a replay writes."""
+
+    def __init__(self, spoil=0.0):
+        self.shapes = []
+        self.replays = 0
+        self._spoil = spoil
+
+    def __call__(self, run, images):
+        self.shapes.append(tuple(images.shape))
+        held = images.clone()
+        outputs = [torch.full_like(output, torch.nan) for output in run(held)]
+
+        def replay():
+            self.replays += 1
+            for output, value in zip(outputs, run(held)):
+                output.copy_(value + self._spoil)
+
+        return Recording(held, outputs, replay)
+
+
+def some_images(count, seed=0, height=6):
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.integers(256, size=(count, height, 4, 3), dtype=np.uint8))
+
+
+def assert_right(found, images):
+    for mine, theirs in zip(found, Network()(images), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_shape_that_comes_again_is_recorded_once_and_replayed():
+    record = Recorder()
+    network = RecordedNetwork(Network(), record)
+    for seed in range(4):
+        images = some_images(5, seed)
+        assert_right(network(images), images)
+    assert record.shapes == [(6, 6, 4, 3)]
+    assert record.replays == 4  # from the second call on, and once to compare
+    images = some_images(6, 9)  # the same size of batch
+    assert_right(network(images), images)
+    assert record.replays == 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 33, 128])
+def test_each_count_has_its_own_outputs(count):
+    network = RecordedNetwork(Network(), Recorder())
+    kept = []
+    for seed in range(3):
+        images = some_images(count, seed)
+        kept.append((network(images), images))
+    for found, images in kept:  # later calls have not written into earlier outputs
+        assert_right(found, images)
+
+
+def test_at_most_half_of_a_batch_is_computed_in_vain():
+    for before, size in itertools.pairwise(BATCH_SIZES):
+        assert size <= 1.5 * (before + 1)
+
+
+def test_larger_batches_and_empty_ones_are_run_as_they_come():
+    record = Recorder()
+    network = RecordedNetwork(Network(), record)
+    for count in (BATCH_SIZES[-1] + 1, 0):
+        for seed in range(3):
+            images = some_images(count, seed)
+            assert_right(network(images), images)
+    assert record.shapes == []
+
+
+def test_no_more_shapes_are_recorded_than_memory_is_meant_for(monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "MOST_RECORDINGS", 2)
+    record = Recorder()
+    network = RecordedNetwork(Network(), record)
+    for height in (4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7):
+        images = some_images(3, height, height)
+        assert_right(network(images), images)
+    assert [shape[1] for shape in record.shapes] == [4, 5]
+
+
+def test_outputs_that_are_no_numbers_are_compared_too():
+    def overflows(images):
+        found = images.float()
+        found[0, 0] = torch.nan
+        found[0, 1] = torch.inf
+        return [found]
+
+    record = Recorder()
+    network = RecordedNetwork(overflows, record)
+    for _ in range(3):
+        (found,) = network(some_images(2))
+        assert torch.equal(found.isnan(), overflows(some_images(2))[0].isnan())
+    assert record.replays == 3
+
+
+@pytest.mark.parametrize("spoil", [9.0, float("nan"), float("inf")])
+def test_a_recording_with_other_outputs_is_never_used(spoil):
+    record = Recorder(spoil)
+    network = RecordedNetwork(Network(), record)
+    for count in (2, 3):
+        for seed in range(4):
+            images = some_images(count, seed)
+            assert_right(network(images), images)
+    assert len(record.shapes) == record.replays == 1  # that of the comparison
+
+
+def test_a_network_that_cannot_be_recorded_runs_as_it_is():
+    def record(run, images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    network = RecordedNetwork(Network(), record)
+    for seed in range(4):
+        images = some_images(2, seed)
+        assert_right(network(images), images)
+
+
+def test_an_error_of_the_network_itself_is_told():
+    def fails(images):
+        raise RuntimeError("no such layer")
+
+    with pytest.raises(RuntimeError, match="no such layer"):
+        RecordedNetwork(fails, Recorder())(some_images(2))
+
+
+def test_threads_do_not_mix_their_images():
+    network = RecordedNetwork(Network(), Recorder())
+
+    def run(seed):
+        images = some_images(1 + seed % 8, seed)
+        return network(images), images
+
+    with ThreadPoolExecutor(8) as pool:
+        for found, images in pool.map(run, range(200)):
+            assert_right(found, images)
