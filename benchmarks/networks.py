@@ -2,12 +2,14 @@
 
 python benchmarks/networks.py ../shared/videos/people/mmaction2_demo_skeleton.mp4
 
-The rest is decoding, crops, the athlete's path and the motion of the camera.
+The rest is decoding, crops, the athlete's path and the motion of the camera. With `--hrnet` the
+pose network is HRNet-W32 with random weights, as in `peers.py`.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +20,7 @@ from unittest import mock
 
 import click
 from effort import extract, first_frames, one_core
+from peers import loaded_pose
 from rich.console import Console
 from rich.table import Table
 
@@ -62,24 +65,28 @@ def _timed(run: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
 @click.argument("videos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--frames", default=32, show_default=True, help="Frames of each clip to use.")
-def main(videos: tuple[Path, ...], rounds: int, frames: int) -> None:
+@click.option("--hrnet", is_flag=True, help="HRNet-W32 in place of our pose network.")
+def main(videos: tuple[Path, ...], rounds: int, frames: int, hrnet: bool) -> None:
     """Time VIDEOS, and the networks in it."""
     one_core()
     clips = [first_frames(clip, frames) for clip in find_sources(videos)]
     table = Table(title=f"{len(clips)} clips, {frames} frames of each", title_justify="left")
     for column in ("effort", "seconds", "in networks", "whole over networks", "range over rounds"):
         table.add_column(column)
-    for effort in EFFORTS:
-        work = partial(extract, Extractor(ExtractConfig(effort=effort, num_threads=1)), clips)
-        work()
-        found = [_measure(work) for _ in range(rounds)]
-        ratios = [whole / networks for whole, networks in found]
-        table.add_row(
-            effort,
-            *(f"{statistics.median(column):.1f}" for column in zip(*found)),
-            f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        pose = loaded_pose(Path(folder), hrnet)
+        for effort in EFFORTS:
+            config = ExtractConfig(effort=effort, num_threads=1)
+            work = partial(extract, Extractor(config, pose=pose), clips)
+            work()
+            found = [_measure(work) for _ in range(rounds)]
+            ratios = [whole / networks for whole, networks in found]
+            table.add_row(
+                effort,
+                *(f"{statistics.median(column):.1f}" for column in zip(*found)),
+                f"{statistics.median(ratios):.2f}",
+                f"{min(ratios):.2f} to {max(ratios):.2f}",
+            )
     Console().print(table)
 
 

@@ -6,8 +6,8 @@
 All take the same networks: the detector RTMDet-nano by ONNX Runtime, and our pose network, which
 rtmlib runs by ONNX Runtime and MMPose by PyTorch. The loops are those of their demos: each frame is
 read by OpenCV, people are detected in it upright, and the pose of each is estimated. Ours does
-more, it follows the athlete, looks at four rotations of every other frame, and repairs what is
-exchanged or lost; and less, it estimates the poses of two people at most.
+more, it follows the athlete, looks at other rotations of frames in which they are not clearly seen,
+and repairs what is exchanged or lost; and less, it estimates the poses of two people at most.
 
 With `--hrnet` the pose network is HRNet-W32 with random weights. How often ours looks at a person
 depends on what it sees: the heatmaps that it goes by are those of our pose network in the same
@@ -97,6 +97,19 @@ def pose_estimator(folder: Path, hrnet: bool) -> PoseEstimator:
     return PoseEstimator(name, checkpoint=checkpoint, device="cpu", num_threads=1)
 
 
+def loaded_pose(folder: Path, hrnet: bool) -> PoseEstimator:
+    """Return it loaded; HRNet-W32, whose weights are random, goes by what our network sees."""
+    pose = pose_estimator(folder, hrnet)
+    pose.load()
+    if hrnet:
+        known = pose_estimator(folder, hrnet=False)
+        known.load()
+        assert pose._engine is not None
+        assert known._engine is not None
+        pose._engine = _SeenByAnother(pose._engine, known._engine)
+    return pose
+
+
 def rtmlib_loop(folder: Path, hrnet: bool) -> Callable[[ClipSource], int]:
     """Return rtmlib's loop over a clip, which gives the number of poses."""
     from mmcv.cnn.utils import fuse_conv_bn
@@ -181,14 +194,7 @@ def main(videos: tuple[Path, ...], rounds: int, frames: int, hrnet: bool) -> Non
     clips = [first_frames(clip, frames) for clip in find_sources(videos)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pose = pose_estimator(folder, hrnet)
-        pose.load()
-        if hrnet:
-            known = pose_estimator(folder, hrnet=False)
-            known.load()
-            assert pose._engine is not None
-            assert known._engine is not None
-            pose._engine = _SeenByAnother(pose._engine, known._engine)
+        pose = loaded_pose(folder, hrnet)
         loops: dict[str, Callable[[ClipSource], Any]] = {
             "rtmlib's loop": rtmlib_loop(folder, hrnet),
             "MMPose's loop": mmpose_loop(folder, hrnet),

@@ -35,6 +35,7 @@ _COMMANDS = (
     ("Poses against MMPose's inference_topdown", f"pose.py {_SKELETON} --frames 24"),
     ("Efforts", f"effort.py {_CLIPS} --threads 1"),
     ("Networks, and the rest of a clip, on one core", f"networks.py {_CLIPS}"),
+    ("The same networks, the poses' HRNet-W32", f"networks.py {_FEW_FRAMES} 8 --hrnet"),
     ("Engines of the networks", "engines.py speed"),
     ("Decoding", f"decode.py {_SKELETON} --rounds 9"),
     ("Cuts of a long video", "cuts.py --minutes 10 --cuts 33"),
