@@ -111,6 +111,14 @@ class PretrainModule(_TrainingModule):
             encoder = mae.encoder
             self.physics = PhysicsHeads(mae.layout, encoder.out_dim, encoder.time_step)
 
+    def compile_networks(self) -> None:
+        """See :class:`SeededModule`; a TubeMAE is called layer by layer."""
+        if isinstance(self.mae, TubeMAE):
+            for layer in [*self.mae.encoder.layers, self.mae.decoder]:
+                layer.compile()
+        else:
+            self.mae.compile()
+
     def forward(self, inds: Sequence[int]) -> dict[str, Tensor]:
         """Return the loss of a batch of clips, and what it is the sum of."""
         if not isinstance(self.mae, TubeMAE):

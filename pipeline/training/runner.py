@@ -162,6 +162,11 @@ def train_module(
     with epoch_log(work_dir, quiet=quiet, tensorboard=tensorboard, start=start) as log:
         if precision != runtime.precision:
             LOG.info("training in fp32: this processor has no %s", runtime.precision)
+        if runtime.compile and chosen.type == "cpu":
+            LOG.warning(
+                "runtime.compile is meant for CUDA; on a processor compiled steps are slower, and "
+                "in bf16 their loss may not be finite: leave it off"
+            )
         if is_main_process():
             for level, sentence in how:
                 LOG.log(level, sentence)

@@ -296,7 +296,11 @@ def kill_in(run, config, work_dir, *, epoch, step, **options):
         run(config, work_dir, quiet=True, **options)
 
 
-def test_a_compiled_run_saves_the_weights_of_a_plain_one(ann_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [PretrainConfig, FinetuneConfig])
+def test_a_compiled_run_saves_the_weights_of_a_plain_one(
+    ann_file, tmp_path, monkeypatch, caplog, kind
+):
+    train = pretrain if kind is PretrainConfig else finetune
     compiled, compile_module = [], torch.nn.Module.compile
 
     def compile_without_code(module):  # graphs are taken, but run by torch itself
@@ -304,14 +308,18 @@ def test_a_compiled_run_saves_the_weights_of_a_plain_one(ann_file, tmp_path, mon
         compile_module(module, backend="eager")
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_without_code)
-    changes = {**TUBE, "optim": {"ema_momentum": 0.1, "epochs": 2}, "runtime": {"save_every": 1}}
-    config = make_config(FinetuneConfig, ann_file, **changes)
-    plain = weights(finetune(config, tmp_path / "a", quiet=True))
+    changes = {**TUBE, "optim": {"epochs": 2}, "runtime": {"save_every": 1}}
+    if kind is FinetuneConfig:
+        changes["optim"]["ema_momentum"] = 0.1
+    config = make_config(kind, ann_file, **changes)
+    plain = weights(train(config, tmp_path / "a", quiet=True))
     assert not compiled
+    assert "compile" not in caplog.text
     changes["runtime"] = {"save_every": 1, "compile": True}
-    config = make_config(FinetuneConfig, ann_file, **changes)
-    found = weights(finetune(config, tmp_path / "b", quiet=True))
-    assert compiled == ["TubeClassifier"]
+    found = weights(train(make_config(kind, ann_file, **changes), tmp_path / "b", quiet=True))
+    layers = ["Sequential"] * 3  # two of the encoder, and the decoder
+    assert compiled == (["TubeClassifier"] if kind is FinetuneConfig else layers)
+    assert "runtime.compile is meant for CUDA" in caplog.text
     torch.testing.assert_close(found, plain, rtol=1e-3, atol=1e-5)
 
 
