@@ -30,6 +30,7 @@ from .engines import (
     ONNXRuntimeEngine,
     OpenVINOEngine,
     PyTorchEngine,
+    pytorch_engine,
 )
 from .notes import MachineNotes, processor_name, releases
 from .onnx_files import write_onnx
@@ -126,7 +127,7 @@ def choose_engine(network: ImageNetwork, options: EngineOptions) -> Engine:
     is_on_cpu = options.chosen_device().type == "cpu"
     is_usual = is_on_cpu and options.dtype() == torch.float32
     if options.engine == "pytorch" or (options.engine == "auto" and not is_usual):
-        return PyTorchEngine(network, options)
+        return pytorch_engine(network, options)
     cached = _CachedNetwork(network, options)
     try:
         if options.engine == "auto":

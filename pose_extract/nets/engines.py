@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,6 +43,15 @@ class Engine(Protocol):
         Args:
             images: (N, h, w, 3) uint8 RGB.
         """
+        ...
+
+
+@runtime_checkable
+class StartingEngine(Engine, Protocol):
+    """An engine that need not be waited for."""
+
+    def start(self, images: np.ndarray) -> Callable[[], list[np.ndarray]]:
+        """Begin to run images (N, h, w, 3) uint8; return what waits for the outputs."""
         ...
 
 
@@ -178,9 +187,7 @@ class ImageNetwork(nn.Module):
 
 
 class PyTorchEngine:
-    """PyTorch, on a processor or a GPU.
-
-    On a GPU the engine "auto" launches the network's kernels as CUDA graphs, "pytorch" one by one.
+    """PyTorch, on a processor; see :class:`CUDAEngine`.
 
     Args:
         network: The network, on the CPU and in evaluation.
@@ -197,20 +204,10 @@ class PyTorchEngine:
         )  # torch does not declare the memory format
         self._network = module.to(self._device, memory_format=torch.channels_last)
         self._run: Run = self._outputs
-        if self._device.type == "cuda" and options.engine == "auto":
-            self._run = RecordedNetwork(self._outputs, CUDAGraphRecorder())
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See :class:`Engine`."""
-        outputs = self.on_device(torch.from_numpy(images).to(self._device))
-        if self._device.type == "cpu":
-            return [output.numpy() for output in outputs]
-        # A GPU writes to locked memory several times as fast; PyTorch keeps what is freed of it.
-        copies = [torch.empty_like(out, device="cpu", pin_memory=True) for out in outputs]
-        for copied, output in zip(copies, outputs):
-            copied.copy_(output, non_blocking=True)
-        torch.cuda.current_stream(self._device).synchronize()
-        return [copied.numpy() for copied in copies]
+        return [output.numpy() for output in self.on_device(torch.from_numpy(images))]
 
     def on_device(self, images: Tensor) -> list[Tensor]:
         """Return the outputs, each (N, ...) float32, of images (N, h, w, 3) uint8 on the device."""
@@ -219,6 +216,55 @@ class PyTorchEngine:
 
     def _outputs(self, images: Tensor) -> list[Tensor]:
         return [output.float() for output in self._network(images)]
+
+
+class CUDAEngine(PyTorchEngine):
+    """PyTorch, on a GPU.
+
+    The engine "auto" launches the network's kernels as CUDA graphs, "pytorch" one by one.
+
+    Args:
+        network: The network, in evaluation.
+        options: How it is run.
+    """
+
+    def __init__(self, network: ImageNetwork, options: EngineOptions) -> None:
+        super().__init__(network, options)
+        if options.engine == "auto":
+            self._run = RecordedNetwork(self._outputs, CUDAGraphRecorder())
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """See :class:`Engine`."""
+        return self.start(images)()
+
+    def start(self, images: np.ndarray) -> Callable[[], list[np.ndarray]]:
+        """Let the GPU begin, and return what waits for the outputs.
+
+        Args:
+            images: (N, h, w, 3) uint8 RGB; they may be written to again at once.
+        """
+        # Copies from and to locked memory do not wait for the GPU. PyTorch keeps what is freed of
+        # it, and knows which copies still read it.
+        sent = torch.empty(images.shape, dtype=torch.uint8, pin_memory=True)
+        sent.copy_(torch.from_numpy(images))
+        found = self.on_device(sent.to(self._device, non_blocking=True))
+        received = [torch.empty_like(output, device="cpu", pin_memory=True) for output in found]
+        for copied, output in zip(received, found):
+            copied.copy_(output, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(self._device))
+
+        def outputs() -> list[np.ndarray]:
+            done.synchronize()
+            return [copied.numpy() for copied in received]
+
+        return outputs
+
+
+def pytorch_engine(network: ImageNetwork, options: EngineOptions) -> PyTorchEngine:
+    """Return PyTorch on the chosen device."""
+    is_on_gpu = options.chosen_device().type == "cuda"
+    return (CUDAEngine if is_on_gpu else PyTorchEngine)(network, options)
 
 
 class ONNXRuntimeEngine:

@@ -3,6 +3,8 @@
     a thread per client: request -> images of all clients that wait -> engine, one batch at a time
         -> outputs, to each client its own
 
+On a GPU the next batch is sent while one runs, if it is full by then.
+
 A client asks with ``{"engine": key}`` and images, and is answered with outputs, or with ``{"error":
 text}``; before that it is told which engines there are. While a batch runs, the images of the next
 ones are read, and those that have come by then go together: the more clients there are, the fewer
@@ -15,7 +17,7 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ import numpy as np
 
 from ..common.array_channel import ArrayChannel
 from ..common.text import one_line
-from .engines import Engine
+from .engines import Engine, StartingEngine
 
 # Where a client cannot be let in for want of what others hold, it is tried again so often.
 _RETRY_SECONDS = 0.1
@@ -44,6 +46,14 @@ class _Request:
     def goes_with(self, other: _Request) -> bool:
         """Return whether both can be one batch."""
         return self.key == other.key and self.images.shape[1:] == other.images.shape[1:]
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Requests whose images an engine runs; ``outputs`` waits for those of all of them."""
+
+    requests: list[_Request]
+    outputs: Callable[[], list[np.ndarray]]
 
 
 class InferenceServer:
@@ -68,17 +78,33 @@ class InferenceServer:
     def serve(self, listener: Listener) -> None:
         """Let clients in, and run what they ask for; it does not return."""
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        running: _Batch | None = None
         while True:
-            self.run_batch()
+            running = self.step(running)
 
     def run_batch(self) -> None:
         """Wait for a request, and run it with those that have come by then and go with it."""
-        if not self._waiting:
+        if (running := self.step(None)) is not None:
+            self._finish(running)
+
+    def step(self, running: _Batch | None) -> _Batch | None:
+        """Start a batch, finish the one that runs, or both; return the one that runs then.
+
+        Args:
+            running: What the last step returned; without it a request is waited for.
+        """
+        if running is None and not self._waiting:
             self._waiting.append(self._arrived.get())
         with suppress(Empty):
             while True:
                 self._waiting.append(self._arrived.get_nowait())
-        self._run(self._next_batch())
+        started = None
+        # While one runs, more may come that would go with the next one: it waits until it is full.
+        if running is None or self._is_full():
+            started = self._start(self._next_batch())
+        if running is not None:
+            self._finish(running)
+        return started
 
     def submit(self, key: str, images: np.ndarray) -> Future[list[np.ndarray]]:
         """Ask for the outputs of an engine; they come from a later :meth:`run_batch`.
@@ -104,21 +130,45 @@ class InferenceServer:
         self._waiting = left
         return batch
 
-    def _run(self, batch: list[_Request]) -> None:
-        images = [request.images for request in batch]
+    def _is_full(self) -> bool:
+        """Return whether the next batch has all images that it may have."""
+        if not self._waiting:
+            return False
+        first = self._waiting[0]
+        counts = [len(request.images) for request in self._waiting if request.goes_with(first)]
+        return sum(counts) >= self._batch_size
+
+    def _start(self, requests: list[_Request]) -> _Batch | None:
+        """Return a batch that runs; None where its outputs, or errors, are there already."""
+        images = [request.images for request in requests]
         try:
             joined = images[0] if len(images) == 1 else np.concatenate(images)
-            outputs = self._engines[batch[0].key](joined)
+            engine = self._engines[requests[0].key]
+            if isinstance(engine, StartingEngine):
+                return _Batch(requests, engine.start(joined))
+            outputs = engine(joined)
         except Exception as error:
-            if len(batch) == 1:
-                batch[0].outputs.set_exception(error)
-                return
-            for request in batch:  # a GPU may have memory for each
-                self._run([request])
+            self._fail(requests, error)
+        else:
+            _answer(requests, outputs)
+        return None
+
+    def _finish(self, batch: _Batch) -> None:
+        try:
+            outputs = batch.outputs()
+        except Exception as error:
+            self._fail(batch.requests, error)
+        else:
+            _answer(batch.requests, outputs)
+
+    def _fail(self, requests: list[_Request], error: Exception) -> None:
+        """Tell a request of an error; of several, run each alone."""
+        if len(requests) == 1:
+            requests[0].outputs.set_exception(error)
             return
-        ends = np.cumsum([len(part) for part in images])[:-1]
-        for request, parts in zip(batch, zip(*(np.split(output, ends) for output in outputs))):
-            request.outputs.set_result(list(parts))
+        for request in requests:  # a GPU may have memory for each
+            if (batch := self._start([request])) is not None:
+                self._finish(batch)
 
     def _accept(self, listener: Listener) -> None:
         while True:
@@ -146,3 +196,10 @@ class InferenceServer:
                     channel.send({"error": one_line(error)})
                 else:
                     channel.send({}, outputs)
+
+
+def _answer(requests: list[_Request], outputs: list[np.ndarray]) -> None:
+    """Give each request its part of the outputs of a batch."""
+    ends = np.cumsum([len(request.images) for request in requests])[:-1]
+    for request, parts in zip(requests, zip(*(np.split(output, ends) for output in outputs))):
+        request.outputs.set_result(list(parts))

@@ -38,6 +38,28 @@ class Brightness:
         return [means, np.arange(len(images), dtype=np.float32)[:, None]]
 
 
+class Beside(Brightness):
+    """The same, beside what asks: white images fail when they are started, grey ones of 254 when
+    they are waited for. ``log`` has the images of each batch that started, and, negative, ended.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+
+    def start(self, images):
+        self.log.append(len(images))
+        outputs = self(images)
+
+        def wait():
+            self.log.append(-len(images))
+            if (images == 254).all(axis=(1, 2, 3)).any():
+                raise RuntimeError("unspecified launch failure")
+            return outputs
+
+        return wait
+
+
 def images(count, grey, side=4):
     return np.full((count, side, side, 3), grey, np.uint8)
 
@@ -89,8 +111,50 @@ def test_who_fails_fails_alone(server, engine):
 
 
 @pytest.fixture
-def address(server):
+def beside():
+    return Beside()
+
+
+@pytest.fixture
+def gpu_server(beside):
+    return InferenceServer({"a": beside}, "cuda:1", "a GPU", batch_size=8)
+
+
+def test_a_full_batch_is_started_before_the_one_that_runs_is_waited_for(gpu_server, beside):
+    first = gpu_server.submit("a", images(2, 1))
+    running = gpu_server.step(None)
+    assert not first.done()
+    full = [gpu_server.submit("a", images(count, 10 * count)) for count in (3, 5)]
+    running = gpu_server.step(running)
+    assert beside.log == [2, 8, -2]
+    assert first.result(0)[0].tolist() == [1, 1]
+    assert not any(found.done() for found in full)
+    last = gpu_server.submit("a", images(7, 2))  # more may come that would go with them
+    assert gpu_server.step(running) is None
+    assert beside.log == [2, 8, -2, -8]
+    assert [found.result(0)[0][0] for found in full] == [30, 50]
+    assert not last.done()
+    gpu_server.run_batch()
+    assert beside.log == [2, 8, -2, -8, 7, -7]
+    assert last.result(0)[0].tolist() == [2] * 7
+
+
+def test_who_fails_beside_fails_alone_whenever_it_does(gpu_server, beside):
+    asked = [gpu_server.submit("a", images(1, grey)) for grey in (1, 254, 2)]
+    gpu_server.run_batch()
+    assert beside.log == [3, -3, 1, -1, 1, -1, 1, -1]
+    asked += [gpu_server.submit("a", images(1, grey)) for grey in (255, 3)]
+    gpu_server.run_batch()
+    assert [found.result(0)[0][0] for found in (asked[0], asked[2], asked[4])] == [1, 2, 3]
+    for found, why in ((asked[1], "launch failure"), (asked[3], "out of memory")):
+        with pytest.raises(RuntimeError, match=why):
+            found.result(0)
+
+
+@pytest.fixture(params=["server", "gpu_server"])
+def address(request):
     """Where a server listens, in a thread of this process."""
+    server = request.getfixturevalue(request.param)
     listener = Listener(authkey=KEY)
     threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
     yield ServerAddress(listener.address, KEY)
