@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from .common.collector import collector_paused
-from .common.device import EngineName, Precision
+from .common.device import EngineName, Precision, is_gpu_lost
+from .common.text import one_line
 from .decode.frames import DecoderKilledError
 from .decode.process import WORKERS
 from .detect.base import PersonDetector
@@ -288,7 +289,8 @@ class Extractor:
 
         Raises:
             SkelactError: if a network cannot be loaded, before any clip is read.
-            InferenceLostError: if networks run in another process, and it has ended.
+            InferenceLostError: if networks run in another process, and it has ended, or if the
+                GPU fails, so that this process can use it no more.
             Exception: what ``on_progress`` raises is no fault of a clip, and ends the run.
         """
         WORKERS.start()  # it starts while the networks load
@@ -317,6 +319,11 @@ class Extractor:
             except InferenceLostError:
                 raise
             except Exception as error:
+                if is_gpu_lost(error):  # all clips after it would fail
+                    raise InferenceLostError(
+                        f"the GPU fails: {one_line(error)}; the clips that are done are kept, and "
+                        "the same command goes on"
+                    ) from error
                 yield ClipResult(clip, None, error, 0)
             else:
                 facts: dict[str, float | str] = {**tracked.facts, "subject": self.config.subject}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +60,12 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     import torch
 
     return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def is_gpu_lost(error: BaseException) -> bool:
+    """Return whether after an error, such as an illegal access, a process can use no GPU."""
+    torch = sys.modules.get("torch")  # a process without it has met no such error
+    return isinstance(error, getattr(torch, "AcceleratorError", ()))  # there since PyTorch 2.8
 
 
 def free_cores() -> int:

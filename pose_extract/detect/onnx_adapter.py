@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ... import SkelactError
+from ..common.device import is_gpu_lost
 from ..common.files import sha256_of
 from ..common.geometry import scaled_size
 from ..common.text import one_line
@@ -147,6 +148,8 @@ class ONNXDetector:
         except SkelactError:  # an engine's own
             raise
         except Exception as error:  # ONNX Runtime's own, and shapes that no detector gives
+            if is_gpu_lost(error):
+                raise
             raise SkelactError(f"{self._path}: the network fails: {one_line(error)}") from None
         return [
             Detections.clean(

@@ -10,6 +10,7 @@ images; batches are run with the next larger one.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +19,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.text import one_line
+
+LOG = logging.getLogger(__name__)
+
 Run = Callable[[Tensor], list[Tensor]]
 
-# Images of recordings: at most half of a batch more is computed than is asked for.
-BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+# Images of recordings: of small batches at most half is computed in vain, of large ones, which keep
+# a GPU busy, 15 images.
+BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 # Detectors take images of as many shapes as there are videos; further ones are run as they come.
 MOST_RECORDINGS = 64
-# Outputs of a recording may differ by this share of the largest value: some roundings of fp16.
+# Outputs of a recording may differ by this share of the largest value: some roundings of fp16, in
+# case that other kernels are chosen than beside it.
 _TOLERANCE = 1e-2
 # Libraries choose their kernels and allocate what they need before a recording begins.
 _WARM_UPS = 3
@@ -49,31 +56,40 @@ class Recording:
 Record = Callable[[Run, Tensor], Recording]
 
 
+# PyTorch records one graph of a process at a time.
+_capture_lock = threading.Lock()
+
+
 class CUDAGraphRecorder:
     """Records CUDA graphs that share their memory, since only one is replayed at a time."""
 
     def __init__(self) -> None:
         self._pool: Any = None
+        self._stream: Any = None
 
     def __call__(self, run: Run, images: Tensor) -> Recording:
         """Record a network on images (N, h, w, 3) of a CUDA device; see :data:`Record`."""
         device = images.device
-        with torch.cuda.device(device):
+        with _capture_lock, torch.cuda.device(device):
             if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
+                # Memory is shared by graphs of one pool and one stream.
+                self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(device)
+            before = torch.cuda.current_stream(device)
             held = images.clone()
-            stream = torch.cuda.Stream(device)
-            stream.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    run(held)
-            torch.cuda.current_stream(device).wait_stream(stream)
+            self._stream.wait_stream(before)
             graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device meanwhile.
-            with torch.cuda.graph(
-                graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
-            ):
-                outputs = run(held)
+            try:
+                with torch.cuda.stream(self._stream):
+                    for _ in range(_WARM_UPS):
+                        run(held)
+                before.wait_stream(self._stream)
+                # Other threads may use the device meanwhile.
+                with torch.cuda.graph(
+                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                ):
+                    outputs = run(held)
+            finally:
+                torch.cuda.set_stream(before)  # a capture that fails may leave another one
         return Recording(held, outputs, graph.replay)
 
 
@@ -103,8 +119,18 @@ class RecordedNetwork:
         with self._lock:
             recording = self._recording(images)
             if recording is None:
-                return self._run(images)
+                return self._run_as_it_is(images)
             return _replayed(recording, images)
+
+    def _run_as_it_is(self, images: Tensor) -> list[Tensor]:
+        try:
+            return self._run(images)
+        except torch.cuda.OutOfMemoryError:
+            if not self._recordings:
+                raise
+        # Not in the handler: the frames of the error hold what the network had computed.
+        self._give_up("memory is short", images.device)
+        return self._run(images)
 
     def _recording(self, images: Tensor) -> Recording | None:
         count = len(images)
@@ -119,14 +145,31 @@ class RecordedNetwork:
             return None
         try:
             recording = self._record(self._run, images[torch.arange(size) % count])
-            is_right = _agree(self._run(images), _replayed(recording, images))
-        except RuntimeError:  # PyTorch's own, such as for want of memory
-            is_right = False
-        if not is_right:
-            self._fails = True
+            reason = "" if self._is_right(recording) else "its outputs are others"
+        except RuntimeError as error:  # PyTorch's own, such as for want of memory
+            reason = one_line(error)
+        if reason:
+            self._give_up(reason, images.device)
             return None
         self._recordings[shape] = recording
         return recording
+
+    def _give_up(self, reason: str, device: torch.device) -> None:
+        """Use recordings no more, and free their memory."""
+        LOG.warning("the network runs without CUDA graphs from now on: %s", reason)
+        self._fails = True
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # none is freed that still runs
+        self._recordings.clear()
+
+    def _is_right(self, recording: Recording) -> bool:
+        expected = self._run(recording.images)
+        for output in recording.outputs:
+            output.fill_(torch.nan)
+        recording.replay()
+        return len(expected) == len(recording.outputs) and all(
+            map(_are_near, expected, recording.outputs)
+        )
 
 
 def _replayed(recording: Recording, images: Tensor) -> list[Tensor]:
@@ -134,10 +177,6 @@ def _replayed(recording: Recording, images: Tensor) -> list[Tensor]:
     recording.images[:count].copy_(images)
     recording.replay()
     return [output[:count].clone() for output in recording.outputs]
-
-
-def _agree(expected: list[Tensor], found: list[Tensor]) -> bool:
-    return len(expected) == len(found) and all(map(_are_near, expected, found))
 
 
 def _are_near(expected: Tensor, found: Tensor) -> bool:

@@ -233,6 +233,10 @@ class CUDAEngine(PyTorchEngine):
         if options.engine == "auto":
             self._run = RecordedNetwork(self._outputs, CUDAGraphRecorder())
 
+    def _outputs(self, images: Tensor) -> list[Tensor]:
+        # A GPU turns channels_last memory around sooner than the processor would.
+        return [output.contiguous() for output in super()._outputs(images)]
+
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """See :class:`Engine`."""
         return self.start(images)()
@@ -251,7 +255,7 @@ class CUDAEngine(PyTorchEngine):
         received = [torch.empty_like(output, device="cpu", pin_memory=True) for output in found]
         for copied, output in zip(received, found):
             copied.copy_(output, non_blocking=True)
-        done = torch.cuda.Event()
+        done = torch.cuda.Event(blocking=True)  # others need the core that waits
         done.record(torch.cuda.current_stream(self._device))
 
         def outputs() -> list[np.ndarray]:

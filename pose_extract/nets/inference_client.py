@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class InferenceLostError(SkelactError):
-    """The process that runs the networks has ended: no clip's fault."""
+    """The process that runs the networks has ended, or its GPU fails: no clip's fault."""
 
 
 @dataclass(frozen=True)

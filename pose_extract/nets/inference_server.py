@@ -28,6 +28,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from ..common.array_channel import ArrayChannel
+from ..common.device import is_gpu_lost
 from ..common.text import one_line
 from .engines import Engine, StartingEngine
 
@@ -148,18 +149,22 @@ class InferenceServer:
                 return _Batch(requests, engine.start(joined))
             outputs = engine(joined)
         except Exception as error:
-            self._fail(requests, error)
+            failure = _without_frames(error)
         else:
             _answer(requests, outputs)
+            return None
+        self._fail(requests, failure)
         return None
 
     def _finish(self, batch: _Batch) -> None:
         try:
             outputs = batch.outputs()
         except Exception as error:
-            self._fail(batch.requests, error)
+            failure = _without_frames(error)
         else:
             _answer(batch.requests, outputs)
+            return
+        self._fail(batch.requests, failure)
 
     def _fail(self, requests: list[_Request], error: Exception) -> None:
         """Tell a request of an error; of several, run each alone."""
@@ -196,6 +201,18 @@ class InferenceServer:
                     channel.send({"error": one_line(error)})
                 else:
                     channel.send({}, outputs)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Return an error without the frames that raised it, which hold the memory of their tensors.
+
+    Raises:
+        Exception: the error, if no process that has met it can use its GPU any more.
+    """
+    if is_gpu_lost(error):
+        raise error
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _answer(requests: list[_Request], outputs: list[np.ndarray]) -> None:

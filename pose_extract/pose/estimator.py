@@ -240,9 +240,11 @@ class PoseEstimator:
             return frames
         import torch
 
-        stack = frames if isinstance(frames, np.ndarray) else np.stack(frames)
-        stack = np.require(stack, requirements=["C", "W"])  # PyTorch warns of others
-        return torch.from_numpy(stack).to(self.device, non_blocking=True)
+        on_gpu = self.device.type == "cuda"  # which reads locked memory several times as fast
+        shape = (len(frames), *frames[0].shape)
+        stack = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)
+        np.stack(list(frames), out=stack.numpy())
+        return stack.to(self.device, non_blocking=True)
 
     def crop_each(
         self,

@@ -20,6 +20,8 @@ from .heatmaps import BLUR_SIGMAS, MIN_TORSO_CELLS, NEAR_TORSOS, REACH_SIGMAS
 
 # OpenCV rounds the places that it samples to this share of a pixel.
 _STEPS = 32
+# Pixels; outside of every frame.
+_NOWHERE = -1e6
 
 
 def sample_crops(
@@ -71,6 +73,8 @@ def _places(
     column = torch.arange(width, device=device, dtype=torch.float32)
     row = torch.arange(height, device=device, dtype=torch.float32).unsqueeze(1)
     places = a[:, :, 0] * column + a[:, :, 1] * row + a[:, :, 2]
+    # A place that is no number would be an index outside of the frame, which no GPU recovers from.
+    places = torch.nan_to_num(places, nan=_NOWHERE, posinf=_NOWHERE, neginf=_NOWHERE)
     x, y = ((places * _STEPS).round() / _STEPS).unbind(dim=1)
     return x, y
 

@@ -104,7 +104,7 @@ def engine_or_trial(
     machine = f"{name}, {str(dtype).removeprefix('torch.')}, {releases('torch')}"
     path = cache_folder() / "engines" / f"{fingerprint(network)}.precision.json"
     notes = MachineNotes(path, ("precision", ("half", "fp32")))
-    full = engines.engine(network, replace(options, engine="pytorch", precision="fp32"))
+    full = engines.engine(network, replace(options, precision="fp32"))
     half = engines.engine(network, options)
     note = notes.read().get(machine)
     if note is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from clips import BOX, FPS, BrightnessPose, OneWalker, write_clip
 
 from skelact import SkelactError
@@ -14,6 +15,7 @@ from skelact.pose_extract.decode.frames import DecoderKilledError, VideoError
 from skelact.pose_extract.decode.process import DecodeProcess
 from skelact.pose_extract.effort import EFFORTS, EffortConfig, effort_table
 from skelact.pose_extract.extract import ExtractConfig, Extractor, candidate_detector
+from skelact.pose_extract.nets.inference_client import InferenceLostError
 from skelact.pose_extract.pose.estimator import PoseEstimator
 from skelact.pose_extract.sources import ClipSource
 from skelact.pose_extract.weights.download import locate_weights
@@ -123,6 +125,19 @@ def test_a_pose_model_that_fails_fails_its_clip_alone(tmp_path):
     assert "out of memory" in str(results[0].error)
     assert results[0].sequence is None
     assert results[1].error is None
+
+
+def test_a_gpu_that_fails_ends_the_run(tmp_path, monkeypatch):
+    """No clip after it could be extracted by this process."""
+    pose = BrightnessPose()
+
+    def fails(crops):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered\nCompile with ...")
+
+    monkeypatch.setattr(pose, "predict", fails)
+    clips = [ClipSource(write_clip(tmp_path / f"{n}.mp4", n), f"{n}.mp4") for n in (4, 5)]
+    with pytest.raises(InferenceLostError, match="the GPU fails: .*the same command goes on"):
+        run(clips, pose=pose)
 
 
 def test_a_cut_keeps_the_frame_numbers_of_the_file(clip):

@@ -135,7 +135,7 @@ def test_a_recording_with_other_outputs_is_never_used(spoil):
     assert len(record.shapes) == record.replays == 1  # that of the comparison
 
 
-def test_a_network_that_cannot_be_recorded_runs_as_it_is():
+def test_a_network_that_cannot_be_recorded_runs_as_it_is(caplog):
     def record(run, images):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -143,6 +143,33 @@ def test_a_network_that_cannot_be_recorded_runs_as_it_is():
     for seed in range(4):
         images = some_images(2, seed)
         assert_right(network(images), images)
+    assert caplog.text.count("without CUDA graphs from now on: CUDA out of memory") == 1
+
+
+def test_where_memory_is_short_recordings_give_theirs_back(caplog):
+    class Short(Network):
+        fails = 0
+
+        def __call__(self, images):
+            if self.fails:
+                self.fails -= 1
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(images)
+
+    run, record = Short(), Recorder()
+    network = RecordedNetwork(run, record)
+    for _ in range(3):
+        network(some_images(2))
+    assert len(network._recordings) == 1
+    run.fails = 1
+    for seed in range(3):  # of a larger size, then of the one that was recorded
+        images = some_images(9 if seed == 0 else 2, seed)
+        assert_right(network(images), images)
+    assert not network._recordings
+    assert "without CUDA graphs from now on: memory is short" in caplog.text
+    run.fails = 1
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # nothing is left to give back
+        network(some_images(2))
 
 
 def test_an_error_of_the_network_itself_is_told():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 
 import numpy as np
 import pytest
+import torch
 
 from skelact import SkelactError
 from skelact.pose_extract.nets.engine_choice import LocalEngines, ServedEngines, engine_key
@@ -149,6 +152,37 @@ def test_who_fails_beside_fails_alone_whenever_it_does(gpu_server, beside):
     for found, why in ((asked[1], "launch failure"), (asked[3], "out of memory")):
         with pytest.raises(RuntimeError, match=why):
             found.result(0)
+
+
+def test_a_gpu_that_fails_ends_the_server(gpu_server, beside, monkeypatch):
+    def fails(images):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(beside, "start", fails)
+    gpu_server.submit("a", images(1, 1))
+    with pytest.raises(torch.AcceleratorError):
+        gpu_server.run_batch()
+
+
+def test_a_failure_holds_nothing_of_the_network(server, engine, monkeypatch):
+    """Its frames would hold all that was computed, while each request is run again alone."""
+    held = []
+
+    def fails(images):
+        computed = np.zeros(len(images))
+        held.append(weakref.ref(computed))
+        assert sum(one() is not None for one in held) == 1
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Brightness, "__call__", lambda self, images: fails(images))
+    asked = [server.submit("a", images(1, 1)) for _ in range(3)]
+    gc.disable()
+    try:
+        server.run_batch()
+    finally:
+        gc.enable()
+    assert len(held) == 4
+    assert all(str(found.exception(0)) == "out of memory" for found in asked)
 
 
 @pytest.fixture(params=["server", "gpu_server"])

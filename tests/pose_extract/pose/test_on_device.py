@@ -50,6 +50,17 @@ def test_crops_are_those_of_opencv(use_udp):
     assert (expected.images == 0).all(axis=-1).mean() > 0.05  # outside of the frame
 
 
+@pytest.mark.parametrize("width", [640, 641])
+def test_a_crop_at_no_place_is_black(width):
+    frames = torch.full((1, 48, width, 3), 200, dtype=torch.uint8)
+    maps = np.tile(np.array([[1.0, 0, 5], [0, 1, 5]]), (3, 1, 1))
+    maps[1, 0, 2], maps[2] = np.nan, np.inf
+    there, nowhere, infinite = sample_crops(frames, np.zeros(3, int), maps, (12, 16))
+    assert (there == 200).all()
+    assert not nowhere.any()
+    assert not infinite.any()
+
+
 @pytest.mark.parametrize(
     ("codec", "options"),
     [("MSRAHeatmap", {}), ("MSRAHeatmap", {"unbiased": True}), ("UDPHeatmap", {})],
