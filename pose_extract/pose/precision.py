@@ -97,14 +97,17 @@ def engine_or_trial(
 
     from ..nets.engine_choice import fingerprint
 
-    dtype = options.dtype(engines.device(options))
+    device = engines.device(options)
+    dtype = options.dtype(device)
     if options.precision != "auto" or dtype == torch.float32:
         return engines.engine(network, options)
     name = engines.device_name(options)
     machine = f"{name}, {str(dtype).removeprefix('torch.')}, {releases('torch')}"
     path = cache_folder() / "engines" / f"{fingerprint(network)}.precision.json"
     notes = MachineNotes(path, ("precision", ("half", "fp32")))
-    full = engines.engine(network, replace(options, precision="fp32"))
+    # Elsewhere "auto" would be another engine.
+    same = options.engine if device.type == "cuda" else "pytorch"
+    full = engines.engine(network, replace(options, engine=same, precision="fp32"))
     half = engines.engine(network, options)
     note = notes.read().get(machine)
     if note is None:
