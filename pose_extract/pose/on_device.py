@@ -7,6 +7,7 @@ at once, in PyTorch. Frames go up once; what comes back are keypoints.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -130,11 +131,12 @@ class HeatmapReader:
             scale = [side / (size - 1) for side, size in zip(self.input_wh, size_wh)]
         else:
             scale = list(self.pixels_per_cell)
-        keypoints = cells * cells.new_tensor(scale)
-        spots = keypoints / cells.new_tensor(self.pixels_per_cell)
+        device = heatmaps.device
+        keypoints = cells * _constant(tuple(scale), device)
+        spots = keypoints / _constant(self.pixels_per_cell, device)
         scores = self._chances(heatmaps, spots)
-        on_map = keypoints * keypoints.new_tensor(
-            [size / side for side, size in zip(self.input_wh, size_wh)]
+        on_map = keypoints * _constant(
+            tuple(size / side for side, size in zip(self.input_wh, size_wh)), device
         )
         margins = _side_margins(heatmaps, on_map, layout)
         found = torch.cat([keypoints.flatten(1), scores, margins], dim=1).cpu().numpy()
@@ -179,6 +181,14 @@ def _middle(points: Tensor, part: str) -> Tensor:
     return (points[:, left] + points[:, right]) / 2
 
 
+@lru_cache(maxsize=64)
+def _constant(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Return a tensor that stays on a device: sending it there would wait for all before it."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
 def _kernel(size: int, sigma: float) -> np.ndarray:
     return np.asarray(cv2.getGaussianKernel(size, sigma, cv2.CV_32F)).ravel()
 
@@ -195,7 +205,7 @@ def _reflected_blur(heatmaps: Tensor, sigma: float) -> Tensor:
 def _blur(heatmaps: Tensor, kernel: np.ndarray) -> Tensor:
     """Convolve (N, V, h, w) with a kernel along both axes, zeros outside."""
     side = len(kernel) // 2
-    weight = torch.from_numpy(kernel).to(heatmaps.device)
+    weight = _constant(tuple(kernel.tolist()), heatmaps.device)
     maps = heatmaps.flatten(0, 1).unsqueeze(1)
     maps = F.conv2d(maps, weight.view(1, 1, 1, -1), padding=(0, side))
     maps = F.conv2d(maps, weight.view(1, 1, -1, 1), padding=(side, 0))
@@ -267,7 +277,8 @@ def _newton_step(
 
 def _side_margins(heatmaps: Tensor, on_map: Tensor, layout: KeypointLayout) -> Tensor:
     """Return (N, P) margins of heatmaps at keypoints (N, V, 2), cells."""
-    left, right = torch.tensor(layout.swap_pairs, device=heatmaps.device).T
+    pairs = zip(*layout.swap_pairs)
+    left, right = (_constant(side, heatmaps.device, torch.int64) for side in pairs)
     x, y = on_map.round().long().unbind(dim=-1)
 
     def at(channel: Tensor, keypoint: Tensor) -> Tensor:
