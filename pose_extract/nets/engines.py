@@ -199,9 +199,8 @@ class PyTorchEngine:
     def __init__(self, network: ImageNetwork, options: EngineOptions) -> None:
         self._device = options.chosen_device()
         torch.set_num_threads(options.threads)
-        module: Any = network.with_dtype(
-            options.dtype()
-        )  # torch does not declare the memory format
+        # torch does not declare the memory format.
+        module: Any = network.with_dtype(options.dtype())
         self._network = module.to(self._device, memory_format=torch.channels_last)
         self._run: Run = self._outputs
 
@@ -247,7 +246,7 @@ class CUDAEngine(PyTorchEngine):
         Args:
             images: (N, h, w, 3) uint8 RGB; they may be written to again at once.
         """
-        # Copies from and to locked memory do not wait for the GPU. PyTorch keeps what is freed of
+        # Copies from and to pinned memory do not wait for the GPU. PyTorch keeps what is freed of
         # it, and knows which copies still read it.
         sent = torch.empty(images.shape, dtype=torch.uint8, pin_memory=True)
         sent.copy_(torch.from_numpy(images))

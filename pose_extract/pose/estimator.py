@@ -240,7 +240,7 @@ class PoseEstimator:
             return frames
         import torch
 
-        on_gpu = self.device.type == "cuda"  # which reads locked memory several times as fast
+        on_gpu = self.device.type == "cuda"  # which reads pinned memory several times as fast
         shape = (len(frames), *frames[0].shape)
         stack = torch.empty(shape, dtype=torch.uint8, pin_memory=on_gpu)
         np.stack(list(frames), out=stack.numpy())
