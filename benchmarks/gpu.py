@@ -83,7 +83,7 @@ def stage(device: str, hrnet: bool, frames: int, people: int, rounds: int) -> No
             work: dict[str, Callable[[], object]] = {
                 way: partial(_poses, pose, images, places) for way, pose in ways.items()
             }
-            for way in work.values():  # graphs are recorded at the second call
+            for way in work.values():  # graphs are captured at the second call
                 way()
                 way()
             seconds = interleave(work, rounds)

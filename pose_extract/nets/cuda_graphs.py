@@ -1,11 +1,11 @@
 """CUDA graphs of a network: all of its kernels in one launch.
 
-    images (n, h, w, 3) -> the first n of a recording's images -> replay
+    images (n, h, w, 3) -> the first n of a graph's images -> replay
         -> the first n of its outputs, copied
 
 The processor needs some microseconds to launch a kernel. A small network has a thousand of them,
-most of which take the GPU less, so that it waits. A recording holds the kernels for one shape of
-images; batches are run with the next larger one.
+most of which take the GPU less, so that it waits. A graph is captured for one shape of images;
+batches are run with the next larger one.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ LOG = logging.getLogger(__name__)
 
 Run = Callable[[Tensor], list[Tensor]]
 
-# Images of recordings: of small batches at most half is computed in vain, of large ones, which keep
+# Images of graphs: of small batches at most half is computed in vain, of large ones, which keep
 # a GPU busy, 15 images.
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 128)
 # Detectors take images of as many shapes as there are videos; further ones are run as they come.
-MOST_RECORDINGS = 64
-# Outputs of a recording may differ by this share of the largest value: some roundings of fp16, in
+MOST_GRAPHS = 64
+# Outputs of a graph may differ by this share of the largest value: some roundings of fp16, in
 # case that other kernels are chosen than beside it.
 _TOLERANCE = 1e-2
-# Libraries choose their kernels and allocate what they need before a recording begins.
+# Libraries choose their kernels and allocate what they need before a capture begins.
 _WARM_UPS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class CapturedGraph:
     """The kernels of a network, for one shape of images.
 
     Attributes:
@@ -52,23 +52,23 @@ class Recording:
     replay: Callable[[], None]
 
 
-# Makes a recording of a network on images; its outputs are valid after a replay.
-Record = Callable[[Run, Tensor], Recording]
+# Captures a network on images; the outputs are valid after a replay.
+Capture = Callable[[Run, Tensor], CapturedGraph]
 
 
-# PyTorch records one graph of a process at a time.
+# PyTorch captures one graph of a process at a time.
 _capture_lock = threading.Lock()
 
 
-class CUDAGraphRecorder:
-    """Records CUDA graphs that share their memory, since only one is replayed at a time."""
+class CUDAGraphCapture:
+    """Captures CUDA graphs that share their memory, since only one is replayed at a time."""
 
     def __init__(self) -> None:
         self._pool: Any = None
         self._stream: Any = None
 
-    def __call__(self, run: Run, images: Tensor) -> Recording:
-        """Record a network on images (N, h, w, 3) of a CUDA device; see :data:`Record`."""
+    def __call__(self, run: Run, images: Tensor) -> CapturedGraph:
+        """Capture a network on images (N, h, w, 3) of a CUDA device; see :data:`Capture`."""
         device = images.device
         with _capture_lock, torch.cuda.device(device):
             if self._pool is None:
@@ -90,26 +90,26 @@ class CUDAGraphRecorder:
                     outputs = run(held)
             finally:
                 torch.cuda.set_stream(before)  # a capture that fails may leave another one
-        return Recording(held, outputs, graph.replay)
+        return CapturedGraph(held, outputs, graph.replay)
 
 
-class RecordedNetwork:
-    """Runs a network by recordings of it.
+class GraphedNetwork:
+    """Runs a network by graphs of it.
 
-    A shape that comes for the first time is run as it is; when it comes again, it is recorded. A
-    recording that fails, or whose outputs are not the network's, is never used, and the network
-    is run as it is from then on.
+    A shape that comes for the first time is run as it is; when it comes again, it is captured. A
+    graph that fails, or whose outputs are not the network's, is never used, and the network is run
+    as it is from then on.
 
     Args:
         run: The network: images (N, h, w, 3) uint8 on a device to outputs (N, ...).
-        record: Makes the recordings.
+        capture: Makes the graphs.
     """
 
-    def __init__(self, run: Run, record: Record) -> None:
+    def __init__(self, run: Run, capture: Capture) -> None:
         self._run = run
-        self._record = record
+        self._capture = capture
         self._seen: set[torch.Size] = set()
-        self._recordings: dict[torch.Size, Recording] = {}
+        self._graphs: dict[torch.Size, CapturedGraph] = {}
         self._fails = False
         # Between the copy of the images and that of the outputs no other replay may come.
         self._lock = threading.Lock()
@@ -117,66 +117,64 @@ class RecordedNetwork:
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of images (n, h, w, 3)."""
         with self._lock:
-            recording = self._recording(images)
-            if recording is None:
+            graph = self._graph_for(images)
+            if graph is None:
                 return self._run_as_it_is(images)
-            return _replayed(recording, images)
+            return _replayed(graph, images)
 
     def _run_as_it_is(self, images: Tensor) -> list[Tensor]:
         try:
             return self._run(images)
         except torch.cuda.OutOfMemoryError:
-            if not self._recordings:
+            if not self._graphs:
                 raise
         # Not in the handler: the frames of the error hold what the network had computed.
         self._give_up("memory is short", images.device)
         return self._run(images)
 
-    def _recording(self, images: Tensor) -> Recording | None:
+    def _graph_for(self, images: Tensor) -> CapturedGraph | None:
         count = len(images)
         size = next((size for size in BATCH_SIZES if size >= count), 0)
         shape = torch.Size((size, *images.shape[1:]))
-        if shape in self._recordings:
-            return self._recordings[shape]
-        if self._fails or not (size and count) or len(self._recordings) == MOST_RECORDINGS:
+        if shape in self._graphs:
+            return self._graphs[shape]
+        if self._fails or not (size and count) or len(self._graphs) == MOST_GRAPHS:
             return None
         if shape not in self._seen:
             self._seen.add(shape)
             return None
         try:
-            recording = self._record(self._run, images[torch.arange(size) % count])
-            reason = "" if self._is_right(recording) else "its outputs are others"
+            graph = self._capture(self._run, images[torch.arange(size) % count])
+            reason = "" if self._is_right(graph) else "its outputs are others"
         except RuntimeError as error:  # PyTorch's own, such as for want of memory
             reason = one_line(error)
         if reason:
             self._give_up(reason, images.device)
             return None
-        self._recordings[shape] = recording
-        return recording
+        self._graphs[shape] = graph
+        return graph
 
     def _give_up(self, reason: str, device: torch.device) -> None:
-        """Use recordings no more, and free their memory."""
+        """Use graphs no more, and free their memory."""
         LOG.warning("the network runs without CUDA graphs from now on: %s", reason)
         self._fails = True
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # none is freed that still runs
-        self._recordings.clear()
+        self._graphs.clear()
 
-    def _is_right(self, recording: Recording) -> bool:
-        expected = self._run(recording.images)
-        for output in recording.outputs:
+    def _is_right(self, graph: CapturedGraph) -> bool:
+        expected = self._run(graph.images)
+        for output in graph.outputs:
             output.fill_(torch.nan)
-        recording.replay()
-        return len(expected) == len(recording.outputs) and all(
-            map(_are_near, expected, recording.outputs)
-        )
+        graph.replay()
+        return len(expected) == len(graph.outputs) and all(map(_are_near, expected, graph.outputs))
 
 
-def _replayed(recording: Recording, images: Tensor) -> list[Tensor]:
+def _replayed(graph: CapturedGraph, images: Tensor) -> list[Tensor]:
     count = len(images)
-    recording.images[:count].copy_(images)
-    recording.replay()
-    return [output[:count].clone() for output in recording.outputs]
+    graph.images[:count].copy_(images)
+    graph.replay()
+    return [output[:count].clone() for output in graph.outputs]
 
 
 def _are_near(expected: Tensor, found: Tensor) -> bool:

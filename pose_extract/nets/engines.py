@@ -24,7 +24,7 @@ from ..common.device import (
     default_threads,
     fastest_dtype,
 )
-from .cuda_graphs import CUDAGraphRecorder, RecordedNetwork, Run
+from .cuda_graphs import CUDAGraphCapture, GraphedNetwork, Run
 from .onnx_files import open_session
 
 # Images that ONNX Runtime is given at a time: the features of more do not fit the processor's
@@ -230,7 +230,7 @@ class CUDAEngine(PyTorchEngine):
     def __init__(self, network: ImageNetwork, options: EngineOptions) -> None:
         super().__init__(network, options)
         if options.engine == "auto":
-            self._run = RecordedNetwork(self._outputs, CUDAGraphRecorder())
+            self._run = GraphedNetwork(self._outputs, CUDAGraphCapture())
 
     def _outputs(self, images: Tensor) -> list[Tensor]:
         # A GPU turns channels_last memory around sooner than the processor would.

@@ -182,7 +182,7 @@ def test_cuda_graphs_give_what_the_network_gives(name):
             expected = engine._outputs(torch.from_numpy(images[:count]).to(DEVICE))
         for mine, theirs in zip(found, expected, strict=True):
             assert np.allclose(mine, theirs.cpu().numpy(), atol=0.01 * np.abs(mine).max())
-    sizes = sorted(shape[0] for shape in engine._run._recordings)
+    sizes = sorted(shape[0] for shape in engine._run._graphs)
     assert sizes == [1, 3, 6]  # and none has failed
 
 
