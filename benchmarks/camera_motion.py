@@ -1,6 +1,8 @@
 """How well, and how fast, settings of the camera's motion tell how frames follow from each other.
 
     python benchmarks/camera_motion.py ../shared/videos/gym ../shared/videos/people
+    python benchmarks/camera_motion.py ../shared/videos/ucf101_train --every 6
+    python benchmarks/camera_motion.py ../shared/videos/aerial --frames 200
 
 A frame that is moved by the camera's motion differs from the next one by what moves in it alone, so
 the setting that leaves the least difference is the most accurate. Clips of one size are read as one

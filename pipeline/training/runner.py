@@ -164,8 +164,8 @@ def train_module(
             LOG.info("training in fp32: this processor has no %s", runtime.precision)
         if runtime.compile and chosen.type == "cpu":
             LOG.warning(
-                "runtime.compile is meant for CUDA; on a processor compiled steps are slower, and "
-                "in bf16 their loss may not be finite: leave it off"
+                "runtime.compile is meant for CUDA and was not tested with a processor's compiler; "
+                "where a loss is not finite, leave it off"
             )
         if is_main_process():
             for level, sentence in how:

@@ -171,7 +171,7 @@ class ImageNetwork(nn.Module):
     def with_dtype(self, dtype: torch.dtype) -> ImageNetwork:
         """Return this network with weights of a number format; images are normalised in float32.
 
-        A network that is cast once does not cast its weights at each call, as autocast does.
+        Another format is that of a copy: autocast would cast the weights at each call.
         """
         if dtype == self.dtype:
             return self

@@ -66,6 +66,21 @@ def test_images_are_normalised_and_run(engine, reverse):
     assert np.allclose(convolved, plain, atol=1e-4)
 
 
+def test_half_precision_gives_what_autocast_gives_and_leaves_the_network_as_it_is():
+    whole = network()
+    images = torch.from_numpy(whole.example(3))
+    half = whole.with_dtype(torch.bfloat16)
+    with torch.inference_mode():
+        found = half(images)[1]
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(found, whole(images)[1])
+        assert not torch.equal(found.float(), whole(images)[1])
+    assert {value.dtype for value in half.parameters()} == {torch.bfloat16}
+    assert {value.dtype for value in whole.parameters()} == {torch.float32}
+    assert half.mean.dtype == torch.float32
+    assert whole.with_dtype(torch.float32) is whole
+
+
 def test_an_image_gives_the_same_whatever_is_beside_it():
     run = choose_engine(network(), options("onnxruntime"))
     images = network().example(7)
